@@ -1,0 +1,116 @@
+"""Writes the pages that are printed from tables in the code.
+
+python docs/generate.py            write them
+python docs/generate.py --check    write nothing; exit code 1 if a page is not what it should be
+"""
+
+import sys
+from pathlib import Path
+
+DOCS = Path(__file__).resolve().parent
+sys.path.insert(0, str(DOCS.parent))
+
+from fastpool import config  # noqa: E402
+from fastpool.kernels import registry  # noqa: E402
+
+NOTE = "<!-- Written by docs/generate.py; change the table in {source} instead. -->\n"
+
+ROLES = {
+    "forward": "the result",
+    "index": "the result and its indices",
+    "weigh": "the share of a window's gradient that its taps receive, where that depends on the result",
+    "gather": "the gradient of a sum: each element adds up what its windows give it",
+    "scatter": "the gradient of max or min: each window gives its own to the element that its index names",
+    "check": "whether indices that a caller gave are in range",
+}
+
+
+def table(header, rows):
+    """A Markdown table."""
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(line) + " |" for line in lines) + "\n"
+
+
+def environment():
+    """The page of environment variables."""
+    rows = [(f"`{v.name}`", v.values, v.default, v.meaning) for v in config.VARIABLES]
+    return f"""# Environment variables
+
+{NOTE.format(source="fastpool/config.py")}
+Variables are read when they are needed, so a change takes effect at the next call, except where it says
+otherwise. An empty variable is an unset one. `python -m fastpool info` prints those that are set.
+
+{table(["name", "values", "default", "meaning"], rows)}
+Numba has variables of its own. `NUMBA_NUM_THREADS` limits how many threads it starts, and so how many a
+call can use; `NUMBA_CACHE_DIR` is where it keeps compiled code; `NUMBA_THREADING_LAYER` chooses what runs the
+threads.
+"""
+
+
+def kernels():
+    """The page of kernels."""
+    forms = [
+        (
+            f"`{form.name}`",
+            form.family,
+            f"{form.kernel}, {form.stride}" if form.kernel else "any",
+            ", ".join(form.roles),
+        )
+        for form in registry.FORMS
+    ]
+    reductions = []
+    for op in registry.REDUCTIONS:
+        for role in registry.ROLES:
+            dtypes = [
+                dtype
+                for dtype in registry.SIZES
+                if any(registry.variant(op, 3.0, dtype, role, form) for form in registry.FORMS)
+            ]
+            if dtypes:
+                reductions.append((op, role, " ".join(f"`{dtype}`" for dtype in dtypes)))
+    roles = [(role, ROLES[role]) for role in registry.ROLES]
+    count = sum(1 for _ in registry.variants())
+    return f"""# Kernels
+
+{NOTE.format(source="kernels/registry.py")}
+A kernel is looked for in this order; the first form that accepts the problem runs. `rows` move along the
+last spatial axis, `lanes` along the channels of a channels-last array, and `reference` is plain NumPy, exact,
+for every problem and element type. `python -m fastpool explain` says which one runs, and why the others do
+not.
+
+{table(["form", "family", "kernel size, stride", "roles"], forms)}
+{table(["role", "what the kernel does"], roles)}
+Each form is compiled, at the first call that needs it, for one reduction, role and element type; with
+`nan="ignore"` that makes {count} kernels. Complex numbers are handled as two floats each, `longdouble` and
+`clongdouble` by the reference.
+
+{table(["reduction", "role", "element types"], reductions)}"""
+
+
+PAGES = {"environment.md": environment, "kernels.md": kernels}
+
+
+def stale():
+    """Names of the pages that differ from what is written now."""
+    return [
+        name
+        for name, page in PAGES.items()
+        if not (DOCS / name).exists() or (DOCS / name).read_text(encoding="utf-8") != page()
+    ]
+
+
+def main():
+    """Write the pages, or check them; returns the exit code."""
+    names = stale()
+    if sys.argv[1:] == ["--check"]:
+        for name in names:
+            print(f"docs/{name} is not fresh: run python docs/generate.py")
+        return int(bool(names))
+    for name in names:
+        (DOCS / name).write_text(PAGES[name](), encoding="utf-8")
+        print(f"docs/{name} written")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

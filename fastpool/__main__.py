@@ -1,0 +1,85 @@
+"""The command line: ``python -m fastpool info | explain | demo``.
+
+Exit codes: 0 all is well, 1 there is a finding (results that disagree), 2 the command cannot be carried out
+as given.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from fastpool._version import __version__
+
+OK, FINDING, USAGE = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command.
+
+    Parameters
+    ----------
+    arguments : sequence of str, optional
+        What follows the program's name; that of the process if left out.
+
+    Returns
+    -------
+    int
+        The exit code, 0, 1 or 2.
+    """
+    options = _parser().parse_args(arguments)
+    try:
+        return {"info": _info, "explain": _explain, "demo": _demo}[options.command](options)
+    except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
+        print(f"fastpool {options.command}: {error}", file=sys.stderr)
+        return USAGE
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="fastpool", description="Pooling of any array, over any axes.")
+    parser.add_argument("--version", action="version", version=f"fastpool {__version__}")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="command")
+
+    info = commands.add_parser("info", help="versions, processor, threads, cache and settings")
+    info.add_argument("--json", action="store_true", help="print JSON")
+
+    explain = commands.add_parser("explain", help="which kernel runs a problem, and why others do not")
+    explain.add_argument("problem", help="as text, such as max2d_fwd_f32_first_mb8ic64_ih112oh56kh3sh2ph1")
+
+    demo = commands.add_parser("demo", help="pool a photograph, time it, and draw a sheet of the results")
+    demo.add_argument(
+        "image", nargs="?", type=Path, help="an image file (a photograph that scikit-image has)"
+    )
+    demo.add_argument(
+        "--output", type=Path, default=Path("fastpool-demo.png"), help="the sheet (%(default)s)"
+    )
+    return parser
+
+
+def _info(options: argparse.Namespace) -> int:
+    from fastpool.diagnostics import report_text, show_config
+
+    report = show_config("dicts")
+    print(json.dumps(report, indent=2) if options.json else report_text(report))
+    return OK
+
+
+def _explain(options: argparse.Namespace) -> int:
+    from fastpool.dispatch import explain
+    from fastpool.problem import Problem
+
+    print(explain(Problem.parse(options.problem)))
+    return OK
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from fastpool.demo import run
+
+    return OK if run(options.image, options.output) else FINDING
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,206 @@
+"""Environment variables and thread settings, read here alone.
+
+``VARIABLES`` is the one table of what the environment can say; ``docs/environment.md`` is printed from it.
+Variables are read when they are asked for, so a change takes effect at the next call, except where the table
+says otherwise.
+"""
+
+from __future__ import annotations
+
+import operator
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
+from functools import cache
+
+from fastpool.errors import listed, message, shown, type_name
+
+
+@dataclass(frozen=True, slots=True)
+class Variable:
+    """One environment variable: its name, its values in words, its default in words, and what it does."""
+
+    name: str
+    values: str
+    default: str
+    meaning: str
+
+    def read(self) -> str:
+        """The text that is set, without surrounding blanks; "" when unset."""
+        return os.environ.get(self.name, "").strip()
+
+
+NUM_THREADS = Variable(
+    "FASTPOOL_NUM_THREADS",
+    "an integer, at least 1",
+    "the number of CPUs that the process may run on",
+    "How many threads a call uses until `set_num_threads` or `threads` says otherwise. Read once.",
+)
+VERBOSE = Variable(
+    "FASTPOOL_VERBOSE",
+    "`dispatch`",
+    "unset: silent",
+    "`dispatch` prints a line to standard error for every call: the problem as text, and its kernel.",
+)
+FORCE_KERNEL = Variable(
+    "FASTPOOL_FORCE_KERNEL",
+    "the name of a registered kernel",
+    "unset: the first kernel of the list that accepts the problem",
+    "Runs this kernel alone. A problem that it does not accept, or an unknown name, is an error.",
+)
+CACHE_DIR = Variable(
+    "FASTPOOL_CACHE_DIR",
+    "a folder",
+    "unset: where Numba puts it (`NUMBA_CACHE_DIR`, else beside the sources, else the user's cache folder)",
+    "Where compiled kernels are kept between processes. The folder is made if it is missing.",
+)
+
+VARIABLES = (NUM_THREADS, VERBOSE, FORCE_KERNEL, CACHE_DIR)
+
+VERBOSE_VALUES = ("", "dispatch")
+
+_chosen: int | None = None
+_in_context: ContextVar[int | None] = ContextVar("fastpool_threads", default=None)
+
+
+def set_num_threads(n: int) -> None:
+    """Set how many threads a call uses, for the whole process.
+
+    Parameters
+    ----------
+    n : int
+        Number of threads, at least 1.
+
+    Raises
+    ------
+    TypeError
+        If ``n`` is not an integer.
+    ValueError
+        If ``n`` is below 1.
+
+    See Also
+    --------
+    threads : the same for a block of code, in one thread or task only.
+
+    Examples
+    --------
+    >>> before = get_num_threads()
+    >>> set_num_threads(2)
+    >>> get_num_threads()
+    2
+    >>> set_num_threads(before)
+    """
+    global _chosen
+    _chosen = _thread_count(n, "set_num_threads", f"n={shown(n)}")
+
+
+def get_num_threads() -> int:
+    """How many threads a call made here uses.
+
+    Returns
+    -------
+    int
+        That of the innermost ``threads`` block, else what ``set_num_threads`` set, else
+        ``FASTPOOL_NUM_THREADS`` as it was when first needed, else the number of CPUs that the process may
+        run on.
+
+    Raises
+    ------
+    ValueError
+        If it comes to ``FASTPOOL_NUM_THREADS`` and that is not an integer of at least 1.
+    """
+    here = _in_context.get()
+    if here is not None:
+        return here
+    # one read of a name that others may set meanwhile
+    chosen = _chosen
+    return _at_start() if chosen is None else chosen
+
+
+@contextmanager
+def threads(n: int) -> Iterator[None]:
+    """Use ``n`` threads per call inside a ``with`` block.
+
+    The setting belongs to the current thread or asyncio task. Other threads do not see it, even when they are
+    started inside the block.
+
+    Parameters
+    ----------
+    n : int
+        Number of threads, at least 1.
+
+    Raises
+    ------
+    TypeError
+        If ``n`` is not an integer.
+    ValueError
+        If ``n`` is below 1.
+
+    Examples
+    --------
+    >>> with threads(1):
+    ...     get_num_threads()
+    1
+    """
+    token = _in_context.set(_thread_count(n, "threads", f"n={shown(n)}"))
+    try:
+        yield
+    finally:
+        _in_context.reset(token)
+
+
+def verbose_dispatch() -> bool:
+    """Whether every call says which kernel runs it.
+
+    Raises
+    ------
+    ValueError
+        If ``FASTPOOL_VERBOSE`` has a value that the table lacks.
+    """
+    value = VERBOSE.read()
+    if value not in VERBOSE_VALUES:
+        rule = f"the value must be one of {listed(VERBOSE_VALUES)}"
+        raise ValueError(message("environment", f"{VERBOSE.name}={value!r}", rule, "unset it to be silent"))
+    return value == "dispatch"
+
+
+def forced_kernel() -> str:
+    """The kernel that ``FASTPOOL_FORCE_KERNEL`` names, or ""; whether it exists is for dispatch to check."""
+    return FORCE_KERNEL.read()
+
+
+def cache_dir() -> str:
+    """The folder that ``FASTPOOL_CACHE_DIR`` names for compiled kernels, or "" for Numba's own choice."""
+    return CACHE_DIR.read()
+
+
+def available_cpus() -> int:
+    """Number of CPUs that this process may run on."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+@cache
+def _at_start() -> int:
+    text = NUM_THREADS.read()
+    if not text:
+        return available_cpus()
+    try:
+        n = int(text)
+    except ValueError:
+        n = 0
+    return _thread_count(n, "environment", f"{NUM_THREADS.name}={text!r}")
+
+
+def _thread_count(n: int, called: str, given: str) -> int:
+    rule = "the number of threads must be an integer of at least 1"
+    way_out = f"this process may run on {available_cpus()} CPUs"
+    if isinstance(n, bool) or not hasattr(n, "__index__"):
+        raise TypeError(message(called, f"{given} ({type_name(n)})", rule, way_out))
+    count = operator.index(n)
+    if count < 1:
+        raise ValueError(message(called, given, rule, way_out))
+    return count

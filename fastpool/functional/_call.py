@@ -1,0 +1,345 @@
+"""The way of every call: arrays in, arguments to a Problem, checks, memory for the result, dispatch, arrays
+out.
+
+Everything that can be refused is refused before dispatch runs, so that nothing is written by a call that
+fails.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from typing import Any, TypeVar
+
+import numpy as np
+
+from fastpool import arguments, arrays
+from fastpool.arguments import SELECTING, Options
+from fastpool.arrays import Outline, Source
+from fastpool.errors import type_error, type_name, value_error
+from fastpool.memory import Array, element_strides, empty_in_order, overlap, overlaps_itself, strides_in_order
+from fastpool.problem import DTYPES, Ints, Problem
+
+A = TypeVar("A")
+
+
+class Target:
+    """Where a result goes: the caller's array, or one that is made when it is first needed.
+
+    ``dropped`` are the axes of length 1 that the caller does not see.
+    """
+
+    def __init__(
+        self, called: str, name: str, outline: Outline, given: object = None, dropped: Ints = ()
+    ) -> None:
+        self.outline = outline
+        self.given = given
+        self.dropped = dropped
+        self._data: Array | None = None
+        if given is None:
+            arrays.check_holds(called, "the result" if name == "out" else name, outline)
+        else:
+            seen = tuple(size for axis, size in enumerate(outline.shape) if axis not in dropped)
+            data = arrays.take_out(called, name, given, replace(outline, shape=seen))
+            if overlaps_itself(data):
+                raise value_error(
+                    called,
+                    f"{name} of shape {data.shape} with strides of {data.strides} bytes",
+                    "two of its elements share memory",
+                    "give an array that does not repeat elements",
+                )
+            self._data = np.expand_dims(data, dropped) if dropped else data
+
+    @property
+    def strides(self) -> Ints:
+        """Strides in elements, in the normal form of a Problem."""
+        if self._data is None:
+            return strides_in_order(self.outline.shape, self.outline.order)
+        return element_strides(self._data)
+
+    @property
+    def data(self) -> Array:
+        """The memory, in storage form."""
+        if self._data is None:
+            self._data = empty_in_order(self.outline.shape, self.outline.dtype, self.outline.order)
+        return self._data
+
+    def give(self) -> Any:
+        """The caller's own array, or a new one of the caller's kind."""
+        kind = self.outline.kind
+        if self.given is not None:
+            kind.wrote(self.given)
+            return self.given
+        data = self.data.squeeze(self.dropped) if self.dropped else self.data
+        return kind.give(data, self.outline.dtype)
+
+    def refuse_overlap(self, called: str, name: str, inputs: dict[str, Array]) -> None:
+        """Refuse a caller's array that shares memory with one of the inputs."""
+        if self.given is None:
+            return
+        for other, data in inputs.items():
+            if overlap(self.data, data):
+                raise value_error(
+                    called,
+                    f"{name} overlaps {other}",
+                    "the result must not share memory with what is read",
+                    f"give another array, or leave {name} out",
+                )
+
+
+@dataclass(frozen=True, slots=True)
+class Forward:
+    """A forward call that has passed every check. Nothing is written before ``run``."""
+
+    problem: Problem
+    x: Source
+    y: Target
+    indices: Target | None
+
+    def run(self) -> None:
+        """Compute y, and the indices if there are any."""
+        if 0 not in self.problem.out_shape:
+            from fastpool import dispatch
+
+            indices = None if self.indices is None else self.indices.data
+            dispatch.forward(self.problem, self.x.data, self.y.data, indices)
+
+
+@dataclass(frozen=True, slots=True)
+class Backward:
+    """A backward call that has passed every check but that of the indices' range. Nothing is written before
+    ``run``.
+    """
+
+    called: str
+    problem: Problem
+    grad: Source
+    dx: Target
+    x: Array | None
+    indices: Array | None
+
+    def run(self) -> None:
+        """Compute dx."""
+        if 0 not in self.problem.shape:
+            from fastpool import dispatch
+
+            if self.indices is not None:
+                wrong = dispatch.check_indices(self.problem, self.indices)
+                if wrong:
+                    raise value_error(self.called, "indices", wrong, "give those that the forward returned")
+            dispatch.backward(self.problem, self.grad.data, self.dx.data, self.x, self.indices)
+
+
+def forward(called: str, x: A, options: Options, out: A | None, device: object, keepdims: bool = True) -> A:
+    """Run the public function ``called``; with indices the result is a pair of arrays, whatever its type
+    says.
+    """
+    call = plan_forward(called, x, options, out, device, keepdims)
+    call.run()
+    y: A = call.y.give()
+    if call.indices is None:
+        return y
+    pair: Any = (y, call.indices.give())
+    return pair if out is None else out
+
+
+def backward(
+    called: str,
+    grad_output: A,
+    x: A | Ints,
+    options: Options,
+    out: A | None,
+    device: object,
+    indices: A | None = None,
+) -> A:
+    """Run the public function ``called``, a backward."""
+    call = plan_backward(called, grad_output, x, options, out, device, indices)
+    call.run()
+    dx: A = call.dx.give()
+    return dx
+
+
+def plan_forward(
+    called: str,
+    x: object,
+    options: Options,
+    out: object,
+    device: object,
+    keepdims: object = True,
+    record: str = "",
+) -> Forward:
+    """Check a forward call.
+
+    ``record`` is the kind of indices to compute where the caller asks for none and there are some.
+    """
+    arguments.check_device(called, device)
+    source = arrays.take(called, "x", x)
+    asked = arguments.index_kind(called, "return_indices", options.return_indices)
+    problem = arguments.problem(called, "fwd", source.dtype, source.data.shape, options, asked)
+    if record and not asked and problem.op in SELECTING:
+        problem = replace(problem, indices=record)
+    dropped = () if arguments.flag(called, "keepdims", keepdims) else problem.axes
+    y_out, indices_out = _outs(called, out, asked)
+    like = replace(source.outline, shape=problem.out_shape, dtype=problem.out_dtype)
+    y = Target(called, "out[0]" if asked else "out", like, y_out, dropped)
+    indices = None
+    inputs = {"x": source.data}
+    if problem.indices:
+        like = replace(like, dtype=problem.index_dtype)
+        indices = Target(called, "the indices" if out is None else "out[1]", like, indices_out, dropped)
+        indices.refuse_overlap(called, "out[1]", inputs)
+    y.refuse_overlap(called, "out[0]" if asked else "out", inputs)
+    if y_out is not None and indices_out is not None and indices is not None:
+        y.refuse_overlap(called, "out[0]", {"out[1]": indices.data})
+    problem = _placed(
+        problem, element_strides(source.data), y.strides, () if indices is None else indices.strides, ()
+    )
+    return Forward(problem, source, y, indices)
+
+
+def plan_backward(
+    called: str,
+    grad_output: object,
+    x: object,
+    options: Options,
+    out: object,
+    device: object,
+    indices: object = None,
+) -> Backward:
+    """Check a backward call.
+
+    ``x`` is the forward's input, its shape, or its Outline. Arrays may also be Sources, looked at before.
+    """
+    arguments.check_device(called, device)
+    kind = arguments.index_kind(called, "index_kind", options.index_kind)
+    grad = arrays.take(called, "grad_output", grad_output)
+    x_data = None
+    if isinstance(x, tuple):
+        shape = arguments.shape_of(called, "x_or_shape", x)
+        order = grad.outline.order if len(shape) == grad.data.ndim else ()
+        like = Outline(grad.kind, grad.dtype, shape, order)
+    else:
+        if isinstance(x, Outline | Source):
+            arrays.check_kind(called, "grad_output", grad_output, x.kind)
+        else:
+            x = arrays.take_same(called, "x", x, grad.kind)
+        like, x_data = (x, None) if isinstance(x, Outline) else (x.outline, x.data)
+    given = "" if indices is None else kind
+    problem = arguments.problem(called, "bwd", like.dtype, like.shape, options, given)
+    grad = _check_grad(called, grad, problem)
+    index_data = None if indices is None else _check_indices(called, indices, problem, grad)
+    inputs = {"grad_output": grad.data}
+    if x_data is not None:
+        inputs["x"] = x_data
+    if index_data is not None:
+        inputs["indices"] = index_data
+    dx = Target(called, "out", like, out)
+    dx.refuse_overlap(called, "out", inputs)
+    if not reads_x(problem):
+        x_data = None
+    elif x_data is None:
+        raise type_error(
+            called,
+            f"x given by its shape {like.shape}",
+            f"the gradient of {problem.op} {_why(problem)}",
+            "give the array x",
+        )
+    problem = _placed(
+        problem,
+        dx.strides,
+        element_strides(grad.data),
+        () if index_data is None else element_strides(index_data),
+        () if x_data is None else element_strides(x_data),
+    )
+    return Backward(called, problem, grad, dx, x_data, index_data)
+
+
+def reads_x(problem: Problem) -> bool:
+    """Whether the gradient is computed from the elements of x."""
+    if problem.op in SELECTING:
+        return not problem.indices
+    return problem.op == "lp" or problem.nan == "ignore"
+
+
+def _why(problem: Problem) -> str:
+    if problem.op in SELECTING:
+        return "without indices depends on the elements of x"
+    return "depends on the elements of x" + (" where NaN is ignored" if problem.op != "lp" else "")
+
+
+@lru_cache(maxsize=1024)
+def _placed(problem: Problem, x: Ints, y: Ints, indices: Ints, aux: Ints) -> Problem:
+    """The same problem on arrays with these strides."""
+    if not (x or y or indices or aux):
+        return problem
+    return replace(problem, x_strides=x, y_strides=y, index_strides=indices, aux_strides=aux)
+
+
+def _outs(called: str, out: object, asked: str) -> tuple[object, object]:
+    """The caller's arrays for y and for the indices."""
+    if out is None or not asked:
+        if isinstance(out, tuple):
+            raise type_error(
+                called,
+                f"out is a tuple of {len(out)}",
+                "without return_indices there is one result",
+                "give one array",
+            )
+        return out, None
+    if not isinstance(out, tuple) or len(out) != 2:
+        given = f"out is a tuple of {len(out)}" if isinstance(out, tuple) else f"out is a {type_name(out)}"
+        raise type_error(
+            called, given, "with return_indices there are two results", "give a pair (y, indices)"
+        )
+    for position, array in enumerate(out):
+        if array is None:
+            raise type_error(
+                called, f"out[{position}]=None", "both results need an array", "or leave out out"
+            )
+    return out
+
+
+def _check_grad(called: str, grad: Source, problem: Problem) -> Source:
+    """The gradient, checked, and with the pooled axes put back where they were dropped."""
+    data = grad.data
+    if arguments.operation(called).axes == "global" and data.ndim == len(problem.shape) - len(problem.axes):
+        data = np.expand_dims(data, problem.axes)
+    if data.shape != problem.out_shape:
+        raise value_error(
+            called,
+            f"grad_output of shape {grad.data.shape}",
+            f"it must have the shape of the forward's result, {problem.out_shape} "
+            f"for x of shape {problem.shape}",
+            "give the forward's own arguments",
+        )
+    if grad.dtype != problem.out_dtype:
+        raise type_error(
+            called,
+            f"grad_output of dtype {DTYPES[grad.dtype]}",
+            f"it must have the dtype of the forward's result, {DTYPES[problem.out_dtype]} "
+            f"for x of dtype {DTYPES[problem.dtype]}",
+            "convert it first",
+        )
+    return replace(grad, data=data)
+
+
+def _check_indices(called: str, indices: object, problem: Problem, grad: Source) -> Array:
+    source = (
+        indices if isinstance(indices, Source) else arrays.take_same(called, "indices", indices, grad.kind)
+    )
+    data = source.data
+    if data.shape != problem.out_shape:
+        raise value_error(
+            called,
+            f"indices of shape {source.data.shape}",
+            f"they must have the shape of the forward's result, {problem.out_shape}",
+            "give those that the forward returned",
+        )
+    if source.dtype != problem.index_dtype:
+        raise type_error(
+            called,
+            f"indices of dtype {DTYPES[source.dtype]}, index_kind={problem.indices!r}",
+            f"they must have dtype {DTYPES[problem.index_dtype]}",
+            "give those that the forward returned, and its kind of indices as index_kind",
+        )
+    return data

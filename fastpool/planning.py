@@ -1,0 +1,274 @@
+"""From a spec to a plan: how a task is cut into tiles, what scratch it needs, and which kernel form takes it.
+
+Integer arithmetic in the subset that Numba compiles, over flat blocks: the same code plans for Python and, compiled,
+for callers without it. Where a number was chosen by measurement, the comment says which.
+"""
+
+from __future__ import annotations
+
+from fastpool import layout as S
+from fastpool.kernels import plan as P
+from fastpool.kernels.cpu import words as W
+
+ROW_BYTES = 8192
+"""A scratch row of states: two source rows and two scratch rows then share a 32 KiB first-level cache."""
+
+BAND_BYTES = 1 << 18
+"""What a scatter tile keeps warm: half of a typical second-level cache."""
+
+SHORT_ROW = 24
+"""Rows of fewer elements than this do not fill enough vectors; lanes over planes do."""
+
+TABLE_TAPS = 4096
+"""Windows of up to so many taps have a table of offsets in the scatter kernels."""
+
+ACCEPTED = 0
+REASONS = (
+    "accepted",
+    "has no kernel for this role",
+    "is for windows of its own size and stride along the last axis, without dilation",
+    "writes rows whose elements are neighbours in memory",
+    "vectors run better over the lanes here: another axis is contiguous, or the rows are short",
+    "vectors run better along the rows here: the last pooled axis is contiguous",
+    "is for windows that share taps or are short; here each output folds its own",
+    "has no arithmetic for this element type or reduction",
+    "another kernel was forced",
+    "works in Python, for what no kernel covers",
+)
+(
+    _,
+    NO_ROLE,
+    OTHER_WINDOW,
+    NOT_CONTIGUOUS,
+    LANES_BETTER,
+    ROWS_BETTER,
+    FOLDS,
+    NO_ARITHMETIC,
+    NOT_FORCED,
+    LAST_RESORT,
+) = range(len(REASONS))
+
+
+def bit_length(n):  # type: ignore[no-untyped-def]
+    count = 0
+    while n > 0:
+        n >>= 1
+        count += 1
+    return count
+
+
+def ceil_div(a, b):  # type: ignore[no-untyped-def]
+    return -((-a) // b)
+
+
+def round_up(n, multiple):  # type: ignore[no-untyped-def]
+    return ceil_div(n, multiple) * multiple
+
+
+def _last_axis(plan):  # type: ignore[no-untyped-def]
+    return P.HEADER + (plan[P.OUTER] + plan[P.SPATIAL] - 1) * P.AXIS
+
+
+def _most_taps(plan, axis, backward):  # type: ignore[no-untyped-def]
+    """The most taps that one output has along an axis."""
+    if backward:
+        return (plan[axis + P.KERNEL] - 1) // plan[axis + P.STEP_TAPS] + 1
+    return plan[axis + P.KERNEL]
+
+
+def _span(plan, axis, outputs, backward):  # type: ignore[no-untyped-def]
+    """Source positions that ``outputs`` neighbouring outputs look at, at most."""
+    reach = (plan[axis + P.KERNEL] - 1) * plan[axis + P.DILATION]
+    stride = plan[axis + P.WINDOW_STRIDE]
+    if backward:
+        return (outputs - 1 + reach) // stride + 2
+    return (outputs - 1) * stride + reach + 1
+
+
+def _cut(size, block):  # type: ignore[no-untyped-def]
+    """(block, blocks): even blocks of at most about that size."""
+    blocks = ceil_div(size, max(1, min(block, size)))
+    block = ceil_div(size, max(1, blocks))
+    return block, ceil_div(size, max(1, block))
+
+
+def _cut_lanes(plan):  # type: ignore[no-untyped-def]
+    """Blocks of the inner axis: whole up to 256 contiguous lanes, 64 where lanes are gathered from apart."""
+    most = 256 if plan[P.SOURCE_LANE] == 1 else 64
+    lanes = plan[P.LANES]
+    block = lanes
+    if lanes > most:
+        block = min(round_up(ceil_div(lanes, ceil_div(lanes, most)), 16), most)
+    plan[P.LANE_BLOCK] = block
+    plan[P.LANE_BLOCKS] = ceil_div(lanes, block) if lanes > 0 else 0
+
+
+def _folds(plan, last, backward):  # type: ignore[no-untyped-def]
+    """Whether folding each output's own taps is less work than doubling over the row."""
+    if backward:
+        return False
+    kernel, outputs = plan[last + P.KERNEL], plan[last + P.OUTPUT]
+    if outputs == 1:
+        return kernel >= 4
+    return kernel > 16 and 3 * outputs < _span(plan, last, outputs, backward) * bit_length(kernel) // kernel
+
+
+def _product(plan, first, count, field):  # type: ignore[no-untyped-def]
+    total = 1
+    for a in range(count):
+        total *= plan[P.HEADER + (first + a) * P.AXIS + field]
+    return total
+
+
+def _plan_sweep(spec, plan):  # type: ignore[no-untyped-def]
+    backward = spec[S.ROLE] == S.GATHER
+    outer, lead = plan[P.OUTER], plan[P.SPATIAL] - 1
+    plan[P.BACKWARD] = 1 if backward else 0
+    plan[P.INDEXED] = 1 if spec[S.ROLE] == S.INDEX else 0
+    plan[P.SHARES] = spec[S.COUNTED] if backward else 0
+    plan[P.COUNTS] = 0 if backward else spec[S.COUNTED]
+    plan[P.WINDOW] = 1 if spec[S.FORM_KERNEL] != 0 else 0
+    plan[P.REPEATABLE] = spec[S.REPEATABLE]
+    last = _last_axis(plan)
+    plan[P.LEAD] = lead
+    lanes = plan[P.LANE_BLOCK]
+    state = spec[S.STATE_BYTES] + spec[S.STATE2_BYTES]
+    target = max(1, ROW_BYTES // spec[S.STATE_BYTES] // max(1, lanes))
+    reach = (plan[last + P.KERNEL] - 1) * plan[last + P.DILATION]
+    stride = plan[last + P.WINDOW_STRIDE]
+    plan[P.FOLD] = 1 if _folds(plan, last, backward) else 0
+    chunk = 1
+    if plan[P.FOLD] != 0:
+        while chunk < plan[last + P.KERNEL] and 2 * chunk * plan[last + P.DILATION] <= target:
+            chunk *= 2
+        positions = (chunk - 1) * plan[last + P.DILATION] + 1
+        block = max(1, target // plan[last + P.KERNEL])
+        block, blocks = _cut(plan[last + P.OUTPUT], block)
+    else:
+        # at least as many outputs as one window is long, so that no position is read much more than twice
+        block = max(target - reach, reach)
+        block = block * stride if backward else block // stride
+        block, blocks = _cut(plan[last + P.OUTPUT], max(1, block))
+        positions = _span(plan, last, block, backward)
+    plan[P.CHUNK] = chunk
+    plan[P.BLOCK] = block
+    plan[P.BLOCKS] = blocks
+    row = round_up(positions * lanes, 16)
+    rows = bit_length(_most_taps(plan, last, backward)) + 1
+    stack = 2
+    for a in range(lead):
+        stack += bit_length(_most_taps(plan, P.HEADER + (outer + a) * P.AXIS, backward)) + 1
+    plan[P.ROW] = row
+    plan[P.LEVELS] = max(rows, stack)
+    plan[P.STACK] = (plan[P.LEVELS] + 1) * row
+    states = plan[P.STACK] + (bit_length(plan[last + P.KERNEL]) + 2) * lanes
+    plan[P.COORDINATES] = round_up(8 * (W.WORDS + 1), 64)
+    plan[P.STATE] = plan[P.COORDINATES] + round_up(8 * (outer + lead + 2 + 4 * lead + 1), 64)
+    plan[P.STATE2] = round_up(plan[P.STATE] + states * spec[S.STATE_BYTES], 64)
+    plan[P.PACK] = round_up(plan[P.STATE2] + states * spec[S.STATE2_BYTES], 64)
+    pack = max(spec[S.SOURCE_BYTES], spec[S.STATE_BYTES])
+    # a vector loop may not read beyond a row, but a whole cache line at the end costs nothing
+    plan[P.WORK] = round_up(plan[P.PACK] + 3 * row * pack + state + 64, 64)
+    plan[P.TILES] = (
+        _product(plan, 0, outer + lead, P.OUTPUT) * plan[P.BLOCKS] * plan[P.LANE_BLOCKS]
+    )
+
+
+def _plan_scatter(spec, plan):  # type: ignore[no-untyped-def]
+    outer, spatial = plan[P.OUTER], plan[P.SPATIAL]
+    first = P.HEADER + outer * P.AXIS
+    plan[P.LEAD] = 0
+    rest = _product(plan, outer + 1, spatial - 1, P.OUTPUT)
+    row_bytes = max(1, rest * plan[P.LANE_BLOCK]) * max(spec[S.STATE_BYTES], spec[S.OUTPUT_BYTES])
+    size = plan[first + P.OUTPUT]
+    reach = (plan[first + P.KERNEL] - 1) * plan[first + P.DILATION] + 1
+    # a band not much shorter than a window would visit every window twice
+    block, blocks = _cut(size, max(BAND_BYTES // row_bytes, min(reach, size), 1))
+    plan[P.BLOCK] = block
+    plan[P.BLOCKS] = blocks
+    plan[P.TABLE] = plan[P.TAPS] if spec[S.INDEX_KIND] == 2 and plan[P.TAPS] <= TABLE_TAPS else 0
+    dense = 1 if spec[S.INDEX_KIND] != 2 else 0
+    for a in range(spatial):
+        axis = first + a * P.AXIS
+        if plan[axis + P.OUTPUT_STRIDE] != plan[axis + P.INDEX_UNIT]:
+            dense = 0
+        if plan[axis + P.INDEX_UNIT] > plan[first + P.INDEX_UNIT]:
+            dense = 0
+    plan[P.DENSE] = dense
+    plan[P.STATE] = round_up(8 * (outer + 2 + 2 * spatial + 2 * plan[P.TABLE] + 1), 64)
+    band = block * rest * plan[P.LANE_BLOCK] * spec[S.STATE_BYTES]
+    plan[P.WORK] = round_up(plan[P.STATE] + band + 64, 64)
+    plan[P.TILES] = _product(plan, 0, outer, P.OUTPUT) * blocks * plan[P.LANE_BLOCKS]
+
+
+def make_plan(spec, plan):  # type: ignore[no-untyped-def]
+    """Fills the plan block of a spec. The block has room for one axis record more than the array has axes."""
+    for i in range(P.HEADER):
+        plan[i] = 0
+    pooled = spec[S.POOLED]
+    windows = S.SPEC + spec[S.RANK] * S.ARRAY_AXIS
+    # flat indices in an order that is not that of the taps cannot decide ties: count taps, and convert afterwards
+    if spec[S.ROLE] == S.INDEX and spec[S.INDEX_KIND] == 1:
+        for p in range(1, pooled):
+            at = windows + p * S.POOLED_AXIS
+            if spec[at + S.AXIS] < spec[at - S.POOLED_AXIS + S.AXIS]:
+                plan[P.DECODE] = 1
+    plan[P.DIVISOR] = spec[S.DIVISOR]
+    plan[P.FAMILY] = spec[S.FAMILY]
+    plan[P.PARAM] = spec[S.PARAM]
+    plan[P.INDEX_KIND] = spec[S.INDEX_KIND]
+    plan[P.INDEX_BYTES] = spec[S.AUX_BYTES]
+    plan[P.TAPS] = 1
+    for p in range(pooled):
+        plan[P.TAPS] *= spec[windows + p * S.POOLED_AXIS + S.KERNEL]
+    x_size, y_size = 1, 1
+    for a in range(spec[S.RANK]):
+        x_size *= spec[S.SPEC + a * S.ARRAY_AXIS + S.X_SIZE]
+        y_size *= spec[S.SPEC + a * S.ARRAY_AXIS + S.Y_SIZE]
+    backward = spec[S.ROLE] == S.GATHER or spec[S.ROLE] == S.SCATTER
+    source, output = (y_size, x_size) if backward else (x_size, y_size)
+    plan[P.BYTES] = source * spec[S.SOURCE_BYTES] + output * spec[S.OUTPUT_BYTES] + y_size * spec[S.AUX_BYTES]
+    S.canonical(spec, plan)
+    _cut_lanes(plan)
+    if spec[S.ROLE] == S.SCATTER:
+        _plan_scatter(spec, plan)
+    else:
+        _plan_sweep(spec, plan)
+
+
+def refusal(spec, plan):  # type: ignore[no-untyped-def]
+    """Why the form that the spec names does not take the planned task: a number of ``REASONS``."""
+    last = _last_axis(plan)
+    source_unit = plan[last + P.SOURCE_STRIDE] == 1
+    if spec[S.FORM_KERNEL] != 0:
+        if (
+            plan[last + P.KERNEL] != spec[S.FORM_KERNEL]
+            or plan[last + P.WINDOW_STRIDE] != spec[S.FORM_STRIDE]
+            or plan[last + P.DILATION] != 1
+        ):
+            return OTHER_WINDOW
+        if spec[S.FAMILY] == 0:
+            units = plan[last + P.OUTPUT_STRIDE] == 1 and plan[last + P.AUX_STRIDE] == 1
+            if not units and plan[last + P.OUTPUT] > 1:
+                return NOT_CONTIGUOUS
+        elif plan[P.OUTPUT_LANE] != 1 or plan[P.AUX_LANE] != 1:
+            return NOT_CONTIGUOUS
+        if plan[P.FOLD] != 0:
+            return FOLDS
+    if spec[S.FORCED] != 0:
+        return ACCEPTED
+    contiguous_lanes = plan[P.SOURCE_LANE] == 1 and plan[P.LANES] > 1
+    if spec[S.FAMILY] == 1:
+        if contiguous_lanes:
+            return ACCEPTED
+        if spec[S.ROLE] == S.SCATTER:
+            return ROWS_BETTER
+        short = plan[last + P.SOURCE] < SHORT_ROW and plan[P.LANES] >= 16
+        # packing gathers each element once per window that holds it along the leading axes
+        once = plan[last + P.WINDOW_STRIDE] >= plan[last + P.KERNEL]
+        if source_unit and not (short and once):
+            return ROWS_BETTER
+        if not source_unit and plan[P.LANES] < 16:
+            return ROWS_BETTER
+        return ACCEPTED
+    return ACCEPTED

@@ -1,0 +1,226 @@
+"""The first stage of a sweep: reduce along the leading spatial axes, into one scratch row.
+
+For each position along the last spatial axis (and each lane) the taps of the leading axes are combined in the fixed
+order: along the first axis in binary blocks, then along the next. Blocks live on a stack of scratch rows, as in a
+binary counter, so k taps take k passes and log2(k) rows::
+
+    taps   0  1  2  3  4        row 0: (0 1)              row 0: ((0 1) (2 3))      row 0: ((0 1) (2 3)) 4
+           five source rows     row 1:       (2 3)        row 1: 4
+
+A source row that cannot be read in place is packed first, three rows at a time at most.
+"""
+
+from __future__ import annotations
+
+from numba.extending import register_jitable
+
+from fastpool.kernels import plan as P
+from fastpool.kernels.cpu import words as W
+from fastpool.kernels.cpu.call import call_pass
+from fastpool.kernels.cpu.walk import counted
+
+_AXIS, _HEADER = P.AXIS, P.HEADER
+
+
+@register_jitable
+def fill(passes, w, begin, end):
+    """Makes the states ``begin .. end - 1`` the identity."""
+    if begin < end:
+        w[W.OUT] = begin
+        w[W.COUNT] = end - begin
+        w[W.WORDS] = W.FILL
+        call_pass(passes, w)
+
+
+@register_jitable
+def merge(passes, w, a, b, count, amount):
+    """Combines two blocks of ``count`` states each into the first; the second lies ``amount`` taps later."""
+    w[W.A] = a
+    w[W.B] = b
+    w[W.COUNT] = count
+    w[W.AMOUNT] = amount
+    w[W.WORDS] = W.MERGE
+    call_pass(passes, w)
+
+
+@register_jitable
+def locate(plan, c, base):
+    """(whether the current tap lies on the source, offset of its row)."""
+    outer, lead = plan[P.OUTER], plan[P.LEAD]
+    taps = outer + lead + 2
+    at = base
+    on = True
+    for a in range(lead):
+        axis = _HEADER + (outer + a) * _AXIS
+        position = c[taps + a] + c[taps + 3 * lead + a] * c[taps + 2 * lead + a]
+        if (position < 0) | (position >= plan[axis + P.SOURCE]):
+            on = False
+        at += position * plan[axis + P.SOURCE_STRIDE]
+    return on, at
+
+
+@register_jitable
+def pack(plan, c, passes, w, at, slot, count, lanes):
+    """Packs the row of the current tap into slot 0, 1 or 2; returns where it begins."""
+    outer, lead = plan[P.OUTER], plan[P.LEAD]
+    last = _HEADER + (outer + lead) * _AXIS
+    if plan[P.SHARES] != 0:
+        divisor = 1
+        taps = outer + lead + 2
+        for a in range(lead):
+            axis = _HEADER + (outer + a) * _AXIS
+            window = c[taps + a] + c[taps + 3 * lead + a] * c[taps + 2 * lead + a]
+            divisor *= counted(plan, axis, window)
+        w[W.LEAD] = divisor
+        w[W.DIVISOR] = plan[P.DIVISOR]
+    w[W.A] = at
+    w[W.OUT] = slot * plan[P.ROW]
+    w[W.COUNT] = count
+    w[W.LANES] = lanes
+    w[W.STEP] = plan[last + P.SOURCE_STRIDE]
+    w[W.LANE_STEP] = plan[P.SOURCE_LANE]
+    w[W.WORDS] = W.PACK
+    call_pass(passes, w)
+    return slot * plan[P.ROW]
+
+
+@register_jitable
+def lift(passes, w, op, a, b, c, out, segments, length, step, lanes, jump):
+    """One, two or three source rows become one row of states."""
+    w[W.A] = a
+    w[W.B] = b
+    w[W.C] = c
+    w[W.OUT] = out
+    w[W.SEGMENTS] = segments
+    w[W.LENGTH] = length
+    w[W.STEP] = step
+    w[W.LANES] = lanes
+    w[W.AMOUNT] = jump
+    w[W.WORDS] = op
+    call_pass(passes, w)
+
+
+@register_jitable
+def fold_blocks(passes, w, row, begin, base, taps, count, jump):
+    """Adds the binary blocks of ``taps`` taps, rows ``base`` and up, from the left; ``count`` states each."""
+    block = 1
+    while block * 2 <= taps:
+        block *= 2
+    done = block
+    i = 1
+    block //= 2
+    while block > 0:
+        if taps & block:
+            merge(passes, w, base * row + begin, (base + i) * row + begin, count, done * jump)
+            done += block
+            i += 1
+        block //= 2
+
+
+@register_jitable
+def columns(plan, c, passes, w, base, begin, count, lanes, first_state, direct):
+    """Fills ``count * lanes`` states of scratch row 0 from ``first_state`` on.
+
+    ``base`` is the offset of source position ``begin`` of the last axis, leading positions at 0. With ``direct`` the
+    lanes of a position are contiguous in memory and are read in place.
+    """
+    outer, lead = plan[P.OUTER], plan[P.LEAD]
+    last = _HEADER + (outer + lead) * _AXIS
+    stride = plan[last + P.SOURCE_STRIDE]
+    row = plan[P.ROW]
+    n = count * lanes
+    segments, length, step = 1, n, 0
+    if direct:
+        w[W.SOURCE] = w[W.X]
+        if (lanes > 1) & (stride != lanes):
+            segments, length, step = count, lanes, stride
+    else:
+        w[W.SOURCE] = w[W.ROWS]
+    w[W.FIRST] = begin
+    counts = outer + lead + 2 + lead
+    taps = counts + 2 * lead
+    for a in range(lead):
+        c[taps + a] = 0
+        if c[counts + a] == 0:
+            fill(passes, w, first_state, first_state + n)
+            return
+    many, tap, jump = 1, 0, 0
+    top = 0
+    while True:
+        # one block of one, two or three taps along the first axis goes on the stack
+        if lead > 0:
+            many, tap = c[counts], c[taps]
+            jump = plan[_HEADER + outer * _AXIS + P.JUMP]
+        size = 1
+        out = top * row + first_state
+        ok0, at0 = locate(plan, c, base)
+        if ok0 & (not direct):
+            at0 = pack(plan, c, passes, w, at0, 0, count, lanes)
+        if many - tap >= 2:
+            size = 2
+            c[taps] = tap + 1
+            ok1, at1 = locate(plan, c, base)
+            if ok1 & (not direct):
+                at1 = pack(plan, c, passes, w, at1, 1, count, lanes)
+            ok2, at2 = False, 0
+            if (many == 3) & ok0 & ok1:
+                c[taps] = 2
+                ok2, at2 = locate(plan, c, base)
+            if ok2:
+                size = 3
+                if not direct:
+                    at2 = pack(plan, c, passes, w, at2, 2, count, lanes)
+                lift(passes, w, W.TRIPLE, at0, at1, at2, out, segments, length, step, lanes, jump)
+            elif ok0 & ok1:
+                lift(passes, w, W.PAIR, at0, at1, 0, out, segments, length, step, lanes, jump)
+            else:
+                if ok0:
+                    lift(passes, w, W.LEAF, at0, 0, 0, out, segments, length, step, lanes, jump)
+                else:
+                    fill(passes, w, out, out + n)
+                if ok1:
+                    lift(passes, w, W.LEAF, at1, 0, 0, out + row, segments, length, step, lanes, jump)
+                else:
+                    fill(passes, w, out + row, out + row + n)
+                merge(passes, w, out, out + row, n, jump)
+        elif ok0:
+            lift(passes, w, W.LEAF, at0, 0, 0, out, segments, length, step, lanes, jump)
+        else:
+            fill(passes, w, out, out + n)
+        top += 1
+        if lead == 0:
+            return
+        # merge blocks of equal size; when an axis is complete, its sum is one tap of the next
+        done = tap + size
+        half = 2
+        blocks = done >> 1 if size == 2 else 1
+        complete = size == 3
+        a = 0
+        while True:
+            jump = plan[_HEADER + (outer + a) * _AXIS + P.JUMP]
+            while blocks & 1 == 0:
+                lower = (top - 2) * row + first_state
+                merge(passes, w, lower, lower + row, n, half * jump)
+                top -= 1
+                blocks >>= 1
+                half <<= 1
+            many = c[counts + a]
+            if done < many:
+                c[taps + a] = done
+                break
+            if not complete:
+                parts = 0
+                bits = many
+                while bits > 0:
+                    parts += bits & 1
+                    bits >>= 1
+                fold_blocks(passes, w, row, first_state, top - parts, many, n, jump)
+                top = top - parts + 1
+            complete = False
+            c[taps + a] = 0
+            a += 1
+            if a == lead:
+                return
+            done = c[taps + a] + 1
+            blocks = done
+            half = 1

@@ -1,0 +1,193 @@
+"""Memory as kernels see it: typed pointers, element codes, and how an element becomes a value and back.
+
+Numba has no half types on the CPU, so float16 and bfloat16 travel as their 16 bits and are widened to float32 here,
+by integer arithmetic that every CPU level vectorises (the conversion instructions exist from x86-64-v3 on only, and
+without them LLVM calls a routine that the process may not have).
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.extending import intrinsic, register_jitable
+
+_NUMBA = {
+    "b1": types.uint8,
+    "i8": types.int8,
+    "i16": types.int16,
+    "i32": types.int32,
+    "i64": types.int64,
+    "u8": types.uint8,
+    "u16": types.uint16,
+    "u32": types.uint32,
+    "u64": types.uint64,
+    "f16": types.uint16,
+    "bf16": types.uint16,
+    "f32": types.float32,
+    "f64": types.float64,
+}
+CODES = {name: code for code, name in enumerate(_NUMBA)}
+"""A number for each element type, because a kernel's closure may capture numbers only."""
+SIZES = {name: type_.bitwidth // 8 for name, type_ in _NUMBA.items()}
+_BY_CODE = dict(enumerate(_NUMBA.values()))
+
+SCALARS = {
+    name: getattr(np, type_.name) for name, type_ in _NUMBA.items() if name not in ("b1", "f16", "bf16")
+} | {"b1": np.uint8}
+"""The constructor of a value of each type that a state may have."""
+
+SIGNATURE = types.void(
+    types.CPointer(types.int64),
+    types.CPointer(types.int64),
+    types.CPointer(types.int64),
+    types.int64,
+    types.int64,
+)
+"""(plan, bufs, work, begin, end): the one signature that all kernels share."""
+
+
+@intrinsic(prefer_literal=True)
+def pointer(typing_context, address, code):
+    """The address as a pointer to elements of the type with that code (a compile-time constant)."""
+    if not isinstance(code, types.IntegerLiteral):
+        return None
+
+    def generate(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return types.CPointer(_BY_CODE[code.literal_value])(address, code), generate
+
+
+@intrinsic
+def address(typing_context, p):
+    """The pointer as an integer."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.ptrtoint(arguments[0], ir.IntType(64))
+
+    return types.int64(p), generate
+
+
+@intrinsic
+def float_of_bits(typing_context, bits):
+    """An int64 as the float64 of the same bits."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.DoubleType())
+
+    return types.float64(types.int64), generate
+
+
+@intrinsic
+def _widen_float16(typing_context, bits):
+    def generate(context, builder, signature, arguments):
+        i32, f32 = ir.IntType(32), ir.FloatType()
+        b = builder.zext(arguments[0], i32)
+        m = builder.and_(b, i32(0x7FFF))
+        sign = builder.shl(builder.and_(b, i32(0x8000)), i32(16))
+        shifted = builder.shl(m, i32(13))
+        normal = builder.add(shifted, i32(112 << 23))
+        special = builder.add(shifted, i32(224 << 23))
+        scaled = builder.fmul(builder.uitofp(m, f32), ir.Constant(f32, 2.0**-24))
+        subnormal = builder.bitcast(scaled, i32)
+        wide = builder.select(builder.icmp_unsigned(">=", m, i32(0x7C00)), special, normal)
+        wide = builder.select(builder.icmp_unsigned("<", m, i32(0x400)), subnormal, wide)
+        return builder.bitcast(builder.or_(wide, sign), f32)
+
+    return types.float32(types.uint16), generate
+
+
+@intrinsic
+def _narrow_float16(typing_context, value):
+    def generate(context, builder, signature, arguments):
+        i32, f32, i16 = ir.IntType(32), ir.FloatType(), ir.IntType(16)
+        b = builder.bitcast(arguments[0], i32)
+        a = builder.and_(b, i32(0x7FFFFFFF))
+        sign = builder.and_(builder.lshr(b, i32(16)), i32(0x8000))
+        odd = builder.and_(builder.lshr(a, i32(13)), i32(1))
+        rounded = builder.add(builder.add(a, i32(0xFFF)), odd)
+        normal = builder.lshr(builder.sub(rounded, i32(112 << 23)), i32(13))
+        # adding 0.5 leaves a multiple of 2**-24 in the low bits, rounded by the addition itself
+        aligned = builder.fadd(builder.bitcast(a, f32), ir.Constant(f32, 0.5))
+        subnormal = builder.sub(builder.bitcast(aligned, i32), i32(0x3F000000))
+        half = builder.select(builder.icmp_unsigned("<", a, i32(0x38800000)), subnormal, normal)
+        half = builder.select(builder.icmp_unsigned(">=", a, i32(0x47800000)), i32(0x7C00), half)
+        half = builder.or_(half, sign)
+        half = builder.select(builder.icmp_unsigned(">", a, i32(0x7F800000)), i32(0x7E00), half)
+        return builder.trunc(half, i16)
+
+    return types.uint16(types.float32), generate
+
+
+@intrinsic
+def _widen_bfloat16(typing_context, bits):
+    def generate(context, builder, signature, arguments):
+        i32 = ir.IntType(32)
+        return builder.bitcast(builder.shl(builder.zext(arguments[0], i32), i32(16)), ir.FloatType())
+
+    return types.float32(types.uint16), generate
+
+
+@intrinsic
+def _narrow_bfloat16(typing_context, value):
+    def generate(context, builder, signature, arguments):
+        i32, i16 = ir.IntType(32), ir.IntType(16)
+        b = builder.bitcast(arguments[0], i32)
+        odd = builder.and_(builder.lshr(b, i32(16)), i32(1))
+        rounded = builder.lshr(builder.add(builder.add(b, i32(0x7FFF)), odd), i32(16))
+        nan = builder.icmp_unsigned(">", builder.and_(b, i32(0x7FFFFFFF)), i32(0x7F800000))
+        return builder.trunc(builder.select(nan, i32(0x7FC0), rounded), i16)
+
+    return types.uint16(types.float32), generate
+
+
+_NAN32 = np.float32(math.nan)
+_NAN64 = np.float64(math.nan)
+
+
+def plain(v):
+    return v
+
+
+def decode_float16(v):
+    return _widen_float16(v)
+
+
+def decode_bfloat16(v):
+    return _widen_bfloat16(v)
+
+
+def encode_float16(v):
+    return _narrow_float16(np.float32(v))
+
+
+def encode_bfloat16(v):
+    return _narrow_bfloat16(np.float32(v))
+
+
+def encode_float32(v):
+    w = np.float32(v)
+    return w if w == w else _NAN32
+
+
+def encode_float64(v):
+    w = np.float64(v)
+    return w if w == w else _NAN64
+
+
+DECODE = dict.fromkeys(_NUMBA, plain) | {"f16": decode_float16, "bf16": decode_bfloat16}
+"""Element to value, by element type."""
+
+ENCODE = dict.fromkeys(_NUMBA, plain) | {
+    "f16": encode_float16,
+    "bf16": encode_bfloat16,
+    "f32": encode_float32,
+    "f64": encode_float64,
+}
+"""Value to element; every NaN becomes the one canonical quiet NaN, so that results do not depend on luck."""
+
+for _function in {*DECODE.values(), *ENCODE.values()}:
+    register_jitable(_function)

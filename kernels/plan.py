@@ -1,0 +1,76 @@
+"""The plan block: a flat block of int64 with named offsets, the one thing a kernel knows about its task.
+
+The same block is written by plain Python, by Numba and by C, so a field is a number here, not an attribute::
+
+    header | outer axis 0 | outer axis 1 | ... | spatial axis 0 | ... | last spatial axis
+    HEADER   AXIS           AXIS                 AXIS                   AXIS
+
+An axis record of an outer axis uses the first fields alone. "Output" is the side that a tile owns (y in forward, the
+gradient of x in backward), "source" is what it reads; strides are in elements.
+"""
+
+from __future__ import annotations
+
+# ---- header ----
+TILES = 0  # tiles in all: outer x leading spatial outputs x blocks x lane blocks
+OUTER = 1  # outer axes
+LEAD = 2  # spatial axes before the last one
+BLOCKS = 3  # blocks that the last spatial axis is cut into
+BLOCK = 4  # outputs in a block
+LANES = 5  # elements of the inner axis
+LANE_BLOCKS = 6
+LANE_BLOCK = 7  # elements of the inner axis that a tile handles
+SOURCE_LANE = 8  # strides along the inner axis
+OUTPUT_LANE = 9
+AUX_LANE = 10
+INDEX_LANE = 11  # what one step along the inner axis adds to a flat index
+ROW = 12  # states in one scratch row
+FOLD = 13  # 1: each output folds its own taps; 0: taps are doubled over the whole row
+CHUNK = 14  # taps that a fold takes at a time, a power of two
+LEVELS = 15  # scratch row where a fold keeps its levels
+STACK = 16  # state at which the fold's stack of chunks begins
+STATE = 17  # byte offset in the workspace of the first state component
+STATE2 = 18  # and of the second
+PACK = 19  # byte offset of the packed source rows
+WORK = 20  # bytes of workspace that one thread needs
+DIVISOR = 21  # the divisor of a mean, or 0 to count taps
+PARAM = 22  # the reduction's parameter, a float64 by its bits
+DECODE = 23  # 1: indices are computed as taps and turned into flat indices afterwards
+TAPS = 24  # taps of a window
+BYTES = 25  # bytes that the task reads and writes
+SPATIAL = 27  # spatial axes
+INDEX_KIND = 28  # 0: flat in the plane; 1: flat in the array; 2: tap
+TABLE = 29  # taps that have an entry in the workspace's tables of offsets, or 0 for none
+DENSE = 30  # 1: flat indices are offsets in the output, and the first spatial axis has the largest unit
+INDEX_BYTES = 31  # bytes of an index in memory
+COORDINATES = 32  # byte offset of the walk's coordinates
+SHARES = 33  # 1: source elements are divided by their window's divisor when they are packed (gradient of a mean)
+COUNTS = 34  # 1: results depend on the number of taps
+BACKWARD = 35
+INDEXED = 36
+WINDOW = 37  # 1: a window whose numbers are compiled in
+FAMILY = 38  # 0: rows, 1: lanes
+REPEATABLE = 39  # 1: a tap may be combined twice
+HEADER = 40
+
+# ---- axis record ----
+OUTPUT = 0  # coordinates on the output side
+SOURCE_STRIDE = 1
+OUTPUT_STRIDE = 2
+AUX_STRIDE = 3
+INDEX_UNIT = 4  # what one position adds to a flat index
+SOURCE = 5  # positions on the source side
+KERNEL = 6
+WINDOW_STRIDE = 7
+DILATION = 8
+PAD = 9
+HIGH = 10  # taps below it are counted by the divisor; those at or above LOW, too
+LOW = 11
+JUMP = 12  # what one tap adds to the index that a state carries
+GCD = 13  # gcd(stride, dilation), for the windows that hold a position
+STEP_TAPS = 14  # stride / gcd: from one tap that meets a position to the next
+STEP_WINDOWS = 15  # dilation / gcd: and the windows between them
+INVERSE = 16  # inverse of dilation / gcd modulo stride / gcd
+FORWARD_SIZE = 17  # the forward's input size along the axis
+WINDOWS = 18  # the forward's output size along the axis
+AXIS = 19

@@ -1,0 +1,329 @@
+"""What is pooled: each reduction as a few scalar functions, written once for every target.
+
+A pooling moves a window over an array and reduces its taps. A reduction says how, on *states*:
+
+``lift(x, p)``
+    the state of one tap of value ``x``
+``combine(a, b)``
+    the state of two neighbouring blocks of taps, ``a`` before ``b``; associative up to rounding
+``identity``
+    the state of no tap, one entry per component: a number, ``"lowest"`` or ``"highest"`` of x's type
+``lower(s, count, inside, p)``
+    the result, from the state, the divisor, and the number of taps that lie on the input
+``pull(g, s, count, inside, p)``, ``push(a, x, p)``
+    the gradient of a reduction whose states add up: an output with gradient ``g`` sends ``pull`` to each of its
+    taps, and a tap of value ``x`` that received ``a`` in all has gradient ``push``
+
+``p`` is the reduction's parameter, a float. States are one scalar, or a pair. The functions are plain Python in the
+subset that the CPU and GPU compilers share; this module imports nothing of the project.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+Function = Callable[..., Any]
+
+
+@dataclass(frozen=True)
+class Reduction:
+    """One reduction: its functions, the types of its states, and what is known about it.
+
+    Attributes
+    ----------
+    name : str
+    kinds : str
+        Kinds of element that it takes: ``b`` bool, ``i`` signed, ``u`` unsigned, ``f`` float, ``c`` complex (each
+        part on its own).
+    state : tuple of str
+        Type of each component: ``"same"`` as x (halves: float32), ``"wide"`` (64-bit integers; float32 for floats
+        of up to 32 bits), ``"double"`` (float64), ``"count"`` (an integer that can count the taps).
+    counted : bool
+        ``lower`` or ``pull`` reads the divisor.
+    select : str
+        ``"max"`` or ``"min"`` where the result is one of the taps, so that it has an index and its gradient goes to
+        that tap; else "".
+    repeatable : bool
+        A tap may be combined twice without changing the state, and the order of combining does not matter.
+    wide_result : bool
+        Integers give a 64-bit result.
+    pull_reads_state, push_reads_x : bool
+        Whether the gradient's two functions need more than the gradient.
+    """
+
+    name: str
+    kinds: str
+    identity: tuple[Any, ...]
+    lift: Function
+    combine: Function
+    lower: Function
+    state: tuple[str, ...] = ("wide",)
+    counted: bool = False
+    select: str = ""
+    repeatable: bool = False
+    wide_result: bool = False
+    pull: Function | None = None
+    push: Function | None = None
+    pull_reads_state: bool = False
+    push_reads_x: bool = False
+
+
+def value(x, p):
+    return x
+
+
+def add(a, b):
+    return a + b
+
+
+def first_state(s, count, inside, p):
+    return s
+
+
+def larger(a, b):
+    return a if (a > b) | (a != a) else b
+
+
+def smaller(a, b):
+    return a if (a < b) | (a != a) else b
+
+
+def quotient(s, count, inside, p):
+    return s / count if count != 0 else s
+
+
+def truncated_quotient(s, count, inside, p):
+    if count == 0:
+        return s
+    q = s // count
+    # // rounds down; one more where that went past zero
+    return q + 1 if (q * count != s) & ((s < 0) != (count < 0)) else q
+
+
+def unsigned_quotient(s, count, inside, p):
+    return s // count if count != 0 else s
+
+
+def pass_gradient(g, s, count, inside, p):
+    return g
+
+
+def share_gradient(g, s, count, inside, p):
+    return g / count if count != 0 else g
+
+
+def share_gradient_truncated(g, s, count, inside, p):
+    if count == 0:
+        return g
+    q = g // count
+    return q + 1 if (q * count != g) & ((g < 0) != (count < 0)) else q
+
+
+def share_gradient_unsigned(g, s, count, inside, p):
+    return g // count if count != 0 else g
+
+
+def keep_gradient(a, x, p):
+    return a
+
+
+def magnitude(x, p):
+    return abs(float(x))
+
+
+def square(x, p):
+    return float(x) * float(x)
+
+
+def power(x, p):
+    return abs(float(x)) ** p
+
+
+def square_root(s, count, inside, p):
+    return math.sqrt(s)
+
+
+def root(s, count, inside, p):
+    return s ** (1.0 / p)
+
+
+def pull_square_root(g, s, count, inside, p):
+    return g / math.sqrt(s) if s > 0 else s * 0.0
+
+
+def pull_root(g, s, count, inside, p):
+    return g * s ** ((1.0 - p) / p) if s > 0 else s * 0.0
+
+
+def push_sign(a, x, p):
+    return a if x > 0 else (-a if x < 0 else float(x))
+
+
+def push_square(a, x, p):
+    return a * float(x) if x != 0 else 0.0
+
+
+def push_power(a, x, p):
+    if x == 0:
+        return 0.0
+    slope = a * abs(float(x)) ** (p - 1.0)
+    return -slope if x < 0 else slope
+
+
+MAX = Reduction(
+    "max", "biuf", ("lowest",), value, larger, first_state, ("same",), select="max", repeatable=True
+)
+MIN = Reduction(
+    "min", "biuf", ("highest",), value, smaller, first_state, ("same",), select="min", repeatable=True
+)
+SUM = Reduction(
+    "sum", "iufc", (0,), value, add, first_state, wide_result=True, pull=pass_gradient, push=keep_gradient
+)
+MEAN = Reduction(
+    "mean", "fc", (0,), value, add, quotient, counted=True, pull=share_gradient, push=keep_gradient
+)
+SIGNED_MEAN = Reduction(
+    "mean",
+    "i",
+    (0,),
+    value,
+    add,
+    truncated_quotient,
+    counted=True,
+    pull=share_gradient_truncated,
+    push=keep_gradient,
+)
+UNSIGNED_MEAN = Reduction(
+    "mean",
+    "u",
+    (0,),
+    value,
+    add,
+    unsigned_quotient,
+    counted=True,
+    pull=share_gradient_unsigned,
+    push=keep_gradient,
+)
+LP = Reduction(
+    "lp",
+    "f",
+    (0,),
+    power,
+    add,
+    root,
+    ("double",),
+    pull=pull_root,
+    push=push_power,
+    pull_reads_state=True,
+    push_reads_x=True,
+)
+L1 = Reduction(
+    "l1", "f", (0,), magnitude, add, first_state, ("double",), pull=pass_gradient, push=push_sign, push_reads_x=True
+)
+L2 = Reduction(
+    "l2",
+    "f",
+    (0,),
+    square,
+    add,
+    square_root,
+    ("double",),
+    pull=pull_square_root,
+    push=push_square,
+    pull_reads_state=True,
+    push_reads_x=True,
+)
+
+
+def takes_larger(a, i, b, j):
+    """Whether the tap (b, j) replaces (a, i): larger, or equal and earlier; of NaN the last."""
+    return (b > a) | ((b == a) & (j < i)) | ((b != b) & ((a == a) | (j > i)))
+
+
+def takes_smaller(a, i, b, j):
+    """Whether the tap (b, j) replaces (a, i): smaller, or equal and earlier; of NaN the last."""
+    return (b < a) | ((b == a) & (j < i)) | ((b != b) & ((a == a) | (j > i)))
+
+
+def with_index(reduction: Reduction, real: Any, integer: Any, none: int, skip_nan: bool) -> Reduction:
+    """The same selection on pairs (value, index of the tap in its block); ``none`` is an index beyond all.
+
+    ``real`` and ``integer`` are the types of the components. With ``skip_nan`` a NaN tap counts as no tap.
+    """
+    takes = takes_larger if reduction.select == "max" else takes_smaller
+    nothing = reduction.identity[0]
+
+    def lift(x, p):
+        return (x, integer(0))
+
+    def lift_numbers(x, p):
+        return (x, integer(0)) if x == x else (real(nothing), integer(none))
+
+    def combine(a, b):
+        t = takes(a[0], a[1], b[0], b[1])
+        return (b[0] if t else a[0], b[1] if t else a[1])
+
+    def lower(s, count, inside, p):
+        return s[0]
+
+    def lower_numbers(s, count, inside, p):
+        return s[0] if s[1] < none else real(math.nan)
+
+    return Reduction(
+        reduction.name,
+        reduction.kinds,
+        (nothing, none),
+        lift_numbers if skip_nan else lift,
+        combine,
+        lower_numbers if skip_nan else lower,
+        ("same", "count"),
+        select=reduction.select,
+        repeatable=True,
+    )
+
+
+def without_nan(reduction: Reduction, real: Any, integer: Any) -> Reduction:
+    """The same reduction with NaN left out, on pairs (state, number of taps that are not NaN).
+
+    ``real`` and ``integer`` are the types of the components. The divisor loses the NaN taps, unless it is fixed,
+    which a negative ``inside`` tells; with no value at all the result is NaN.
+    """
+    lift_value, combine_values, lower_value = reduction.lift, reduction.combine, reduction.lower
+    pull_value, push_value = reduction.pull, reduction.push
+    nothing = reduction.identity[0]
+
+    def lift(x, p):
+        return (real(lift_value(x, p)), integer(1)) if x == x else (real(nothing), integer(0))
+
+    def combine(a, b):
+        return (combine_values(a[0], b[0]), integer(a[1] + b[1]))
+
+    def lower(s, count, inside, p):
+        divisor = count if inside < 0 else count - (inside - s[1])
+        return lower_value(s[0], real(divisor), inside, p) if s[1] > 0 else real(math.nan)
+
+    def pull(g, s, count, inside, p):
+        divisor = count if inside < 0 else count - (inside - s[1])
+        return pull_value(g, s[0], real(divisor), inside, p) if s[1] > 0 else real(0)
+
+    def push(a, x, p):
+        return push_value(a, x, p) if x == x else real(0)
+
+    return Reduction(
+        reduction.name,
+        reduction.kinds,
+        (nothing, 0),
+        lift,
+        combine,
+        lower,
+        (*reduction.state, "count"),
+        counted=True,
+        select=reduction.select,
+        pull=pull,
+        push=push,
+        pull_reads_state=reduction.counted or reduction.pull_reads_state,
+        push_reads_x=True,
+    )

@@ -1,0 +1,289 @@
+"""The one list of kernels: tests, benchmarks, docs tables, the C table and explain() all iterate it.
+
+A kernel is a *form*, how it walks over memory, and a *variant*, what its passes do there: one reduction, in one role,
+for one element type. Every form works with every variant of its roles. Nothing here needs a compiler.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import itertools
+import math
+import pathlib
+import types
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastpool.kernels import reductions as R
+
+ROLES = ("forward", "index", "weigh", "gather", "scatter", "check")
+"""What a kernel does: forward; forward with indices; the share of a gradient that a window's taps receive; the
+gradient of a sum; the gradient of a selection, by its indices; the check of indices that a caller gave."""
+
+
+class Form(NamedTuple):
+    """How a kernel walks over memory. ``kernel`` and ``stride`` are those that its loops have compiled in, or 0."""
+
+    name: str
+    family: str
+    kernel: int
+    stride: int
+    roles: tuple[str, ...]
+
+
+_SWEEPS = ("forward", "index", "weigh")
+
+FORMS = (
+    Form("rows_k2s2", "rows", 2, 2, _SWEEPS),
+    Form("rows_k3s2", "rows", 3, 2, _SWEEPS),
+    Form("rows_k3s1", "rows", 3, 1, _SWEEPS),
+    Form("lanes_k2s2", "lanes", 2, 2, _SWEEPS),
+    Form("lanes_k3s2", "lanes", 3, 2, _SWEEPS),
+    Form("lanes_k3s1", "lanes", 3, 1, _SWEEPS),
+    Form("lanes", "lanes", 0, 0, (*_SWEEPS, "gather", "scatter")),
+    Form("rows", "rows", 0, 0, (*_SWEEPS, "gather", "scatter", "check")),
+    Form("reference", "reference", 0, 0, ROLES),
+)
+"""Best first, the reference last: the order in which a kernel is looked for."""
+
+REDUCTIONS: dict[str, tuple[R.Reduction, ...]] = {
+    "max": (R.MAX,),
+    "min": (R.MIN,),
+    "mean": (R.MEAN, R.SIGNED_MEAN, R.UNSIGNED_MEAN),
+    "sum": (R.SUM,),
+    "lp": (R.LP,),
+    "l1": (R.L1,),
+    "l2": (R.L2,),
+}
+"""Definitions by name; a name has one definition for each kind of element."""
+
+SIZES = {
+    "b1": 1,
+    "i8": 1,
+    "i16": 2,
+    "i32": 4,
+    "i64": 8,
+    "u8": 1,
+    "u16": 2,
+    "u32": 4,
+    "u64": 8,
+    "f16": 2,
+    "bf16": 2,
+    "f32": 4,
+    "f64": 8,
+}
+"""Bytes of each element type that kernels handle. Complex elements are handled as two floats."""
+
+_SCALARS: dict[str, Any] = {
+    "i32": np.int32,
+    "i64": np.int64,
+    "f32": np.float32,
+    "f64": np.float64,
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Variant:
+    """The typed part of a kernel: a reduction in a role, for an element type.
+
+    ``source``, ``output`` and ``aux`` are the types behind ``bufs[0]``, ``bufs[1]`` and ``bufs[2]``; ``state`` has the
+    type of each component of a state.
+    """
+
+    name: str
+    reduction: R.Reduction
+    role: str
+    source: str
+    output: str
+    aux: str
+    state: tuple[str, ...]
+
+
+def kind(dtype: str) -> str:
+    """b, i, u, f or c."""
+    return "f" if dtype == "bf16" else dtype[0]
+
+
+def add_reduction(reduction: R.Reduction) -> None:
+    """Makes a reduction known by its name, beside the ones that are there.
+
+    Raises
+    ------
+    ValueError
+        If the name is taken.
+    """
+    if reduction.name in REDUCTIONS:
+        raise ValueError(
+            f"add_reduction: {reduction.name!r} is taken; known: {', '.join(REDUCTIONS)}; choose another name"
+        )
+    REDUCTIONS[reduction.name] = (reduction,)
+
+
+def definition(op: str, dtype: str, norm: float = 2.0) -> R.Reduction | None:
+    """The reduction of that name for elements of that type; Lp with exponent 1 or 2 has definitions of its own."""
+    if op == "lp" and norm in (1.0, 2.0):
+        op = "l1" if norm == 1.0 else "l2"
+    for reduction in REDUCTIONS.get(op, ()):
+        if kind(dtype) in reduction.kinds:
+            return reduction
+    return None
+
+
+def result_dtype(reduction: R.Reduction, dtype: str) -> str:
+    """Element type of the forward's result."""
+    return kind(dtype) + "64" if reduction.wide_result and kind(dtype) in "iu" else dtype
+
+
+def _state_dtype(word: str, dtype: str, long: bool) -> str:
+    if word == "count":
+        return "i64" if long else "i32"
+    if word == "double":
+        return "f64"
+    if dtype == "b1":
+        return "u8"
+    if kind(dtype) in "iu":
+        return dtype if word == "same" else kind(dtype) + "64"
+    return "f64" if dtype == "f64" else "f32"
+
+
+def _number(word: Any, dtype: str) -> Any:
+    if word not in ("lowest", "highest"):
+        return word
+    if kind(dtype) == "f":
+        return -math.inf if word == "lowest" else math.inf
+    if dtype == "b1":
+        return int(word == "highest")
+    bits = 8 * SIZES[dtype]
+    if kind(dtype) == "u":
+        return 0 if word == "lowest" else 2**bits - 1
+    return -(2 ** (bits - 1)) if word == "lowest" else 2 ** (bits - 1) - 1
+
+
+@functools.cache
+def variant(
+    op: str,
+    norm: float,
+    dtype: str,
+    role: str,
+    skip_nan: bool = False,
+    index: str = "i64",
+    long: bool = False,
+) -> Variant | None:
+    """The variant of that description, or None if there is none.
+
+    ``index`` is the element type of indices; ``long`` asks for counts and indices of 64 bits inside the states.
+    """
+    base = definition(op, dtype, norm)
+    if base is None or dtype not in SIZES:
+        return None
+    if role in ("index", "scatter", "check"):
+        return _selection(base, dtype, role, skip_nan and kind(dtype) == "f", index, long)
+    return _value(base, dtype, role, skip_nan and kind(dtype) == "f", long)
+
+
+def _selection(
+    base: R.Reduction, dtype: str, role: str, skip: bool, index: str, long: bool
+) -> Variant | None:
+    if not base.select:
+        return None
+    if role != "index":
+        # which selection it was does not matter once there are indices
+        band = "f32" if dtype in ("f16", "bf16") else dtype
+        return Variant(f"{role}_{dtype}_{index}", base, role, dtype, dtype, index, (band,))
+    state = (_state_dtype("same", dtype, long), _state_dtype("count", dtype, long))
+    resolved = dataclasses.replace(base, identity=(_number(base.identity[0], dtype),))
+    none = 2**62 if long else 2**30
+    reduction = R.with_index(resolved, _SCALARS.get(state[0]), _SCALARS[state[1]], none, skip)
+    name = "_".join([base.name, role, dtype, index] + ["skipna"] * skip + ["long"] * long)
+    return Variant(name, reduction, role, dtype, dtype, index, state)
+
+
+def _value(base: R.Reduction, dtype: str, role: str, skip: bool, long: bool) -> Variant | None:
+    identity = tuple(_number(word, dtype) for word in base.identity)
+    reduction = dataclasses.replace(base, identity=identity)
+    first = _state_dtype(base.state[0], dtype, long)
+    result = result_dtype(base, dtype)
+    if skip:
+        reduction = R.without_nan(reduction, _SCALARS[first], _SCALARS["i64" if long else "i32"])
+    source, output, aux = dtype, result, "u8"
+    if role in ("weigh", "gather"):
+        if base.pull is None or (role == "weigh" and not reduction.pull_reads_state):
+            return None
+        if role == "weigh":
+            output, aux = first, result
+        else:
+            source, output = (first if reduction.pull_reads_state else result), dtype
+            aux = dtype if reduction.push_reads_x else "u8"
+            reduction = dataclasses.replace(
+                reduction,
+                identity=(0,),
+                lift=R.value,
+                combine=R.add,
+                lower=R.first_state,
+                state=reduction.state[:1],
+                counted=base.counted and not reduction.pull_reads_state,
+                repeatable=False,
+            )
+    state = tuple(_state_dtype(word, dtype, long) for word in reduction.state)
+    name = "_".join([base.name, role, dtype] + ["skipna"] * skip + ["long"] * long)
+    return Variant(name, reduction, role, source, output, aux, state)
+
+
+def variants() -> Iterator[Variant]:
+    """Every variant for the reductions that are known, with int64 indices."""
+    seen = set()
+    for op, dtype, role, skip_nan in itertools.product(REDUCTIONS, SIZES, ROLES, (False, True)):
+        found = variant(op, 3.0, dtype, role, skip_nan)
+        if found is not None and found.name not in seen:
+            seen.add(found.name)
+            yield found
+
+
+@functools.cache
+def sources_digest() -> bytes:
+    """A digest of every source file that a kernel is made from."""
+    digest = hashlib.sha256()
+    for path in sorted(pathlib.Path(__file__).parent.rglob("*.py")):
+        digest.update(path.read_bytes())
+    return digest.digest()
+
+
+def digest(reduction: R.Reduction) -> int:
+    """A number that changes when a kernel's sources or the reduction's functions do.
+
+    Numba's disk cache knows a kernel by its bytecode and what its closure holds, but not by the source of a captured
+    function: without this number an edited reduction would be served as it was.
+    """
+    sha = hashlib.sha256(sources_digest())
+    for field in dataclasses.fields(reduction):
+        _feed(sha, getattr(reduction, field.name), set())
+    return int.from_bytes(sha.digest()[:7], "little")
+
+
+def _feed(sha: Any, thing: Any, seen: set[int]) -> None:
+    if isinstance(thing, types.FunctionType):
+        if id(thing) in seen:
+            return
+        seen.add(id(thing))
+        _feed(sha, thing.__code__, seen)
+        for cell in thing.__closure__ or ():
+            _feed(sha, cell.cell_contents, seen)
+        for name in thing.__code__.co_names:
+            if name in thing.__globals__:
+                _feed(sha, thing.__globals__[name], seen)
+    elif isinstance(thing, types.CodeType):
+        sha.update(thing.co_code)
+        for constant in thing.co_consts:
+            _feed(sha, constant, seen)
+        sha.update(repr(thing.co_names).encode())
+    elif isinstance(thing, tuple):
+        for part in thing:
+            _feed(sha, part, seen)
+    elif isinstance(thing, (types.ModuleType, type)):
+        sha.update(thing.__name__.encode())
+    else:
+        sha.update(repr(thing).encode())

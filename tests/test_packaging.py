@@ -1,0 +1,160 @@
+"""Builds the sdist, the wheel from the sdist, and an editable install, each seen from a clean environment."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import sysconfig
+import tarfile
+import tomllib
+import zipfile
+
+import pytest
+
+LOOK = """
+import importlib.util, json, pathlib, sys
+leaked = importlib.util.find_spec("kernels")
+sys.path.append(sys.argv[1])  # numpy and numba, which the clean environment borrows
+import fastpool, fastpool.kernels, numpy
+y = fastpool.max_pool2d(numpy.arange(16, dtype=numpy.float32).reshape(4, 4), 2)
+print(json.dumps({
+    "leaked": leaked is not None,
+    "fastpool": str(pathlib.Path(fastpool.__file__).parent),
+    "kernels": str(pathlib.Path(fastpool.kernels.__file__).parent),
+    "y": y.tolist(),
+}))
+"""
+
+
+def run(*command, cwd, **environment):
+    process = subprocess.run(
+        [str(word) for word in command],
+        cwd=cwd,
+        env={**os.environ, "PYTHONWARNINGS": "", **environment},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert process.returncode == 0, f"{command}\n{process.stdout}\n{process.stderr}"
+    return process.stdout
+
+
+def build(kind, folder, source):
+    """Call a hook of the build backend in ``source``; returns the path of what it made in ``folder``."""
+    code = f"from setuptools import build_meta; print(build_meta.build_{kind}({str(folder)!r}))"
+    return folder / run(sys.executable, "-c", code, cwd=source).splitlines()[-1]
+
+
+@pytest.fixture(scope="session")
+def tree(repository, tmp_path_factory):
+    """A copy of the repository without what git ignores."""
+    copy = tmp_path_factory.mktemp("tree") / "fastpool"
+    ignore = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "*.png")
+    shutil.copytree(repository, copy, symlinks=True, ignore=ignore)
+    return copy
+
+
+@pytest.fixture(scope="session")
+def sdist(tree, tmp_path_factory):
+    return build("sdist", tmp_path_factory.mktemp("sdist"), tree)
+
+
+@pytest.fixture(scope="session")
+def wheel(sdist, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("unpacked")
+    with tarfile.open(sdist) as archive:
+        archive.extractall(folder, filter="data")
+    return build("wheel", tmp_path_factory.mktemp("wheel"), next(folder.iterdir()))
+
+
+@pytest.fixture
+def clean(tmp_path):
+    """A new virtual environment, a function that installs into it, and one that looks at it."""
+    home = tmp_path / "venv"
+    run(sys.executable, "-m", "venv", "--without-pip", home, cwd=tmp_path)
+    python = home / ("Scripts" if os.name == "nt" else "bin") / "python"
+    borrowed = sysconfig.get_paths()["purelib"]
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+
+    def install(*what):
+        command = [
+            sys.executable,
+            "-m",
+            "pip",
+            "--python",
+            python,
+            "install",
+            "-q",
+            "--no-index",
+            "--no-deps",
+        ]
+        # --no-build-isolation makes the build use this environment's setuptools
+        run(*command, "--no-build-isolation", *what, cwd=elsewhere, PYTHONPATH=borrowed)
+
+    def look():
+        return json.loads(run(python, "-c", LOOK, borrowed, cwd=elsewhere))
+
+    return home, install, look
+
+
+def test_wheel_from_sdist(clean, wheel):
+    home, install, look = clean
+    install(wheel)
+    seen = look()
+    assert not seen["leaked"]
+    assert seen["kernels"] == seen["fastpool"] + os.sep + "kernels"
+    assert seen["kernels"].startswith(str(home))
+    assert not os.path.islink(seen["kernels"])
+    assert seen["y"] == [[5.0, 7.0], [13.0, 15.0]]
+
+
+def test_editable(clean, tree):
+    _, install, look = clean
+    install("-e", tree)
+    seen = look()
+    assert not seen["leaked"]
+    assert seen["fastpool"] == str(tree / "fastpool")
+    assert os.path.realpath(seen["kernels"]) == str(tree / "kernels")
+    assert seen["y"] == [[5.0, 7.0], [13.0, 15.0]]
+
+
+def test_contents(sdist, wheel, tree):
+    """The wheel holds every module once and nothing else; the sdist also holds what the tests need."""
+    modules = {
+        path.relative_to(tree).as_posix()
+        for root in ("fastpool", "kernels")
+        for path in (tree / root).rglob("*.py")
+        if (tree / "fastpool" / "kernels") not in path.parents
+    }
+    expected = {name if name.startswith("fastpool/") else f"fastpool/{name}" for name in modules}
+    with zipfile.ZipFile(wheel) as archive:
+        names = [name for name in archive.namelist() if ".dist-info/" not in name]
+        metadata = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
+        assert "License-Expression: BSD-3-Clause" in archive.read(metadata).decode()
+    assert len(names) == len(set(names))
+    assert set(names) == expected | {"fastpool/py.typed"}
+
+    with tarfile.open(sdist) as archive:
+        packed = {name.partition("/")[2] for name in archive.getnames()}
+    tests = {path.relative_to(tree).as_posix() for path in (tree / "tests").glob("*.py")}
+    assert modules | tests | {"README.md", "LICENSE", "CHANGELOG.md", "docs/environment.md"} <= packed
+    assert not {name for name in packed if name.startswith("fastpool/kernels")}
+
+
+def test_packages_list_equals_the_tree(repository):
+    listed = tomllib.loads((repository / "pyproject.toml").read_text())["tool"]["setuptools"]["packages"]
+    found = []
+    for root, name in (("fastpool", "fastpool"), ("kernels", "fastpool.kernels")):
+        for path in sorted((repository / root).rglob("*.py")):
+            words = path.parent.relative_to(repository / root).parts
+            if words[:1] != ("kernels",):
+                found.append(".".join((name, *words)))
+                assert (path.parent / "__init__.py").exists(), f"{path.parent} has no __init__.py"
+    assert listed == sorted(set(found))
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a clone on Windows may lack symbolic links")
+def test_symlink_for_tools(repository):
+    assert os.readlink(repository / "fastpool" / "kernels") == "../kernels"
