@@ -61,15 +61,12 @@ def kernels():
     reductions = []
     for op in registry.REDUCTIONS:
         for role in registry.ROLES:
-            dtypes = [
-                dtype
-                for dtype in registry.SIZES
-                if any(registry.variant(op, 3.0, dtype, role, form) for form in registry.FORMS)
-            ]
+            dtypes = [dtype for dtype in registry.SIZES if registry.variant(op, 3.0, dtype, role)]
             if dtypes:
                 reductions.append((op, role, " ".join(f"`{dtype}`" for dtype in dtypes)))
     roles = [(role, ROLES[role]) for role in registry.ROLES]
-    count = sum(1 for _ in registry.variants())
+    compiled = [form for form in registry.FORMS if form.family != "reference"]
+    count = sum(variant.role in form.roles for variant in registry.variants() for form in compiled)
     return f"""# Kernels
 
 {NOTE.format(source="kernels/registry.py")}
@@ -80,8 +77,8 @@ not.
 
 {table(["form", "family", "kernel size, stride", "roles"], forms)}
 {table(["role", "what the kernel does"], roles)}
-Each form is compiled, at the first call that needs it, for one reduction, role and element type; with
-`nan="ignore"` that makes {count} kernels. Complex numbers are handled as two floats each, `longdouble` and
+A form is compiled, at the first call that needs it, for one reduction, role and element type: {count} kernels
+in all, those that leave out NaN included. Complex numbers are handled as two floats each, `longdouble` and
 `clongdouble` by the reference.
 
 {table(["reduction", "role", "element types"], reductions)}"""

@@ -156,12 +156,12 @@ def take_out(called: str, name: str, out: object, like: Outline) -> Array:
     return data
 
 
-def check_holds(called: str, name: str, like: Outline) -> None:
+def check_holds(called: str, like: Outline) -> None:
     """Refuse to make a result that the caller's kind of array cannot hold."""
     reason = like.kind.lacks(like.dtype)
     if reason:
         rule, way_out = reason.split("; ")
-        raise type_error(called, f"{name} of dtype {DTYPES[like.dtype]}", rule, way_out)
+        raise type_error(called, f"a result of dtype {DTYPES[like.dtype]}", rule, way_out)
 
 
 def check_kind(called: str, name: str, x: object, kind: Kind) -> None:
@@ -221,7 +221,7 @@ def _bad_dtype(called: str, name: str, dtype: object, way_out: str = "") -> Type
 
 def _addressable(called: str, name: str, x: Array, writing: bool) -> Array:
     """The array, or a copy where its elements are not aligned or its strides are no whole elements."""
-    if x.flags.aligned and not any(stride % x.itemsize for stride in x.strides):
+    if x.flags.aligned and (x.flags.c_contiguous or not any(stride % x.itemsize for stride in x.strides)):
         return x
     if writing:
         raise value_error(

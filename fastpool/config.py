@@ -46,9 +46,9 @@ VERBOSE = Variable(
 )
 FORCE_KERNEL = Variable(
     "FASTPOOL_FORCE_KERNEL",
-    "the name of a registered kernel",
-    "unset: the first kernel of the list that accepts the problem",
-    "Runs this kernel alone. A problem that it does not accept, or an unknown name, is an error.",
+    "the name of a kernel form, see [kernels](kernels.md)",
+    "unset: the first form of the list that accepts the problem",
+    "Tries this form before all others, which do what it cannot. An unknown name is an error.",
 )
 CACHE_DIR = Variable(
     "FASTPOOL_CACHE_DIR",

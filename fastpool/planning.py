@@ -16,9 +16,6 @@ ROW_BYTES = 8192
 BAND_BYTES = 1 << 18
 """What a scatter tile keeps warm: half of a typical second-level cache."""
 
-SHORT_ROW = 24
-"""Rows of fewer elements than this do not fill enough vectors; lanes over planes do."""
-
 TABLE_TAPS = 4096
 """Windows of up to so many taps have a table of offsets in the scatter kernels."""
 
@@ -28,7 +25,6 @@ REASONS = (
     "has no kernel for this role",
     "is for windows of its own size and stride along the last axis, without dilation",
     "writes rows whose elements are neighbours in memory",
-    "vectors run better over the lanes here: another axis is contiguous, or the rows are short",
     "vectors run better along the rows here: the last pooled axis is contiguous",
     "is for windows that share taps or are short; here each output folds its own",
     "has no arithmetic for this element type or reduction",
@@ -40,7 +36,6 @@ REASONS = (
     NO_ROLE,
     OTHER_WINDOW,
     NOT_CONTIGUOUS,
-    LANES_BETTER,
     ROWS_BETTER,
     FOLDS,
     NO_ARITHMETIC,
@@ -109,8 +104,8 @@ def _folds(plan, last, backward):  # type: ignore[no-untyped-def]
         return False
     kernel, outputs = plan[last + P.KERNEL], plan[last + P.OUTPUT]
     if outputs == 1:
-        return kernel >= 4
-    return kernel > 16 and 3 * outputs < _span(plan, last, outputs, backward) * bit_length(kernel) // kernel
+        return kernel > 64
+    return kernel > 64 and 3 * outputs < _span(plan, last, outputs, backward) * bit_length(kernel) // kernel
 
 
 def _product(plan, first, count, field):  # type: ignore[no-untyped-def]
@@ -118,6 +113,45 @@ def _product(plan, first, count, field):  # type: ignore[no-untyped-def]
     for a in range(count):
         total *= plan[P.HEADER + (first + a) * P.AXIS + field]
     return total
+
+
+def _single_steps(plan, axes):  # type: ignore[no-untyped-def]
+    for a in range(axes):
+        at = P.HEADER + a * P.AXIS
+        plan[at + P.STEPS] = plan[at + P.OUTPUT]
+        plan[at + P.BY] = 1
+
+
+def _group(spec, plan, target, pitch):  # type: ignore[no-untyped-def]
+    """Chooses the axis along which a tile takes several rows, so that a pass has enough to do; returns how many.
+
+    Small planes are taken side by side, where every row has neighbours with the same taps; else a tile takes rows of
+    one plane, below one another.
+    """
+    outer, lead = plan[P.OUTER], plan[P.LEAD]
+    _single_steps(plan, outer + lead)
+    plan[P.GROUP_AXIS] = -1
+    plan[P.GROUP] = 1
+    many = target // max(1, pitch)
+    if many < 2 or plan[P.FOLD] != 0 or plan[P.DECODE] != 0 or spec[S.ROLE] == S.CHECK:
+        return 1
+    plane = spec[S.SOURCE_BYTES] * plan[P.LANES]
+    for a in range(lead + 1):
+        plane *= plan[P.HEADER + (outer + a) * P.AXIS + P.SOURCE]
+    axis = -1
+    if outer > 0 and (lead == 0 or many * plane <= BAND_BYTES):
+        axis = outer - 1
+    elif lead > 0:
+        axis = outer + lead - 1
+    if axis < 0 or plan[P.HEADER + axis * P.AXIS + P.OUTPUT] < 2:
+        return 1
+    at = P.HEADER + axis * P.AXIS
+    rows, steps = _cut(plan[at + P.OUTPUT], many)
+    plan[P.GROUP_AXIS] = axis
+    plan[P.GROUP] = rows
+    plan[at + P.STEPS] = steps
+    plan[at + P.BY] = rows
+    return rows
 
 
 def _plan_sweep(spec, plan):  # type: ignore[no-untyped-def]
@@ -153,7 +187,9 @@ def _plan_sweep(spec, plan):  # type: ignore[no-untyped-def]
     plan[P.CHUNK] = chunk
     plan[P.BLOCK] = block
     plan[P.BLOCKS] = blocks
-    row = round_up(positions * lanes, 16)
+    pitch = positions * lanes
+    group = _group(spec, plan, target * lanes, pitch)
+    row = round_up(group * pitch, 16)
     rows = bit_length(_most_taps(plan, last, backward)) + 1
     stack = 2
     for a in range(lead):
@@ -162,16 +198,14 @@ def _plan_sweep(spec, plan):  # type: ignore[no-untyped-def]
     plan[P.LEVELS] = max(rows, stack)
     plan[P.STACK] = (plan[P.LEVELS] + 1) * row
     states = plan[P.STACK] + (bit_length(plan[last + P.KERNEL]) + 2) * lanes
-    plan[P.COORDINATES] = round_up(8 * (W.WORDS + 1), 64)
+    plan[P.COORDINATES] = round_up(8 * W.WORDS, 64)
     plan[P.STATE] = plan[P.COORDINATES] + round_up(8 * (outer + lead + 2 + 4 * lead + 1), 64)
     plan[P.STATE2] = round_up(plan[P.STATE] + states * spec[S.STATE_BYTES], 64)
     plan[P.PACK] = round_up(plan[P.STATE2] + states * spec[S.STATE2_BYTES], 64)
     pack = max(spec[S.SOURCE_BYTES], spec[S.STATE_BYTES])
     # a vector loop may not read beyond a row, but a whole cache line at the end costs nothing
     plan[P.WORK] = round_up(plan[P.PACK] + 3 * row * pack + state + 64, 64)
-    plan[P.TILES] = (
-        _product(plan, 0, outer + lead, P.OUTPUT) * plan[P.BLOCKS] * plan[P.LANE_BLOCKS]
-    )
+    plan[P.TILES] = _product(plan, 0, outer + lead, P.STEPS) * plan[P.BLOCKS] * plan[P.LANE_BLOCKS]
 
 
 def _plan_scatter(spec, plan):  # type: ignore[no-untyped-def]
@@ -192,13 +226,15 @@ def _plan_scatter(spec, plan):  # type: ignore[no-untyped-def]
         axis = first + a * P.AXIS
         if plan[axis + P.OUTPUT_STRIDE] != plan[axis + P.INDEX_UNIT]:
             dense = 0
-        if plan[axis + P.INDEX_UNIT] > plan[first + P.INDEX_UNIT]:
+        # the first axis must have the largest unit, so that a range of flat indices is a band
+        if a > 0 and plan[axis + P.INDEX_UNIT] * plan[axis + P.OUTPUT] > plan[first + P.INDEX_UNIT]:
             dense = 0
     plan[P.DENSE] = dense
     plan[P.STATE] = round_up(8 * (outer + 2 + 2 * spatial + 2 * plan[P.TABLE] + 1), 64)
     band = block * rest * plan[P.LANE_BLOCK] * spec[S.STATE_BYTES]
     plan[P.WORK] = round_up(plan[P.STATE] + band + 64, 64)
-    plan[P.TILES] = _product(plan, 0, outer, P.OUTPUT) * blocks * plan[P.LANE_BLOCKS]
+    _single_steps(plan, outer)
+    plan[P.TILES] = _product(plan, 0, outer, P.STEPS) * blocks * plan[P.LANE_BLOCKS]
 
 
 def make_plan(spec, plan):  # type: ignore[no-untyped-def]
@@ -263,10 +299,7 @@ def refusal(spec, plan):  # type: ignore[no-untyped-def]
             return ACCEPTED
         if spec[S.ROLE] == S.SCATTER:
             return ROWS_BETTER
-        short = plan[last + P.SOURCE] < SHORT_ROW and plan[P.LANES] >= 16
-        # packing gathers each element once per window that holds it along the leading axes
-        once = plan[last + P.WINDOW_STRIDE] >= plan[last + P.KERNEL]
-        if source_unit and not (short and once):
+        if source_unit:
             return ROWS_BETTER
         if not source_unit and plan[P.LANES] < 16:
             return ROWS_BETTER

@@ -51,7 +51,9 @@ INDEXED = 36
 WINDOW = 37  # 1: a window whose numbers are compiled in
 FAMILY = 38  # 0: rows, 1: lanes
 REPEATABLE = 39  # 1: a tap may be combined twice
-HEADER = 40
+GROUP_AXIS = 40  # the axis, counted over outer and leading ones, along which a tile takes several rows; or -1
+GROUP = 41  # rows that a tile takes, at most
+HEADER = 42
 
 # ---- axis record ----
 OUTPUT = 0  # coordinates on the output side
@@ -73,4 +75,6 @@ STEP_WINDOWS = 15  # dilation / gcd: and the windows between them
 INVERSE = 16  # inverse of dilation / gcd modulo stride / gcd
 FORWARD_SIZE = 17  # the forward's input size along the axis
 WINDOWS = 18  # the forward's output size along the axis
-AXIS = 19
+STEPS = 19  # tiles along an outer or leading axis
+BY = 20  # coordinates from one tile to the next
+AXIS = 21

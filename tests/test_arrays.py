@@ -12,8 +12,6 @@ import fastpool
 from fastpool import dispatch
 from fastpool.memory import memory_order, normal_strides, overlaps_itself
 
-ml_dtypes = pytest.importorskip("ml_dtypes")
-
 NUMPY_DTYPES = ["?", "b", "h", "i", "l", "q", "B", "H", "I", "L", "Q", "e", "f", "d", "g"]
 
 RNG = np.random.default_rng(5)
@@ -74,9 +72,6 @@ def seen(monkeypatch):
     return arrays
 
 
-# ---- NumPy ----
-
-
 @pytest.mark.parametrize("dtype", NUMPY_DTYPES)
 def test_numpy_dtypes(dtype):
     x = numbers((2, 3, 4, 6), dtype)
@@ -87,6 +82,7 @@ def test_numpy_dtypes(dtype):
 
 
 def test_bfloat16(seen):
+    ml_dtypes = pytest.importorskip("ml_dtypes")
     x = numbers((2, 4, 6), ml_dtypes.bfloat16)
     y = fastpool.avg_pool2d(x, 2)
     assert y.dtype == ml_dtypes.bfloat16
@@ -150,9 +146,6 @@ def test_memmap(tmp_path):
     assert type(fastpool.max_pool2d(x, 2)) is np.ndarray
     assert fastpool.max_pool2d(x, 2, out=out) is out
     np.testing.assert_array_equal(out, blocks(np.asarray(x), np.max))
-
-
-# ---- memory order ----
 
 
 @pytest.mark.parametrize("order", [(0, 1, 2, 3), (0, 2, 3, 1), (3, 2, 1, 0), (1, 0, 3, 2)])
@@ -221,9 +214,6 @@ def test_overlap_of_an_array_with_itself():
     assert overlaps_itself(np.lib.stride_tricks.as_strided(buffer, (4, 2), (16, 16)))
 
 
-# ---- DLPack ----
-
-
 def test_an_array_with_dlpack_and_a_namespace(seen):
     data = numbers((3, 4, 6))
     y, taps = fastpool.max_pool2d(Minimal(data), 2, return_indices="tap")
@@ -264,9 +254,6 @@ def test_kinds_are_not_mixed():
     _, pullback = fastpool.vjp(fastpool.max_pool2d, data, 2)
     with pytest.raises(TypeError, match=f"grad_output is a .*Minimal: {message}"):
         pullback(Minimal(data[:2, :3]))
-
-
-# ---- imports ----
 
 
 def test_import_is_light_and_numpy_arrays_need_no_other_library():

@@ -177,3 +177,14 @@ def test_demo_of_something_else(capsys, photograph, tmp_path):
         assert main(["demo", str(tmp_path / name), "--output", str(tmp_path / "sheet.png")]) == 2
         assert words in capsys.readouterr().err
     assert not (tmp_path / "sheet.png").exists()
+
+
+def test_demo_refuses_an_output_before_it_computes(capsys, photograph, tmp_path):
+    for name, words in (
+        ("sheet.xyz", "the suffix must name an image format; use .png"),
+        ("none/sheet.png", "the folder does not exist; make it first"),
+    ):
+        assert main(["demo", str(photograph), "--output", str(tmp_path / name)]) == 2
+        captured = capsys.readouterr()
+        assert captured.err == f"fastpool demo: output={str(tmp_path / name)!r}: {words}\n"
+        assert captured.out == ""

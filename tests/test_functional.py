@@ -35,9 +35,6 @@ def same(ours, theirs):
     np.testing.assert_array_equal(np.asarray(ours), np.asarray(theirs))
 
 
-# ---- signatures ----
-
-
 @pytest.mark.parametrize("n", [1, 2, 3])
 @pytest.mark.parametrize(("family", "positional"), POSITIONAL.items())
 def test_order_of_arguments(family, positional, n):
@@ -90,9 +87,6 @@ def test_sizes_may_be_numpy_integers_and_lists():
     same(fastpool.max_pool2d(x, [np.int8(2), 3], np.int64(2)), fastpool.max_pool2d(x, (2, 3), 2))
 
 
-# ---- padding ----
-
-
 @pytest.mark.parametrize(
     ("padding", "pairs"),
     [
@@ -138,9 +132,6 @@ def test_one_pair_in_one_dimension():
     )
 
 
-# ---- layouts ----
-
-
 @pytest.mark.parametrize("form", LETTER_FORMS)
 def test_letter_forms(form):
     sizes = {"N": 2, "C": 3, "D": 4, "H": 5, "W": 6, "L": 6}
@@ -178,9 +169,6 @@ def test_indices_count_in_the_plane_and_in_the_tensor():
         row = 2 * np.arange(3)[:, None] - 1 + tap // 3
         column = 2 * np.arange(4) - 1 + tap % 3
         same(row * 8 + column, plane)
-
-
-# ---- pool ----
 
 
 @pytest.mark.parametrize(
@@ -224,9 +212,6 @@ def test_plane_indices_of_pool_follow_the_order_of_axes():
     )
 
 
-# ---- global pooling ----
-
-
 @pytest.mark.parametrize("shape", [(2, 3, 4), (2, 3, 4, 5), (2, 3, 4, 5, 2), (2, 3, 2, 2, 2, 2)])
 @pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
 def test_global_pooling_is_a_reduction(shape, layout):
@@ -257,9 +242,6 @@ def test_global_gradient_with_and_without_the_axes():
         backward = getattr(fastpool, f"global_{name}_pool_backward")
         same(backward(grad, x), backward(grad[..., None, None], x))
     same(fastpool.global_sum_pool_backward(grad, x.shape), np.broadcast_to(grad[..., None, None], x.shape))
-
-
-# ---- the rest of the surface ----
 
 
 def test_nothing_is_ignored_in_integers():

@@ -28,7 +28,7 @@ def run(image: Path | None, output: Path) -> bool:
     ModuleNotFoundError
         If a library of the ``demo`` extra is missing.
     ValueError
-        If the image is not an 8-bit one, or too small to be pooled.
+        If the image is not an 8-bit one or too small to be pooled, or the sheet's suffix is not an image's.
     OSError
         If the image cannot be read or the sheet cannot be written.
     """
@@ -40,6 +40,7 @@ def run(image: Path | None, output: Path) -> bool:
         )
     from fastpool.demo import cases, sheet
 
+    sheet.check(output)
     name, pixels = cases.photograph(image)
     measured = cases.measure_all(name, pixels)
     width, height = sheet.write(output, name, measured)

@@ -20,6 +20,22 @@ INK, GREY, PAPER, FRAME = "#1a1a1a", "#666666", "#ffffff", "#c8c8c8"
 Tile = tuple[str, Pixels, list[str]]
 
 
+def check(path: Path) -> None:
+    """Refuse a path that a sheet cannot be written to, before anything is computed.
+
+    Raises
+    ------
+    ValueError
+        If the suffix is not that of an image format.
+    FileNotFoundError
+        If the folder does not exist.
+    """
+    if path.suffix.lower() not in Image.registered_extensions():
+        raise ValueError(f"output={str(path)!r}: the suffix must name an image format; use .png")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"output={str(path)!r}: the folder does not exist; make it first")
+
+
 def write(path: Path, name: str, measured: Sequence[tuple[Pixels, list[Result]]]) -> tuple[int, int]:
     """Draw one row of tiles per photograph and write the sheet; returns its width and height in pixels."""
     rows = [[_original(photo), *map(_pooled, results)] for photo, results in measured]

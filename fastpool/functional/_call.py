@@ -17,7 +17,15 @@ from fastpool import arguments, arrays
 from fastpool.arguments import SELECTING, Options
 from fastpool.arrays import Outline, Source
 from fastpool.errors import type_error, type_name, value_error
-from fastpool.memory import Array, element_strides, empty_in_order, overlap, overlaps_itself, strides_in_order
+from fastpool.memory import (
+    Array,
+    element_strides,
+    empty_in_order,
+    memory_order,
+    overlap,
+    overlaps_itself,
+    strides_in_order,
+)
 from fastpool.problem import DTYPES, Ints, Problem
 
 A = TypeVar("A")
@@ -37,7 +45,7 @@ class Target:
         self.dropped = dropped
         self._data: Array | None = None
         if given is None:
-            arrays.check_holds(called, "the result" if name == "out" else name, outline)
+            arrays.check_holds(called, outline)
         else:
             seen = tuple(size for axis, size in enumerate(outline.shape) if axis not in dropped)
             data = arrays.take_out(called, name, given, replace(outline, shape=seen))
@@ -180,17 +188,17 @@ def plan_forward(
         problem = replace(problem, indices=record)
     dropped = () if arguments.flag(called, "keepdims", keepdims) else problem.axes
     y_out, indices_out = _outs(called, out, asked)
-    like = replace(source.outline, shape=problem.out_shape, dtype=problem.out_dtype)
-    y = Target(called, "out[0]" if asked else "out", like, y_out, dropped)
+    y_name, indices_name = ("out[0]", "out[1]") if asked else ("out", "indices")
+    order = memory_order(source.data)
+    like = Outline(source.kind, problem.out_dtype, problem.out_shape, order)
+    y = Target(called, y_name, like, y_out, dropped)
+    y.refuse_overlap(called, y_name, {"x": source.data})
     indices = None
-    inputs = {"x": source.data}
     if problem.indices:
-        like = replace(like, dtype=problem.index_dtype)
-        indices = Target(called, "the indices" if out is None else "out[1]", like, indices_out, dropped)
-        indices.refuse_overlap(called, "out[1]", inputs)
-    y.refuse_overlap(called, "out[0]" if asked else "out", inputs)
-    if y_out is not None and indices_out is not None and indices is not None:
-        y.refuse_overlap(called, "out[0]", {"out[1]": indices.data})
+        like = Outline(source.kind, problem.index_dtype, problem.out_shape, order)
+        indices = Target(called, indices_name, like, indices_out, dropped)
+        inputs = {"x": source.data} if y_out is None else {"x": source.data, y_name: y.data}
+        indices.refuse_overlap(called, indices_name, inputs)
     problem = _placed(
         problem, element_strides(source.data), y.strides, () if indices is None else indices.strides, ()
     )

@@ -61,7 +61,7 @@ PARAMETERS = {
     "x": (
         "array",
         "{shape} {dtypes} NumPy, torch, JAX, or any array on the CPU with ``__dlpack__``; any strides. It "
-        "is not copied.",
+        "is not copied, unless its elements are not aligned.",
     ),
     "grad_output": (
         "array",
@@ -145,7 +145,7 @@ PARAMETERS = {
     "nan": (
         '{{"propagate", "ignore"}}',
         '``"propagate"``: a NaN in a window makes its result NaN. ``"ignore"``: {nan}; a window of '
-        "nothing but NaN gives NaN.",
+        "nothing but NaN gives NaN{and_index}.",
     ),
     "device": (
         '{{"cpu"}}, optional',
@@ -233,6 +233,7 @@ def _words(name: str, family: Family) -> dict[str, str]:
         "dropped": ", with or without the spatial axes" if place == "global" else "",
         "size": "window" if place == "window" else "kernel_size",
         "pooled": "pooled" if place == "window" else "spatial",
+        "and_index": " and the index -1" if pair else "",
         "pair": " or pair of arrays" if pair else "",
         "pair_is": "; with indices a pair ``(y, indices)``" if pair else "",
         "inputs": "an input" if backward else "x",
@@ -254,7 +255,9 @@ def _words(name: str, family: Family) -> dict[str, str]:
 
 def _results(name: str, indices: bool, family: Family) -> list[tuple[str, str]]:
     if name.endswith("_backward"):
-        return [("array", "Gradient with respect to x: x's shape, dtype and kind of array.")]
+        shape = "Gradient with respect to x: x's shape, dtype and kind of array."
+        order = "Without ``out`` its axes lie in memory as those of x, or of ``grad_output`` for a shape."
+        return [("array", f"{shape} {order}")]
     if operation(name).axes == "global":
         shape = (
             "The shape is that of x without the spatial axes, or with ``keepdims`` with length 1 along them"

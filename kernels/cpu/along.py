@@ -23,7 +23,7 @@ _AXIS, _HEADER = P.AXIS, P.HEADER
 
 @register_jitable
 def fetch(plan, c, passes, w, base, begin, end, lanes, direct):
-    """Fills scratch row 0 for the positions ``begin .. end - 1``: identity where there is no source.
+    """Fills scratch slot 0 for the positions ``begin .. end - 1`` of each row: identity where there is no source.
 
     ``base`` is the offset of position 0.
     """
@@ -31,10 +31,12 @@ def fetch(plan, c, passes, w, base, begin, end, lanes, direct):
     size = plan[last + P.SOURCE]
     first = min(max(begin, 0), size)
     stop = max(min(end, size), first)
+    w[W.LANES] = lanes
+    w[W.PITCH] = (end - begin) * lanes
     if first < stop:
-        fill(passes, w, 0, (first - begin) * lanes)
         at = base + first * plan[last + P.SOURCE_STRIDE]
         columns(plan, c, passes, w, at, first, stop - first, lanes, (first - begin) * lanes, direct)
+        fill(passes, w, 0, (first - begin) * lanes)
         fill(passes, w, (stop - begin) * lanes, (end - begin) * lanes)
     else:
         fill(passes, w, 0, (end - begin) * lanes)
@@ -48,7 +50,7 @@ def join(passes, w, a, b, out, count, amount):
     w[W.OUT] = out
     w[W.COUNT] = count
     w[W.AMOUNT] = amount
-    w[W.WORDS] = W.JOIN
+    w[W.OP] = W.JOIN
     call_pass(passes, w)
 
 
@@ -100,15 +102,14 @@ def operands(passes, w, repeatable, row, spare, taps, start, count, distance, ju
 
 
 @register_jitable
-def halve(passes, w, a, step, out, count, lanes, amount):
+def halve(passes, w, a, step, out, count, amount):
     """Combines ``count`` neighbouring pairs of lane groups that begin at ``a``, ``step`` states apart."""
     w[W.A] = a
     w[W.STEP] = step
     w[W.OUT] = out
     w[W.COUNT] = count
-    w[W.LANES] = lanes
     w[W.AMOUNT] = amount
-    w[W.WORDS] = W.HALVE
+    w[W.OP] = W.HALVE
     call_pass(passes, w)
 
 
@@ -120,7 +121,7 @@ def reduce_block(passes, w, a, step, taps, levels, lanes, jump):
     while taps > 1:
         taps //= 2
         # levels lie one behind another, so a level is never written where it is read
-        halve(passes, w, a, step, out, taps, lanes, amount)
+        halve(passes, w, a, step, out, taps, amount)
         a, step = out, lanes
         out += taps * lanes
         amount *= 2
@@ -132,7 +133,7 @@ def copy(passes, w, a, out, count):
     w[W.A] = a
     w[W.OUT] = out
     w[W.COUNT] = count
-    w[W.WORDS] = W.COPY
+    w[W.OP] = W.COPY
     call_pass(passes, w)
 
 

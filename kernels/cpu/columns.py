@@ -24,11 +24,11 @@ _AXIS, _HEADER = P.AXIS, P.HEADER
 
 @register_jitable
 def fill(passes, w, begin, end):
-    """Makes the states ``begin .. end - 1`` the identity."""
+    """Makes the states ``begin .. end - 1`` of each row the identity."""
     if begin < end:
         w[W.OUT] = begin
         w[W.COUNT] = end - begin
-        w[W.WORDS] = W.FILL
+        w[W.OP] = W.FILL
         call_pass(passes, w)
 
 
@@ -39,7 +39,7 @@ def merge(passes, w, a, b, count, amount):
     w[W.B] = b
     w[W.COUNT] = count
     w[W.AMOUNT] = amount
-    w[W.WORDS] = W.MERGE
+    w[W.OP] = W.MERGE
     call_pass(passes, w)
 
 
@@ -60,43 +60,60 @@ def locate(plan, c, base):
 
 
 @register_jitable
-def pack(plan, c, passes, w, at, slot, count, lanes):
-    """Packs the row of the current tap into slot 0, 1 or 2; returns where it begins."""
+def leading_divisor(plan, c, row):
+    """The leading axes' share of the divisor of the current tap's window, in row ``row`` of the group."""
     outer, lead = plan[P.OUTER], plan[P.LEAD]
-    last = _HEADER + (outer + lead) * _AXIS
-    if plan[P.SHARES] != 0:
-        divisor = 1
-        taps = outer + lead + 2
-        for a in range(lead):
-            axis = _HEADER + (outer + a) * _AXIS
-            window = c[taps + a] + c[taps + 3 * lead + a] * c[taps + 2 * lead + a]
-            divisor *= counted(plan, axis, window)
-        w[W.LEAD] = divisor
-        w[W.DIVISOR] = plan[P.DIVISOR]
-    w[W.A] = at
-    w[W.OUT] = slot * plan[P.ROW]
-    w[W.COUNT] = count
-    w[W.LANES] = lanes
-    w[W.STEP] = plan[last + P.SOURCE_STRIDE]
-    w[W.LANE_STEP] = plan[P.SOURCE_LANE]
-    w[W.WORDS] = W.PACK
-    call_pass(passes, w)
-    return slot * plan[P.ROW]
+    taps = outer + lead + 2
+    divisor = 1
+    for a in range(lead):
+        axis = _HEADER + (outer + a) * _AXIS
+        window = c[taps + a] + c[taps + 3 * lead + a] * c[taps + 2 * lead + a]
+        if outer + a == plan[P.GROUP_AXIS]:
+            window += row
+        divisor *= counted(plan, axis, window)
+    return divisor
 
 
 @register_jitable
-def lift(passes, w, op, a, b, c, out, segments, length, step, lanes, jump):
+def pack(plan, c, passes, w, at, slot, count, lanes):
+    """Packs the rows of the current tap into slot 0, 1 or 2; returns where they begin."""
+    last = _HEADER + (plan[P.OUTER] + plan[P.LEAD]) * _AXIS
+    w[W.STEP] = plan[last + P.SOURCE_STRIDE]
+    w[W.LANE_STEP] = plan[P.SOURCE_LANE]
+    w[W.COUNT] = count
+    w[W.OP] = W.PACK
+    begin = slot * plan[P.ROW]
+    rows = w[W.ROWS_COUNT]
+    row = 0
+    while row < rows:
+        run = rows
+        if plan[P.SHARES] != 0:
+            # rows whose windows have the same divisor at once
+            divisor = leading_divisor(plan, c, row)
+            run = 1
+            while (row + run < rows) and (leading_divisor(plan, c, row + run) == divisor):
+                run += 1
+            w[W.LEAD] = divisor
+            w[W.DIVISOR] = plan[P.DIVISOR]
+        w[W.ROWS_COUNT] = run
+        w[W.A] = at + row * w[W.X_GROUP]
+        w[W.OUT] = begin + row * count * lanes
+        call_pass(passes, w)
+        row += run
+    w[W.ROWS_COUNT] = rows
+    return begin
+
+
+@register_jitable
+def lift(passes, w, op, a, b, c, out, count, jump):
     """One, two or three source rows become one row of states."""
     w[W.A] = a
     w[W.B] = b
     w[W.C] = c
     w[W.OUT] = out
-    w[W.SEGMENTS] = segments
-    w[W.LENGTH] = length
-    w[W.STEP] = step
-    w[W.LANES] = lanes
+    w[W.COUNT] = count
     w[W.AMOUNT] = jump
-    w[W.WORDS] = op
+    w[W.OP] = op
     call_pass(passes, w)
 
 
@@ -119,23 +136,21 @@ def fold_blocks(passes, w, row, begin, base, taps, count, jump):
 
 @register_jitable
 def columns(plan, c, passes, w, base, begin, count, lanes, first_state, direct):
-    """Fills ``count * lanes`` states of scratch row 0 from ``first_state`` on.
+    """Fills ``count * lanes`` states of scratch slot 0 from ``first_state`` on, in each row of the group.
 
-    ``base`` is the offset of source position ``begin`` of the last axis, leading positions at 0. With ``direct`` the
-    lanes of a position are contiguous in memory and are read in place.
+    ``base`` is the offset of source position ``begin`` of the last axis, leading positions at 0. With ``direct`` a row
+    is contiguous in memory and is read in place.
     """
     outer, lead = plan[P.OUTER], plan[P.LEAD]
-    last = _HEADER + (outer + lead) * _AXIS
-    stride = plan[last + P.SOURCE_STRIDE]
     row = plan[P.ROW]
     n = count * lanes
-    segments, length, step = 1, n, 0
+    every = (w[W.ROWS_COUNT] - 1) * w[W.PITCH] + n
     if direct:
         w[W.SOURCE] = w[W.X]
-        if (lanes > 1) & (stride != lanes):
-            segments, length, step = count, lanes, stride
+        w[W.SOURCE_PITCH] = w[W.X_GROUP]
     else:
         w[W.SOURCE] = w[W.ROWS]
+        w[W.SOURCE_PITCH] = n
     w[W.FIRST] = begin
     counts = outer + lead + 2 + lead
     taps = counts + 2 * lead
@@ -170,21 +185,21 @@ def columns(plan, c, passes, w, base, begin, count, lanes, first_state, direct):
                 size = 3
                 if not direct:
                     at2 = pack(plan, c, passes, w, at2, 2, count, lanes)
-                lift(passes, w, W.TRIPLE, at0, at1, at2, out, segments, length, step, lanes, jump)
+                lift(passes, w, W.TRIPLE, at0, at1, at2, out, n, jump)
             elif ok0 & ok1:
-                lift(passes, w, W.PAIR, at0, at1, 0, out, segments, length, step, lanes, jump)
+                lift(passes, w, W.PAIR, at0, at1, 0, out, n, jump)
             else:
                 if ok0:
-                    lift(passes, w, W.LEAF, at0, 0, 0, out, segments, length, step, lanes, jump)
+                    lift(passes, w, W.LEAF, at0, 0, 0, out, n, jump)
                 else:
                     fill(passes, w, out, out + n)
                 if ok1:
-                    lift(passes, w, W.LEAF, at1, 0, 0, out + row, segments, length, step, lanes, jump)
+                    lift(passes, w, W.LEAF, at1, 0, 0, out + row, n, jump)
                 else:
                     fill(passes, w, out + row, out + row + n)
-                merge(passes, w, out, out + row, n, jump)
+                merge(passes, w, out, out + row, every, jump)
         elif ok0:
-            lift(passes, w, W.LEAF, at0, 0, 0, out, segments, length, step, lanes, jump)
+            lift(passes, w, W.LEAF, at0, 0, 0, out, n, jump)
         else:
             fill(passes, w, out, out + n)
         top += 1
@@ -200,7 +215,7 @@ def columns(plan, c, passes, w, base, begin, count, lanes, first_state, direct):
             jump = plan[_HEADER + (outer + a) * _AXIS + P.JUMP]
             while blocks & 1 == 0:
                 lower = (top - 2) * row + first_state
-                merge(passes, w, lower, lower + row, n, half * jump)
+                merge(passes, w, lower, lower + row, every, half * jump)
                 top -= 1
                 blocks >>= 1
                 half <<= 1
@@ -214,7 +229,7 @@ def columns(plan, c, passes, w, base, begin, count, lanes, first_state, direct):
                 while bits > 0:
                     parts += bits & 1
                     bits >>= 1
-                fold_blocks(passes, w, row, first_state, top - parts, many, n, jump)
+                fold_blocks(passes, w, row, first_state, top - parts, many, every, jump)
                 top = top - parts + 1
             complete = False
             c[taps + a] = 0

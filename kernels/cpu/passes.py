@@ -1,7 +1,6 @@
 """The passes of a sweep: every loop over typed memory that a reduction needs, for one role and element type.
 
-``passes(w)`` makes the pass that is called for; ``w`` are the words (see ``words``), after them one more: the pass's
-number. A pass reads and writes whole rows of scratch, or a run of outputs::
+``passes(w)`` makes the pass that the words ``w`` call for (see ``words``), on a group of rows at once::
 
     LEAF    row = lift(source row)                         MERGE   row A = row A . row B
     PAIR    row = lift(source A) . lift(source B)          JOIN    row OUT = row A . row B
@@ -94,6 +93,7 @@ def make_passes(variant: Variant, digest: int) -> Any:
     gather = variant.role == "gather"
     share = gather and reduction.counted
     source_code, output_code, aux_code = CODES[variant.source], CODES[variant.output], CODES[variant.aux]
+    int64_code = CODES["i64"]
     first_code, second_code = CODES[variant.state[0]], CODES[variant.state[-1]]
     rows_code = first_code if share else source_code
     real, integer = SCALARS[variant.state[0]], SCALARS.get(variant.state[-1])
@@ -110,16 +110,18 @@ def make_passes(variant: Variant, digest: int) -> Any:
 
     def passes(w):
         digest  # noqa: B018  (captured, so that a changed source is another kernel in the cache)
-        op = w[W.WORDS]
+        op = w[W.OP]
         t = bind(pointer(w[W.STATES], first_code), pointer(w[W.STATES2], second_code))
         a, b, out, count, amount = w[W.A], w[W.B], w[W.OUT], w[W.COUNT], w[W.AMOUNT]
-        lanes = w[W.LANES]
+        rows, pitch, lanes = w[W.ROWS_COUNT], w[W.PITCH], w[W.LANES]
         p = float_of_bits(w[W.PARAM])
         if op == W.FILL:
-            for e in range(count):
-                put(t, out + e, nothing)
+            for row in range(rows):
+                o = out + row * pitch
+                for e in range(count):
+                    put(t, o + e, nothing)
         elif op == W.MERGE:
-            # in place: B lies elsewhere, A is read where it is written, which a vectoriser sees only if told so
+            # A is read where it is written, which the vectoriser sees only if it is written so
             for e in range(count):
                 put(t, a + e, combine(get(t, a + e), shift(get(t, b + e), amount)))
         elif op == W.JOIN:
@@ -127,41 +129,42 @@ def make_passes(variant: Variant, digest: int) -> Any:
                 put(t, out + e, combine(get(t, a + e), shift(get(t, b + e), amount)))
         elif op <= W.TRIPLE:
             x = pointer(w[W.SOURCE], rows_code)
-            c = w[W.C]
-            length, step = w[W.LENGTH], w[W.STEP]
-            for segment in range(w[W.SEGMENTS]):
-                u, v, z, o = a + segment * step, b + segment * step, c + segment * step, out + segment * lanes
+            c, step = w[W.C], w[W.SOURCE_PITCH]
+            for row in range(rows):
+                u, v, z, o = a + row * step, b + row * step, c + row * step, out + row * pitch
                 if op == W.LEAF:
-                    for e in range(length):
+                    for e in range(count):
                         put(t, o + e, lift(decode(x[u + e]), p))
                 elif op == W.PAIR:
-                    for e in range(length):
+                    for e in range(count):
                         s = combine(lift(decode(x[u + e]), p), shift(lift(decode(x[v + e]), p), amount))
                         put(t, o + e, s)
                 else:
-                    for e in range(length):
+                    for e in range(count):
                         s = combine(lift(decode(x[u + e]), p), shift(lift(decode(x[v + e]), p), amount))
                         put(t, o + e, combine(s, shift(lift(decode(x[z + e]), p), 2 * amount)))
         elif op == W.PACK:
             x = pointer(w[W.X], source_code)
-            rows = pointer(w[W.ROWS], rows_code)
-            step, lane_step = w[W.STEP], w[W.LANE_STEP]
-            if share:
-                # a mean's gradient is divided as its window divides, before it is added up
-                axis = pointer(w[W.PLAN_AXIS], 4)
-                lead, first, fixed = w[W.LEAD], w[W.FIRST], w[W.DIVISOR]
-                for k in range(count):
-                    divisor = real(fixed if fixed != 0 else lead * counted(axis, 0, first + k))
-                    for e in range(lanes):
-                        g = real(decode_source(x[a + k * step + e * lane_step]))
-                        rows[out + k * lanes + e] = pull(g, g, divisor, 1, p)
-            elif lanes == 1:
-                for k in range(count):
-                    rows[out + k] = x[a + k * step]
-            else:
-                for k in range(count):
-                    for e in range(lanes):
-                        rows[out + k * lanes + e] = x[a + k * step + e * lane_step]
+            packed = pointer(w[W.ROWS], rows_code)
+            step, lane_step, group = w[W.STEP], w[W.LANE_STEP], w[W.X_GROUP]
+            axis = pointer(w[W.PLAN_AXIS], int64_code)
+            lead, first, fixed = w[W.LEAD], w[W.FIRST], w[W.DIVISOR]
+            for row in range(rows):
+                u, o = a + row * group, out + row * count * lanes
+                if share:
+                    # a mean's gradient is divided as its window divides, before it is added up
+                    for k in range(count):
+                        divisor = real(fixed if fixed != 0 else lead * counted(axis, 0, first + k))
+                        for e in range(lanes):
+                            g = real(decode_source(x[u + k * step + e * lane_step]))
+                            packed[o + k * lanes + e] = pull(g, g, divisor, 1, p)
+                elif lanes == 1:
+                    for k in range(count):
+                        packed[o + k] = x[u + k * step]
+                else:
+                    for k in range(count):
+                        for e in range(lanes):
+                            packed[o + k * lanes + e] = x[u + k * step + e * lane_step]
         elif op == W.HALVE:
             step = w[W.STEP]
             if lanes == 1:
@@ -180,76 +183,81 @@ def make_passes(variant: Variant, digest: int) -> Any:
         else:
             y = pointer(w[W.Y], output_code)
             aux = pointer(w[W.AUX], aux_code)
-            d, i, index = w[W.D], w[W.I], w[W.INDEX]
             d_step, i_step, index_step = w[W.D_STEP], w[W.I_STEP], w[W.INDEX_STEP]
             divisor, inside = w[W.DIVISOR], w[W.INSIDE]
             two, step = w[W.TWO] != 0, w[W.STEP]
-            if op == W.EMIT_ROWS:
-                # the loops differ in what is a constant 1: with a run-time stride none would be vectorised
-                if (step == 1) & (d_step == 1) & (i_step == 1):
-                    if two:
+            unit_rows = (step == 1) & (d_step == 1) & (i_step == 1)
+            taps = w[W.KERNEL]
+            d_lane, i_lane, index_lane = w[W.D_LANE], w[W.I_LANE], w[W.INDEX_LANE]
+            unit_lanes = (d_lane == 1) & (i_lane == 1)
+            for row in range(rows):
+                ar, br = a + row * pitch, b + row * pitch
+                d, i = w[W.D] + row * w[W.D_GROUP], w[W.I] + row * w[W.I_GROUP]
+                index = w[W.INDEX] + row * w[W.INDEX_GROUP]
+                if op == W.EMIT_ROWS:
+                    # the loops differ in what is a constant 1: with a run-time stride none would be vectorised
+                    if unit_rows & two:
                         for k in range(count):
-                            s = combine(get(t, a + k), shift(get(t, b + k), amount))
+                            s = combine(get(t, ar + k), shift(get(t, br + k), amount))
+                            store(y, aux, d + k, i + k, s, divisor, inside, index + k * index_step, p)
+                    elif unit_rows:
+                        for k in range(count):
+                            s = get(t, ar + k)
                             store(y, aux, d + k, i + k, s, divisor, inside, index + k * index_step, p)
                     else:
                         for k in range(count):
-                            s = get(t, a + k)
+                            s = get(t, ar + k * step)
+                            if two:
+                                s = combine(s, shift(get(t, br + k * step), amount))
+                            at = index + k * index_step
+                            store(y, aux, d + k * d_step, i + k * i_step, s, divisor, inside, at, p)
+                elif op == W.EMIT_WINDOW_ROWS:
+                    if taps == 2:
+                        for k in range(count):
+                            u = ar + 2 * k
+                            s = combine(get(t, u), shift(get(t, u + 1), amount))
+                            store(y, aux, d + k, i + k, s, divisor, inside, index + k * index_step, p)
+                    elif step == 2:
+                        for k in range(count):
+                            u = ar + 2 * k
+                            s = combine(get(t, u), shift(get(t, u + 1), amount))
+                            s = combine(s, shift(get(t, u + 2), 2 * amount))
+                            store(y, aux, d + k, i + k, s, divisor, inside, index + k * index_step, p)
+                    else:
+                        for k in range(count):
+                            u = ar + k
+                            s = combine(get(t, u), shift(get(t, u + 1), amount))
+                            s = combine(s, shift(get(t, u + 2), 2 * amount))
                             store(y, aux, d + k, i + k, s, divisor, inside, index + k * index_step, p)
                 else:
                     for k in range(count):
-                        s = get(t, a + k * step)
-                        if two:
-                            s = combine(s, shift(get(t, b + k * step), amount))
-                        store(y, aux, d + k * d_step, i + k * i_step, s, divisor, inside, index + k * index_step, p)
-            elif op == W.EMIT_WINDOW_ROWS:
-                if w[W.LENGTH] == 2:
-                    for k in range(count):
-                        s = combine(get(t, a + 2 * k), shift(get(t, a + 2 * k + 1), amount))
-                        store(y, aux, d + k, i + k, s, divisor, inside, index + k * index_step, p)
-                elif step == 2:
-                    for k in range(count):
-                        u = a + 2 * k
-                        s = combine(get(t, u), shift(get(t, u + 1), amount))
-                        s = combine(s, shift(get(t, u + 2), 2 * amount))
-                        store(y, aux, d + k, i + k, s, divisor, inside, index + k * index_step, p)
-                else:
-                    for k in range(count):
-                        u = a + k
-                        s = combine(get(t, u), shift(get(t, u + 1), amount))
-                        s = combine(s, shift(get(t, u + 2), 2 * amount))
-                        store(y, aux, d + k, i + k, s, divisor, inside, index + k * index_step, p)
-            else:
-                d_lane, i_lane, index_lane = w[W.D_LANE], w[W.I_LANE], w[W.INDEX_LANE]
-                unit = (d_lane == 1) & (i_lane == 1)
-                three = w[W.LENGTH] == 3
-                for k in range(count):
-                    u, v = a + k * step * lanes, b + k * step * lanes
-                    dk, ik, at = d + k * d_step, i + k * i_step, index + k * index_step
-                    if op == W.EMIT_WINDOW_LANES:
-                        v = u + 2 * lanes
-                        if three:
+                        u, v = ar + k * step * lanes, br + k * step * lanes
+                        dk, ik, at = d + k * d_step, i + k * i_step, index + k * index_step
+                        if op == W.EMIT_WINDOW_LANES:
+                            v = u + 2 * lanes
+                            if taps == 3:
+                                for e in range(lanes):
+                                    s = combine(get(t, u + e), shift(get(t, u + lanes + e), amount))
+                                    s = combine(s, shift(get(t, v + e), 2 * amount))
+                                    store(y, aux, dk + e, ik + e, s, divisor, inside, at + e * index_lane, p)
+                            else:
+                                for e in range(lanes):
+                                    s = combine(get(t, u + e), shift(get(t, u + lanes + e), amount))
+                                    store(y, aux, dk + e, ik + e, s, divisor, inside, at + e * index_lane, p)
+                        elif unit_lanes & two:
                             for e in range(lanes):
-                                s = combine(get(t, u + e), shift(get(t, u + lanes + e), amount))
-                                s = combine(s, shift(get(t, v + e), 2 * amount))
+                                s = combine(get(t, u + e), shift(get(t, v + e), amount))
+                                store(y, aux, dk + e, ik + e, s, divisor, inside, at + e * index_lane, p)
+                        elif unit_lanes:
+                            for e in range(lanes):
+                                s = get(t, u + e)
                                 store(y, aux, dk + e, ik + e, s, divisor, inside, at + e * index_lane, p)
                         else:
                             for e in range(lanes):
-                                s = combine(get(t, u + e), shift(get(t, u + lanes + e), amount))
-                                store(y, aux, dk + e, ik + e, s, divisor, inside, at + e * index_lane, p)
-                    elif unit & two:
-                        for e in range(lanes):
-                            s = combine(get(t, u + e), shift(get(t, v + e), amount))
-                            store(y, aux, dk + e, ik + e, s, divisor, inside, at + e * index_lane, p)
-                    elif unit:
-                        for e in range(lanes):
-                            s = get(t, u + e)
-                            store(y, aux, dk + e, ik + e, s, divisor, inside, at + e * index_lane, p)
-                    else:
-                        for e in range(lanes):
-                            s = get(t, u + e)
-                            if two:
-                                s = combine(s, shift(get(t, v + e), amount))
-                            to, side = dk + e * d_lane, ik + e * i_lane
-                            store(y, aux, to, side, s, divisor, inside, at + e * index_lane, p)
+                                s = get(t, u + e)
+                                if two:
+                                    s = combine(s, shift(get(t, v + e), amount))
+                                to, side = dk + e * d_lane, ik + e * i_lane
+                                store(y, aux, to, side, s, divisor, inside, at + e * index_lane, p)
 
     return passes

@@ -41,16 +41,30 @@ _INT64 = 4
 
 @register_jitable
 def emit(plan, passes, w, op, a, b, two, amount, step, first, many, lead, on_input):
-    """Writes outputs ``first .. first + many - 1``; at the borders each has its own divisor."""
+    """Writes outputs ``first .. first + many - 1`` of each row; at the borders each has its own divisor."""
     last = _HEADER + (plan[P.OUTER] + plan[P.LEAD]) * _AXIS
     lanes = w[W.LANES]
     w[W.TWO] = 1 if two else 0
     w[W.AMOUNT] = amount
     w[W.STEP] = step
-    w[W.WORDS] = op
+    w[W.OP] = op
     w[W.A] = a
     w[W.B] = b
     w[W.COUNT] = many
+    if (many == 1) & (plan[P.WINDOW] == 0):
+        # one output in each row: the rows become the run
+        w[W.COUNT] = w[W.ROWS_COUNT]
+        w[W.ROWS_COUNT] = 1
+        w[W.STEP] = w[W.PITCH] // lanes if step != 0 else 0
+        w[W.D_STEP], w[W.I_STEP], w[W.INDEX_STEP] = w[W.D_GROUP], w[W.I_GROUP], w[W.INDEX_GROUP]
+        w[W.DIVISOR], w[W.INSIDE] = 1, 1
+        if plan[P.COUNTS] != 0:
+            fixed = plan[P.DIVISOR]
+            w[W.DIVISOR] = fixed if fixed != 0 else lead * counted(plan, last, first)
+            w[W.INSIDE] = -1 if fixed != 0 else on_input * inside(plan, last, first)
+        call_pass(passes, w)
+        w[W.ROWS_COUNT] = w[W.COUNT]
+        return
     if plan[P.COUNTS] == 0:
         call_pass(passes, w)
         return
@@ -76,35 +90,131 @@ def emit(plan, passes, w, op, a, b, two, amount, step, first, many, lead, on_inp
 
 
 @register_jitable
-def sweep_backward(plan, c, passes, w, op, base, o, stop, lanes, direct):
-    """One tile of a gradient: outputs ``o .. stop - 1`` by their phase, the position modulo the stride."""
+def backward_rows(plan, c, passes, w, op, base, o, stop, lanes, direct):
+    """A gradient at positions ``o .. stop - 1`` of each row, by their phase: the position modulo the stride."""
     last = _HEADER + (plan[P.OUTER] + plan[P.LEAD]) * _AXIS
     stride, pad, kernel = plan[last + P.WINDOW_STRIDE], plan[last + P.PAD], plan[last + P.KERNEL]
-    row, stack = plan[P.ROW], plan[P.STACK]
+    row, spare, rows = plan[P.ROW], plan[P.LEVELS] * plan[P.ROW], w[W.ROWS_COUNT]
     begin = (o + pad - (kernel - 1) * plan[last + P.DILATION]) // stride
     end = (stop - 1 + pad) // stride + 1
     d, i = w[W.D], w[W.I]
     d_step, i_step = plan[last + P.OUTPUT_STRIDE], plan[last + P.AUX_STRIDE]
     fetch(plan, c, passes, w, base, begin, end, lanes, direct)
+    pitch = w[W.PITCH]
     distance = plan[last + P.STEP_WINDOWS] * lanes
     most = (kernel - 1) // plan[last + P.STEP_TAPS] + 1
-    double(passes, w, row, most, (end - begin) * lanes, distance, 0)
-    w[W.LANES] = lanes
-    w[W.D_STEP], w[W.I_STEP] = d_step * stride, i_step * stride
+    double(passes, w, row, most, rows * pitch, distance, 0)
     for phase in range(min(stride, stop - o)):
         at, taps, _ = taps_backward(plan, last, o + phase)
         many = (stop - 1 - o - phase) // stride + 1
-        a, b, two, amount, step = stack, stack, False, 0, 0
+        a, b, two, amount, step = spare, spare, False, 0, 0
         if taps == 0:
-            fill(passes, w, stack, stack + lanes)
+            w[W.PITCH] = lanes
+            fill(passes, w, spare, spare + lanes)
         else:
             start = (at - begin) * lanes
-            a, b, two, amount = operands(
-                passes, w, False, row, plan[P.LEVELS] * row, taps, start, many * lanes, distance, 0
-            )
+            dense = (rows - 1) * pitch + many * lanes
+            a, b, two, amount = operands(passes, w, False, row, spare, taps, start, dense, distance, 0)
             step = 1
         w[W.D], w[W.I] = d + phase * d_step, i + phase * i_step
+        w[W.D_STEP], w[W.I_STEP] = d_step * stride, i_step * stride
         emit(plan, passes, w, op, a, b, two, amount, step, 0, many, 1, 1)
+        w[W.PITCH] = pitch
+
+
+@register_jitable
+def forward_rows(plan, c, passes, w, op, base, o, stop, lanes, direct, lead, on_input):
+    """Outputs ``o .. stop - 1`` of each row."""
+    last = _HEADER + (plan[P.OUTER] + plan[P.LEAD]) * _AXIS
+    stride, pad, kernel = plan[last + P.WINDOW_STRIDE], plan[last + P.PAD], plan[last + P.KERNEL]
+    jump, row, spare, rows = plan[last + P.JUMP], plan[P.ROW], plan[P.LEVELS] * plan[P.ROW], w[W.ROWS_COUNT]
+    d_step, i_step, index_step = plan[last + P.OUTPUT_STRIDE], plan[last + P.AUX_STRIDE], w[W.INDEX_STEP]
+    if plan[P.FOLD] != 0:
+        d, i, index, stack = w[W.D], w[W.I], w[W.INDEX], plan[P.STACK]
+        for k in range(stop - o):
+            w[W.D], w[W.I], w[W.INDEX] = d + k * d_step, i + k * i_step, index + k * index_step
+            fold(plan, c, passes, w, base, (o + k) * stride - pad, lanes, direct)
+            emit(plan, passes, w, op, stack, stack, False, 0, 0, o + k, 1, lead, on_input)
+        return
+    first = o * stride - pad
+    past = (stop - 1) * stride - pad + (kernel - 1) * plan[last + P.DILATION] + 1
+    fetch(plan, c, passes, w, base, first, past, lanes, direct)
+    w[W.D_STEP], w[W.I_STEP] = d_step, i_step
+    if plan[P.WINDOW] != 0:
+        w[W.KERNEL] = kernel
+        emit(plan, passes, w, op + 2, 0, 0, True, jump, stride, o, stop - o, lead, on_input)
+        return
+    distance = plan[last + P.DILATION] * lanes
+    double(passes, w, row, kernel, rows * w[W.PITCH], distance, jump)
+    dense = (rows - 1) * w[W.PITCH] + ((stop - o - 1) * stride + 1) * lanes
+    repeatable = plan[P.REPEATABLE] != 0
+    a, b, two, amount = operands(passes, w, repeatable, row, spare, kernel, 0, dense, distance, jump)
+    emit(plan, passes, w, op, a, b, two, amount, stride, o, stop - o, lead, on_input)
+
+
+@register_jitable
+def run_rows(plan, c, passes, w):
+    """One tile's rows, from the current coordinates on; how many, and how far apart, the words tell."""
+    outer, axes = plan[P.OUTER], plan[P.OUTER] + plan[P.LEAD]
+    last = _HEADER + axes * _AXIS
+    first_lane, lanes = 0, 1
+    op = W.EMIT_ROWS
+    direct = (plan[P.SHARES] == 0) & (plan[last + P.SOURCE_STRIDE] == 1)
+    if plan[P.FAMILY] != 0:
+        op = W.EMIT_LANES
+        first_lane = c[axes + 1] * plan[P.LANE_BLOCK]
+        lanes = min(plan[P.LANE_BLOCK], plan[P.LANES] - first_lane)
+        direct = (plan[P.SHARES] == 0) & (plan[P.SOURCE_LANE] == 1) & (plan[last + P.SOURCE_STRIDE] == lanes)
+    o = c[axes] * plan[P.BLOCK]
+    stop = min(o + plan[P.BLOCK], plan[last + P.OUTPUT])
+    base = offset(plan, c, outer, P.SOURCE_STRIDE) + first_lane * plan[P.SOURCE_LANE]
+    w[W.D] = offset(plan, c, axes, P.OUTPUT_STRIDE) + first_lane * plan[P.OUTPUT_LANE] + o * plan[last + P.OUTPUT_STRIDE]
+    w[W.I] = offset(plan, c, axes, P.AUX_STRIDE) + first_lane * plan[P.AUX_LANE] + o * plan[last + P.AUX_STRIDE]
+    lead, on_input = set_taps(plan, c)
+    if plan[P.BACKWARD] != 0:
+        backward_rows(plan, c, passes, w, op, base, o, stop, lanes, direct)
+        return
+    index, unit = 0, 0
+    if (plan[P.INDEXED] != 0) & (plan[P.DECODE] == 0):
+        unit = plan[last + P.INDEX_UNIT]
+        index = first_lane * plan[P.INDEX_LANE] + offset(plan, c, outer, P.INDEX_UNIT)
+        for a in range(plan[P.LEAD]):
+            index += c[axes + 2 + a] * plan[_HEADER + (outer + a) * _AXIS + P.INDEX_UNIT]
+        index += (o * plan[last + P.WINDOW_STRIDE] - plan[last + P.PAD]) * unit
+    w[W.INDEX] = index
+    w[W.INDEX_STEP] = plan[last + P.WINDOW_STRIDE] * unit
+    i = w[W.I]
+    forward_rows(plan, c, passes, w, op, base, o, stop, lanes, direct, lead, on_input)
+    if plan[P.DECODE] != 0:
+        indices = pointer(w[W.AUX], _INT64)
+        for k in range(stop - o):
+            for e in range(lanes):
+                at = i + k * plan[last + P.AUX_STRIDE] + e * plan[P.AUX_LANE]
+                if indices[at] >= 0:
+                    lane = (first_lane + e) * plan[P.INDEX_LANE]
+                    indices[at] = lane + tap_to_index(plan, c, indices[at], o + k)
+
+
+@register_jitable
+def next_run(plan, axis, row, stop):
+    """(how many rows from ``row`` on, ``stop`` excluded, have all their taps on the source, or 1; step between them).
+
+    In backward the rows of one phase: those a stride apart.
+    """
+    stride = plan[axis + P.WINDOW_STRIDE]
+    if plan[P.BACKWARD] == 0:
+        low, high = interior(plan, axis)
+        if (row >= low) & (row < high):
+            return min(stop, high) - row, 1
+        return 1, 1
+    many = (stop - 1 - row) // stride + 1
+    first, taps, step = taps_backward(plan, axis, row)
+    room = plan[axis + P.SOURCE] - first - (taps - 1) * step
+    if taps == 0:
+        return many, stride
+    if (first >= 0) & (room > 0):
+        return min(many, room), stride
+    return 1, stride
 
 
 def make_sweep(digest: int) -> Any:
@@ -122,90 +232,44 @@ def make_sweep(digest: int) -> Any:
         w[W.STATES2] = address(work) + plan[P.STATE2]
         w[W.ROWS] = address(work) + plan[P.PACK]
         w[W.PARAM] = plan[P.PARAM]
-        outer, axes = plan[P.OUTER], plan[P.OUTER] + plan[P.LEAD]
-        last = _HEADER + axes * _AXIS
-        w[W.PLAN_AXIS] = address(plan) + 8 * last
+        outer = plan[P.OUTER]
+        w[W.PLAN_AXIS] = address(plan) + 8 * (_HEADER + (outer + plan[P.LEAD]) * _AXIS)
         w[W.D_LANE], w[W.I_LANE] = plan[P.OUTPUT_LANE], plan[P.AUX_LANE]
         w[W.INDEX_LANE] = 0 if plan[P.DECODE] != 0 else plan[P.INDEX_LANE]
         w[W.DIVISOR] = w[W.INSIDE] = 1
-        size, block, stride = plan[last + P.OUTPUT], plan[P.BLOCK], plan[last + P.WINDOW_STRIDE]
-        pad, jump, kernel = plan[last + P.PAD], plan[last + P.JUMP], plan[last + P.KERNEL]
-        reach = (kernel - 1) * plan[last + P.DILATION]
-        row, stack = plan[P.ROW], plan[P.STACK]
-        backward, indexed, decode = plan[P.BACKWARD] != 0, plan[P.INDEXED] != 0, plan[P.DECODE] != 0
-        window, lanes_inner = plan[P.WINDOW] != 0, plan[P.FAMILY] != 0
-        unit = 0 if decode else plan[last + P.INDEX_UNIT]
-        direct = (plan[P.SHARES] == 0) & (plan[P.SOURCE_LANE] == 1 if lanes_inner else plan[last + P.SOURCE_STRIDE] == 1)
-        op = W.EMIT_LANES if lanes_inner else W.EMIT_ROWS
+        group = plan[P.GROUP_AXIS]
+        axis = _HEADER + max(group, 0) * _AXIS
+        leading = group >= outer
+        source_step, output_step, index_step = 1, 1, 1
+        if leading:
+            if plan[P.BACKWARD] != 0:
+                output_step = plan[axis + P.WINDOW_STRIDE]
+            else:
+                source_step = index_step = plan[axis + P.WINDOW_STRIDE]
+        w[W.X_GROUP] = source_step * plan[axis + P.SOURCE_STRIDE]
+        w[W.D_GROUP] = output_step * plan[axis + P.OUTPUT_STRIDE]
+        w[W.I_GROUP] = output_step * plan[axis + P.AUX_STRIDE]
+        w[W.INDEX_GROUP] = 0 if plan[P.DECODE] != 0 else index_step * plan[axis + P.INDEX_UNIT]
         seek(plan, c, begin)
         for _ in range(begin, end):
-            first_lane, lanes = 0, 1
-            if lanes_inner:
-                first_lane = c[axes + 1] * plan[P.LANE_BLOCK]
-                lanes = min(plan[P.LANE_BLOCK], plan[P.LANES] - first_lane)
-            o = c[axes] * block
-            stop = min(o + block, size)
-            base = offset(plan, c, outer, P.SOURCE_STRIDE) + first_lane * plan[P.SOURCE_LANE]
-            d = offset(plan, c, axes, P.OUTPUT_STRIDE) + first_lane * plan[P.OUTPUT_LANE]
-            i = offset(plan, c, axes, P.AUX_STRIDE) + first_lane * plan[P.AUX_LANE]
-            w[W.D] = d + o * plan[last + P.OUTPUT_STRIDE]
-            w[W.I] = i + o * plan[last + P.AUX_STRIDE]
-            lead, on_input = set_taps(plan, c)
-            if backward:
-                sweep_backward(plan, c, passes, w, op, base, o, stop, lanes, direct)
-                advance(plan, c)
-                continue
-            w[W.D_STEP], w[W.I_STEP] = plan[last + P.OUTPUT_STRIDE], plan[last + P.AUX_STRIDE]
-            w[W.INDEX_STEP] = stride * unit
-            index = 0
-            if indexed & (not decode):
-                index = first_lane * plan[P.INDEX_LANE] + offset(plan, c, outer, P.INDEX_UNIT)
-                for a in range(plan[P.LEAD]):
-                    index += c[axes + 2 + a] * plan[_HEADER + (outer + a) * _AXIS + P.INDEX_UNIT]
-                index += (o * stride - pad) * unit
-            w[W.INDEX] = index
-            if plan[P.FOLD] != 0:
-                for k in range(o, stop):
-                    w[W.D] = d + k * plan[last + P.OUTPUT_STRIDE]
-                    w[W.I] = i + k * plan[last + P.AUX_STRIDE]
-                    w[W.INDEX] = index + (k - o) * stride * unit
-                    fold(plan, c, passes, w, base, k * stride - pad, lanes, direct)
-                    w[W.LANES] = lanes
-                    emit(plan, passes, w, op, stack, stack, False, 0, 0, k, 1, lead, on_input)
+            if group < 0:
+                w[W.ROWS_COUNT] = 1
+                run_rows(plan, c, passes, w)
             else:
-                first = o * stride - pad
-                past = (stop - 1) * stride - pad + reach + 1
-                fetch(plan, c, passes, w, base, first, past, lanes, direct)
-                if window:
-                    w[W.LANES] = lanes
-                    w[W.LENGTH] = kernel
-                    emit(plan, passes, w, op + 2, 0, 0, True, jump, stride, o, stop - o, lead, on_input)
-                else:
-                    distance = plan[last + P.DILATION] * lanes
-                    double(passes, w, row, kernel, (past - first) * lanes, distance, jump)
-                    dense = ((stop - o - 1) * stride + 1) * lanes
-                    a, b, two, amount = operands(
-                        passes,
-                        w,
-                        plan[P.REPEATABLE] != 0,
-                        row,
-                        plan[P.LEVELS] * row,
-                        kernel,
-                        0,
-                        dense,
-                        distance,
-                        jump,
-                    )
-                    w[W.LANES] = lanes
-                    emit(plan, passes, w, op, a, b, two, amount, stride, o, stop - o, lead, on_input)
-            if indexed & decode:
-                indices = pointer(w[W.AUX], _INT64)
-                for k in range(o, stop):
-                    for e in range(lanes):
-                        at = i + k * plan[last + P.AUX_STRIDE] + e * plan[P.AUX_LANE]
-                        if indices[at] >= 0:
-                            lane = (first_lane + e) * plan[P.INDEX_LANE]
-                            indices[at] = lane + tap_to_index(plan, c, indices[at], k)
+                first = c[group]
+                stop = min(first + plan[P.GROUP], plan[axis + P.OUTPUT])
+                phases = output_step if leading else 1
+                for phase in range(min(phases, stop - first)):
+                    row = first + phase
+                    while row < stop:
+                        many, step = stop - row, 1
+                        if leading:
+                            many, step = next_run(plan, axis, row, stop)
+                        c[group] = row
+                        w[W.ROWS_COUNT] = many
+                        run_rows(plan, c, passes, w)
+                        row += many * step
+                c[group] = first
             advance(plan, c)
 
     return sweep

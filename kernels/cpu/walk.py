@@ -31,9 +31,9 @@ def seek(plan, c, tile):
     rest = rest // blocks
     for i in range(axes):
         a = axes - 1 - i
-        size = plan[_HEADER + a * _AXIS + P.OUTPUT]
-        c[a] = rest % size
-        rest = rest // size
+        steps = plan[_HEADER + a * _AXIS + P.STEPS]
+        c[a] = rest % steps * plan[_HEADER + a * _AXIS + P.BY]
+        rest = rest // steps
 
 
 @register_jitable
@@ -50,7 +50,7 @@ def advance(plan, c):
     c[axes] = 0
     a = axes - 1
     while a >= 0:
-        c[a] += 1
+        c[a] += plan[_HEADER + a * _AXIS + P.BY]
         if c[a] < plan[_HEADER + a * _AXIS + P.OUTPUT]:
             return
         c[a] = 0
