@@ -9,18 +9,54 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from numba.extending import register_jitable
 
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu.memory import CODES, pointer
-from fastpool.kernels.cpu.walk import advance, inside, interior, offset, seek
+from fastpool.kernels.cpu.walk import advance, interior, offset, seek
 from fastpool.kernels.registry import Variant
 
 _AXIS, _HEADER = P.AXIS, P.HEADER
 
 
+@register_jitable
+def names_tap(plan, c, index, window, flat):
+    """Whether an index names a tap of its window (number ``window`` along the last axis) that lies on the input."""
+    outer, lead = plan[P.OUTER], plan[P.LEAD]
+    rest = index - flat
+    for a in range(lead + 1):
+        axis = _HEADER + (outer + a) * _AXIS
+        o = c[outer + a] if a < lead else window
+        kernel, dilation = plan[axis + P.KERNEL], plan[axis + P.DILATION]
+        origin = o * plan[axis + P.WINDOW_STRIDE] - plan[axis + P.PAD]
+        if plan[P.INDEX_KIND] == 2:
+            position = origin + index // plan[axis + P.JUMP] % kernel * dilation
+            if (position < 0) | (position >= plan[axis + P.FORWARD_SIZE]):
+                return False
+        else:
+            unit = plan[axis + P.INDEX_UNIT]
+            position = rest // unit % plan[axis + P.FORWARD_SIZE]
+            tap = (position - origin) // dilation
+            if (position < origin) | (tap >= kernel) | (position - origin != tap * dilation):
+                return False
+            index -= position * unit
+    # a flat index must be the sum of its coordinates: nothing may be left of it
+    return (plan[P.INDEX_KIND] == 2) | (index == flat)
+
+
 def make_check(variant: Variant, digest: int) -> Any:
     """The Python function of one check kernel, ready to be compiled."""
     aux_code, flag_code = CODES[variant.aux], CODES["i64"]
+    unsigned = getattr(np, "uint" + variant.aux[1:])
+
+    def over(indices, at, begin, end, taps):
+        """Whether a contiguous run has an index that is neither below ``taps`` nor the largest value."""
+        found = 0
+        for k in range(begin, end):
+            found |= unsigned(indices[at + k] + unsigned(1)) > unsigned(taps)
+        return found != 0
+
+    over = register_jitable(over)
 
     def kernel(plan, bufs, work, begin, end):
         digest  # noqa: B018  (captured, so that a changed source is another kernel in the cache)
@@ -29,57 +65,44 @@ def make_check(variant: Variant, digest: int) -> Any:
         c = work
         outer, lead = plan[P.OUTER], plan[P.LEAD]
         last = _HEADER + (outer + lead) * _AXIS
+        borders = outer + lead + 2
         taps, by_tap = plan[P.TAPS], plan[P.INDEX_KIND] == 2
-        none = (1 << (8 * plan[P.INDEX_BYTES])) - 1 if plan[P.INDEX_BYTES] < 8 else -1
+        none = (1 << (8 * plan[P.INDEX_BYTES])) - 1 if by_tap and plan[P.INDEX_BYTES] < 8 else -1
         step = plan[last + P.AUX_STRIDE]
         low, high = interior(plan, last)
-        bad = 0
+        for a in range(lead):
+            c[borders + 2 * a], c[borders + 2 * a + 1] = interior(plan, _HEADER + (outer + a) * _AXIS)
+        bad = False
         seek(plan, c, begin)
         for tile in range(begin, end):
             at = offset(plan, c, outer + lead, P.AUX_STRIDE)
             flat = offset(plan, c, outer, P.INDEX_UNIT)
-            begin_at = c[outer + lead] * plan[P.BLOCK]
-            end_at = min(begin_at + plan[P.BLOCK], plan[last + P.OUTPUT])
-            whole = 1
+            first = c[outer + lead] * plan[P.BLOCK]
+            stop = min(first + plan[P.BLOCK], plan[last + P.OUTPUT])
+            whole = by_tap & (step == 1)
             for a in range(lead):
-                axis = _HEADER + (outer + a) * _AXIS
-                if inside(plan, axis, c[outer + a]) < plan[axis + P.KERNEL]:
-                    whole = 0
-            for k in range(begin_at, end_at):
+                o = c[outer + a]
+                whole = whole & (o >= c[borders + 2 * a]) & (o < c[borders + 2 * a + 1])
+            # where every tap of the windows lies on the input, taps need only be counted
+            skip, resume = stop, stop
+            if whole:
+                skip, resume = min(max(low, first), stop), min(max(high, first), stop)
+                bad = bad | over(indices, at, skip, resume, taps)
+            k = first
+            while k < stop:
+                if k == skip:
+                    k = resume
+                    skip = stop
+                    continue
                 index = np.int64(indices[at + k * step])
-                if by_tap and (whole != 0) and (k >= low) and (k < high):
-                    # every tap of this window lies on the input
-                    if ((index >= taps) | (index < 0)) and (index != none):
-                        bad = 1
-                elif by_tap:
-                    if index != none:
-                        if (index >= taps) | (index < 0):
-                            bad = 1
-                        for a in range(lead + 1):
-                            axis = _HEADER + (outer + a) * _AXIS
-                            o = c[outer + a] if a < lead else k
-                            j = index // plan[axis + P.JUMP] % plan[axis + P.KERNEL]
-                            position = (
-                                o * plan[axis + P.WINDOW_STRIDE] - plan[axis + P.PAD] + j * plan[axis + P.DILATION]
-                            )
-                            if (position < 0) | (position >= plan[axis + P.FORWARD_SIZE]):
-                                bad = 1
-                elif index != -1:
-                    rebuilt = flat
-                    for a in range(lead + 1):
-                        axis = _HEADER + (outer + a) * _AXIS
-                        o = c[outer + a] if a < lead else k
-                        origin = o * plan[axis + P.WINDOW_STRIDE] - plan[axis + P.PAD]
-                        position = (index - flat) // plan[axis + P.INDEX_UNIT] % plan[axis + P.FORWARD_SIZE]
-                        rebuilt += position * plan[axis + P.INDEX_UNIT]
-                        moved = position - origin
-                        tap = moved // plan[axis + P.DILATION]
-                        if (moved < 0) | (tap >= plan[axis + P.KERNEL]) | (moved != tap * plan[axis + P.DILATION]):
-                            bad = 1
-                    if rebuilt != index:
-                        bad = 1
+                if index != none:
+                    if by_tap & ((index < 0) | (index >= taps)):
+                        bad = True
+                    elif not names_tap(plan, c, index, k, flat):
+                        bad = True
+                k += 1
             advance(plan, c)
-        if bad != 0:
+        if bad:
             wrong[0] = 1
 
     return kernel

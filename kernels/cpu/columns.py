@@ -17,7 +17,7 @@ from numba.extending import register_jitable
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import words as W
 from fastpool.kernels.cpu.call import call_pass
-from fastpool.kernels.cpu.walk import counted
+from fastpool.kernels.cpu.walk import counted, interior
 
 _AXIS, _HEADER = P.AXIS, P.HEADER
 
@@ -83,22 +83,37 @@ def pack(plan, c, passes, w, at, slot, count, lanes):
     w[W.COUNT] = count
     w[W.OP] = W.PACK
     begin = slot * plan[P.ROW]
+    if plan[P.SHARES] == 0:
+        w[W.A] = at
+        w[W.OUT] = begin
+        call_pass(passes, w)
+        return begin
+    fixed = plan[P.DIVISOR]
+    window, pitch = w[W.FIRST], count * lanes
+    low, high = interior(plan, last)
     rows = w[W.ROWS_COUNT]
     row = 0
     while row < rows:
-        run = rows
-        if plan[P.SHARES] != 0:
-            # rows whose windows have the same divisor at once
-            divisor = leading_divisor(plan, c, row)
-            run = 1
-            while (row + run < rows) and (leading_divisor(plan, c, row + run) == divisor):
-                run += 1
-            w[W.LEAD] = divisor
-            w[W.DIVISOR] = plan[P.DIVISOR]
+        # rows whose windows have the same divisor at once, and along a row the windows inside the borders
+        lead = leading_divisor(plan, c, row)
+        run = 1
+        while (row + run < rows) and (fixed != 0 or leading_divisor(plan, c, row + run) == lead):
+            run += 1
         w[W.ROWS_COUNT] = run
-        w[W.A] = at + row * w[W.X_GROUP]
-        w[W.OUT] = begin + row * count * lanes
-        call_pass(passes, w)
+        k = 0
+        while k < count:
+            o = window + k
+            many = 1
+            if fixed != 0:
+                many = count
+            elif (o >= low) & (o < high):
+                many = min(count - k, high - o)
+            w[W.DIVISOR] = fixed if fixed != 0 else lead * counted(plan, last, o)
+            w[W.COUNT] = many
+            w[W.A] = at + row * w[W.X_GROUP] + k * w[W.STEP]
+            w[W.OUT] = begin + row * pitch + k * lanes
+            call_pass(passes, w)
+            k += many
         row += run
     w[W.ROWS_COUNT] = rows
     return begin

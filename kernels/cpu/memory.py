@@ -61,6 +61,56 @@ def pointer(typing_context, address, code):
     return types.CPointer(_BY_CODE[code.literal_value])(address, code), generate
 
 
+_TAGS = ("first", "second", "out", "source", "result", "side")
+FIRST, SECOND, OUT, SOURCE, RESULT, SIDE = range(len(_TAGS))
+"""What an access touches: the first or second operand or the output of a pass over states; the source; what is written;
+the third buffer. Accesses with different tags never meet in memory, which spares every loop a check at run time (and
+the compiler the second, scalar version of it)."""
+
+
+def _mark(builder, instruction, tag):
+    module = builder.module
+    domain = module.add_metadata(["fastpool"])
+    scopes = [module.add_metadata([f"fastpool.{name}", domain]) for name in _TAGS]
+    instruction.set_metadata("alias.scope", module.add_metadata([scopes[tag]]))
+    others = [scope for i, scope in enumerate(scopes) if i != tag]
+    instruction.set_metadata("noalias", module.add_metadata(others))
+
+
+@intrinsic(prefer_literal=True)
+def load(typing_context, p, i, tag):
+    """Element ``i`` of a pointer, by an access with that tag."""
+    if not isinstance(tag, types.IntegerLiteral):
+        return None
+    number = tag.literal_value
+
+    def generate(context, builder, signature, arguments):
+        place = builder.gep(arguments[0], [context.cast(builder, arguments[1], signature.args[1], types.int64)])
+        value = builder.load(place, align=signature.return_type.bitwidth // 8)
+        _mark(builder, value, number)
+        return value
+
+    return p.dtype(p, i, tag), generate
+
+
+@intrinsic(prefer_literal=True)
+def store(typing_context, p, i, value, tag):
+    """Writes element ``i`` of a pointer, by an access with that tag."""
+    if not isinstance(tag, types.IntegerLiteral):
+        return None
+    number = tag.literal_value
+    element = p.dtype
+
+    def generate(context, builder, signature, arguments):
+        place = builder.gep(arguments[0], [context.cast(builder, arguments[1], signature.args[1], types.int64)])
+        converted = context.cast(builder, arguments[2], signature.args[2], element)
+        written = builder.store(converted, place, align=element.bitwidth // 8)
+        _mark(builder, written, number)
+        return context.get_dummy_value()
+
+    return types.void(p, i, value, tag), generate
+
+
 @intrinsic
 def address(typing_context, p):
     """The pointer as an integer."""

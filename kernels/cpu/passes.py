@@ -17,19 +17,35 @@ from typing import Any
 
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import words as W
-from fastpool.kernels.cpu.memory import CODES, DECODE, ENCODE, SCALARS, float_of_bits, pointer
+from fastpool.kernels.cpu.memory import (
+    CODES,
+    DECODE,
+    ENCODE,
+    OUT,
+    RESULT,
+    SCALARS,
+    SIDE,
+    SOURCE,
+    float_of_bits,
+    load,
+    pointer,
+    store,
+)
 from fastpool.kernels.cpu.state import (
     bind_pair,
     bind_single,
-    get_pair,
-    get_single,
+    first_pair,
+    first_single,
     inlined,
     make_shift,
     put_pair,
     put_single,
+    replace_pair,
+    replace_single,
+    second_pair,
+    second_single,
     shift_none,
 )
-from fastpool.kernels.cpu.walk import counted
 from fastpool.kernels.registry import Variant
 
 
@@ -41,8 +57,8 @@ def _as_is_with_p(x, p):
     return x
 
 
-def make_store(variant: Variant) -> Any:
-    """``store(y, aux, d, i, s, count, inside, index, p)``: writes output ``d`` (aux element ``i``) from state ``s``.
+def make_write(variant: Variant) -> Any:
+    """``write(y, aux, d, i, s, count, inside, index, p)``: writes output ``d`` (aux element ``i``) from state ``s``.
 
     forward   y = lower(state)
     index     y = lower(state), and the index of the tap that was taken
@@ -57,34 +73,35 @@ def make_store(variant: Variant) -> Any:
     lower = inlined(reduction.lower)
     if variant.role == "forward":
 
-        def store(y, aux, d, i, s, count, inside, index, p):
-            y[d] = encode(lower(s, number(count), inside, p))
+        def write(y, aux, d, i, s, count, inside, index, p):
+            store(y, d, encode(lower(s, number(count), inside, p)), RESULT)
 
     elif variant.role == "index":
         none = reduction.identity[1]
 
-        def store(y, aux, d, i, s, count, inside, index, p):
-            y[d] = encode(lower(s, number(count), inside, p))
-            aux[i] = index + s[1] if s[1] < none else -1
+        def write(y, aux, d, i, s, count, inside, index, p):
+            store(y, d, encode(lower(s, number(count), inside, p)), RESULT)
+            store(aux, i, index + s[1] if s[1] < none else -1, SIDE)
 
     elif variant.role == "weigh":
         pull = inlined(reduction.pull)
 
-        def store(y, aux, d, i, s, count, inside, index, p):
-            y[d] = encode(pull(real(decode_aux(aux[i])), s, number(count), inside, p))
+        def write(y, aux, d, i, s, count, inside, index, p):
+            g = real(decode_aux(load(aux, i, SIDE)))
+            store(y, d, encode(pull(g, s, number(count), inside, p)), RESULT)
 
     elif reduction.push_reads_x:
         push = inlined(reduction.push)
 
-        def store(y, aux, d, i, s, count, inside, index, p):
-            y[d] = encode(push(s, decode_aux(aux[i]), p))
+        def write(y, aux, d, i, s, count, inside, index, p):
+            store(y, d, encode(push(s, decode_aux(load(aux, i, SIDE)), p)), RESULT)
 
     else:
 
-        def store(y, aux, d, i, s, count, inside, index, p):
-            y[d] = encode(s)
+        def write(y, aux, d, i, s, count, inside, index, p):
+            store(y, d, encode(s), RESULT)
 
-    return inlined(store)
+    return inlined(write)
 
 
 def make_passes(variant: Variant, digest: int) -> Any:
@@ -93,12 +110,15 @@ def make_passes(variant: Variant, digest: int) -> Any:
     gather = variant.role == "gather"
     share = gather and reduction.counted
     source_code, output_code, aux_code = CODES[variant.source], CODES[variant.output], CODES[variant.aux]
-    int64_code = CODES["i64"]
     first_code, second_code = CODES[variant.state[0]], CODES[variant.state[-1]]
     rows_code = first_code if share else source_code
     real, integer = SCALARS[variant.state[0]], SCALARS.get(variant.state[-1])
     pair = len(variant.state) == 2
-    get, put, bind = (get_pair, put_pair, bind_pair) if pair else (get_single, put_single, bind_single)
+    first, second, put, replace, bind = (
+        (first_pair, second_pair, put_pair, replace_pair, bind_pair)
+        if pair
+        else (first_single, second_single, put_single, replace_single, bind_single)
+    )
     shift = make_shift(integer) if variant.role == "index" else shift_none
     nothing = tuple(reduction.identity) if pair else reduction.identity[0]
     combine = inlined(reduction.combine)
@@ -106,7 +126,7 @@ def make_passes(variant: Variant, digest: int) -> Any:
     pull = inlined(reduction.pull) if share else inlined(_as_is)
     decode = DECODE["f32"] if share else DECODE[variant.source]
     decode_source = DECODE[variant.source]
-    store = make_store(variant)
+    write = make_write(variant)
 
     def passes(w):
         digest  # noqa: B018  (captured, so that a changed source is another kernel in the cache)
@@ -121,12 +141,11 @@ def make_passes(variant: Variant, digest: int) -> Any:
                 for e in range(count):
                     put(t, o + e, nothing)
         elif op == W.MERGE:
-            # A is read where it is written, which the vectoriser sees only if it is written so
             for e in range(count):
-                put(t, a + e, combine(get(t, a + e), shift(get(t, b + e), amount)))
+                replace(t, a + e, combine(first(t, a + e), shift(second(t, b + e), amount)))
         elif op == W.JOIN:
             for e in range(count):
-                put(t, out + e, combine(get(t, a + e), shift(get(t, b + e), amount)))
+                put(t, out + e, combine(first(t, a + e), shift(second(t, b + e), amount)))
         elif op <= W.TRIPLE:
             x = pointer(w[W.SOURCE], rows_code)
             c, step = w[W.C], w[W.SOURCE_PITCH]
@@ -134,52 +153,56 @@ def make_passes(variant: Variant, digest: int) -> Any:
                 u, v, z, o = a + row * step, b + row * step, c + row * step, out + row * pitch
                 if op == W.LEAF:
                     for e in range(count):
-                        put(t, o + e, lift(decode(x[u + e]), p))
+                        put(t, o + e, lift(decode(load(x, u + e, SOURCE)), p))
                 elif op == W.PAIR:
                     for e in range(count):
-                        s = combine(lift(decode(x[u + e]), p), shift(lift(decode(x[v + e]), p), amount))
+                        s = combine(lift(decode(load(x, u + e, SOURCE)), p), shift(lift(decode(load(x, v + e, SOURCE)), p), amount))
                         put(t, o + e, s)
                 else:
                     for e in range(count):
-                        s = combine(lift(decode(x[u + e]), p), shift(lift(decode(x[v + e]), p), amount))
-                        put(t, o + e, combine(s, shift(lift(decode(x[z + e]), p), 2 * amount)))
+                        s = combine(lift(decode(load(x, u + e, SOURCE)), p), shift(lift(decode(load(x, v + e, SOURCE)), p), amount))
+                        put(t, o + e, combine(s, shift(lift(decode(load(x, z + e, SOURCE)), p), 2 * amount)))
         elif op == W.PACK:
             x = pointer(w[W.X], source_code)
             packed = pointer(w[W.ROWS], rows_code)
             step, lane_step, group = w[W.STEP], w[W.LANE_STEP], w[W.X_GROUP]
-            axis = pointer(w[W.PLAN_AXIS], int64_code)
-            lead, first, fixed = w[W.LEAD], w[W.FIRST], w[W.DIVISOR]
+            divisor = real(w[W.DIVISOR]) if share else 0
+            packed_pitch = w[W.SOURCE_PITCH]
             for row in range(rows):
-                u, o = a + row * group, out + row * count * lanes
+                u, o = a + row * group, out + row * packed_pitch
                 if share:
                     # a mean's gradient is divided as its window divides, before it is added up
-                    for k in range(count):
-                        divisor = real(fixed if fixed != 0 else lead * counted(axis, 0, first + k))
-                        for e in range(lanes):
-                            g = real(decode_source(x[u + k * step + e * lane_step]))
-                            packed[o + k * lanes + e] = pull(g, g, divisor, 1, p)
+                    if (lanes == 1) & (step == 1):
+                        for k in range(count):
+                            g = real(decode_source(load(x, u + k, SOURCE)))
+                            store(packed, o + k, pull(g, g, divisor, 1, p), OUT)
+                    else:
+                        for k in range(count):
+                            for e in range(lanes):
+                                g = real(decode_source(load(x, u + k * step + e * lane_step, SOURCE)))
+                                store(packed, o + k * lanes + e, pull(g, g, divisor, 1, p), OUT)
                 elif lanes == 1:
                     for k in range(count):
-                        packed[o + k] = x[u + k * step]
+                        store(packed, o + k, load(x, u + k * step, SOURCE), OUT)
                 else:
                     for k in range(count):
                         for e in range(lanes):
-                            packed[o + k * lanes + e] = x[u + k * step + e * lane_step]
+                            store(packed, o + k * lanes + e, load(x, u + k * step + e * lane_step, SOURCE), OUT)
         elif op == W.HALVE:
             step = w[W.STEP]
             if lanes == 1:
                 for k in range(count):
-                    s = combine(get(t, a + 2 * k * step), shift(get(t, a + (2 * k + 1) * step), amount))
+                    s = combine(first(t, a + 2 * k * step), shift(second(t, a + (2 * k + 1) * step), amount))
                     put(t, out + k, s)
             else:
                 for k in range(count):
                     u = a + 2 * k * step
                     for e in range(lanes):
-                        s = combine(get(t, u + e), shift(get(t, u + step + e), amount))
+                        s = combine(first(t, u + e), shift(second(t, u + step + e), amount))
                         put(t, out + k * lanes + e, s)
         elif op == W.COPY:
             for e in range(count):
-                put(t, out + e, get(t, a + e))
+                put(t, out + e, first(t, a + e))
         else:
             y = pointer(w[W.Y], output_code)
             aux = pointer(w[W.AUX], aux_code)
@@ -198,37 +221,37 @@ def make_passes(variant: Variant, digest: int) -> Any:
                     # the loops differ in what is a constant 1: with a run-time stride none would be vectorised
                     if unit_rows & two:
                         for k in range(count):
-                            s = combine(get(t, ar + k), shift(get(t, br + k), amount))
-                            store(y, aux, d + k, i + k, s, divisor, inside, index + k * index_step, p)
+                            s = combine(first(t, ar + k), shift(second(t, br + k), amount))
+                            write(y, aux, d + k, i + k, s, divisor, inside, index + k * index_step, p)
                     elif unit_rows:
                         for k in range(count):
-                            s = get(t, ar + k)
-                            store(y, aux, d + k, i + k, s, divisor, inside, index + k * index_step, p)
+                            s = first(t, ar + k)
+                            write(y, aux, d + k, i + k, s, divisor, inside, index + k * index_step, p)
                     else:
                         for k in range(count):
-                            s = get(t, ar + k * step)
+                            s = first(t, ar + k * step)
                             if two:
-                                s = combine(s, shift(get(t, br + k * step), amount))
+                                s = combine(s, shift(second(t, br + k * step), amount))
                             at = index + k * index_step
-                            store(y, aux, d + k * d_step, i + k * i_step, s, divisor, inside, at, p)
+                            write(y, aux, d + k * d_step, i + k * i_step, s, divisor, inside, at, p)
                 elif op == W.EMIT_WINDOW_ROWS:
                     if taps == 2:
                         for k in range(count):
                             u = ar + 2 * k
-                            s = combine(get(t, u), shift(get(t, u + 1), amount))
-                            store(y, aux, d + k, i + k, s, divisor, inside, index + k * index_step, p)
+                            s = combine(first(t, u), shift(second(t, u + 1), amount))
+                            write(y, aux, d + k, i + k, s, divisor, inside, index + k * index_step, p)
                     elif step == 2:
                         for k in range(count):
                             u = ar + 2 * k
-                            s = combine(get(t, u), shift(get(t, u + 1), amount))
-                            s = combine(s, shift(get(t, u + 2), 2 * amount))
-                            store(y, aux, d + k, i + k, s, divisor, inside, index + k * index_step, p)
+                            s = combine(first(t, u), shift(second(t, u + 1), amount))
+                            s = combine(s, shift(second(t, u + 2), 2 * amount))
+                            write(y, aux, d + k, i + k, s, divisor, inside, index + k * index_step, p)
                     else:
                         for k in range(count):
                             u = ar + k
-                            s = combine(get(t, u), shift(get(t, u + 1), amount))
-                            s = combine(s, shift(get(t, u + 2), 2 * amount))
-                            store(y, aux, d + k, i + k, s, divisor, inside, index + k * index_step, p)
+                            s = combine(first(t, u), shift(second(t, u + 1), amount))
+                            s = combine(s, shift(second(t, u + 2), 2 * amount))
+                            write(y, aux, d + k, i + k, s, divisor, inside, index + k * index_step, p)
                 else:
                     for k in range(count):
                         u, v = ar + k * step * lanes, br + k * step * lanes
@@ -237,27 +260,27 @@ def make_passes(variant: Variant, digest: int) -> Any:
                             v = u + 2 * lanes
                             if taps == 3:
                                 for e in range(lanes):
-                                    s = combine(get(t, u + e), shift(get(t, u + lanes + e), amount))
-                                    s = combine(s, shift(get(t, v + e), 2 * amount))
-                                    store(y, aux, dk + e, ik + e, s, divisor, inside, at + e * index_lane, p)
+                                    s = combine(first(t, u + e), shift(second(t, u + lanes + e), amount))
+                                    s = combine(s, shift(second(t, v + e), 2 * amount))
+                                    write(y, aux, dk + e, ik + e, s, divisor, inside, at + e * index_lane, p)
                             else:
                                 for e in range(lanes):
-                                    s = combine(get(t, u + e), shift(get(t, u + lanes + e), amount))
-                                    store(y, aux, dk + e, ik + e, s, divisor, inside, at + e * index_lane, p)
+                                    s = combine(first(t, u + e), shift(second(t, u + lanes + e), amount))
+                                    write(y, aux, dk + e, ik + e, s, divisor, inside, at + e * index_lane, p)
                         elif unit_lanes & two:
                             for e in range(lanes):
-                                s = combine(get(t, u + e), shift(get(t, v + e), amount))
-                                store(y, aux, dk + e, ik + e, s, divisor, inside, at + e * index_lane, p)
+                                s = combine(first(t, u + e), shift(second(t, v + e), amount))
+                                write(y, aux, dk + e, ik + e, s, divisor, inside, at + e * index_lane, p)
                         elif unit_lanes:
                             for e in range(lanes):
-                                s = get(t, u + e)
-                                store(y, aux, dk + e, ik + e, s, divisor, inside, at + e * index_lane, p)
+                                s = first(t, u + e)
+                                write(y, aux, dk + e, ik + e, s, divisor, inside, at + e * index_lane, p)
                         else:
                             for e in range(lanes):
-                                s = get(t, u + e)
+                                s = first(t, u + e)
                                 if two:
-                                    s = combine(s, shift(get(t, v + e), amount))
+                                    s = combine(s, shift(second(t, v + e), amount))
                                 to, side = dk + e * d_lane, ik + e * i_lane
-                                store(y, aux, to, side, s, divisor, inside, at + e * index_lane, p)
+                                write(y, aux, to, side, s, divisor, inside, at + e * index_lane, p)
 
     return passes

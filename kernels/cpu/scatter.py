@@ -21,7 +21,19 @@ import numpy as np
 from numba.extending import register_jitable
 
 from fastpool.kernels import plan as P
-from fastpool.kernels.cpu.memory import CODES, DECODE, ENCODE, address, pointer
+from fastpool.kernels.cpu.memory import (
+    CODES,
+    DECODE,
+    ENCODE,
+    OUT,
+    SECOND,
+    SIDE,
+    SOURCE,
+    address,
+    load,
+    pointer,
+    store,
+)
 from fastpool.kernels.cpu.walk import advance, offset, seek
 from fastpool.kernels.registry import Variant
 
@@ -97,7 +109,7 @@ def place(plan, c, index, last_window, flat_base):
 def make_scatter(variant: Variant, digest: int) -> Any:
     """The Python function of one scatter kernel, ready to be compiled."""
     source_code, output_code, aux_code = CODES[variant.source], CODES[variant.output], CODES[variant.aux]
-    band_code = CODES[variant.state[0]]
+    band_code, int64_code = CODES[variant.state[0]], CODES["i64"]
     halves = variant.output in ("f16", "bf16")
     decode, encode = DECODE[variant.source], ENCODE[variant.output]
 
@@ -146,7 +158,18 @@ def make_scatter(variant: Variant, digest: int) -> Any:
                     y[to + i * plan[last + P.OUTPUT_STRIDE] + e * plan[P.OUTPUT_LANE]] = encode(v)
             step(plan, c, P.OUTPUT, begin, end)
 
-    clear, copy_out = register_jitable(clear), register_jitable(copy_out)
+    def add_row(g, indices, band, table, entries, ga, gstep, ia, istep, to, along, many):
+        """Adds a row of windows by their taps; a function of its own, so that its few values stay in registers."""
+        for k in range(many):
+            index = np.int64(load(indices, ia, SIDE))
+            if (index >= 0) & (index < entries):
+                here = to + load(table, index, SECOND)
+                store(band, here, load(band, here, OUT) + decode(load(g, ga, SOURCE)), OUT)
+            ia += istep
+            ga += gstep
+            to += along
+
+    clear, copy_out, add_row = map(register_jitable, (clear, copy_out, add_row))
 
     def kernel(plan, bufs, work, begin, end):
         digest  # noqa: B018  (captured, so that a changed source is another kernel in the cache)
@@ -165,7 +188,7 @@ def make_scatter(variant: Variant, digest: int) -> Any:
         reach = (plan[first + P.KERNEL] - 1) * plan[first + P.DILATION]
         taps, entries, by_tap = plan[P.TAPS], plan[P.TABLE], plan[P.INDEX_KIND] == 2
         gstep, xstep = plan[last + P.SOURCE_STRIDE], plan[last + P.AUX_STRIDE]
-        lane_stride = plan[P.OUTPUT_LANE]
+        lane_stride, aux_lane, source_lane = plan[P.OUTPUT_LANE], plan[P.AUX_LANE], plan[P.SOURCE_LANE]
         if halves:
             lane_stride = 1
             dense = plan[P.LANE_BLOCK]
@@ -212,40 +235,58 @@ def make_scatter(variant: Variant, digest: int) -> Any:
                     at = c[w + a] * plan[axis + P.WINDOW_STRIDE] - plan[axis + P.PAD]
                     origin += at * c[strides + a]
                 row_first = c[w] * window - pad
-                for k in range(k_low, k_high):
-                    if spatial == 1:
-                        row_first = k * window - pad
-                    at = k * plan[last + P.WINDOW_STRIDE] - plan[last + P.PAD]
-                    to = origin + at * c[strides + spatial - 1]
-                    for e in range(lanes):
-                        index = np.int64(indices[ia + k * xstep + e * plan[P.AUX_LANE]])
-                        ge = ga + k * gstep + e * plan[P.SOURCE_LANE]
-                        here = e * lane_stride
-                        if index < 0:
-                            continue
-                        if by_tap:
-                            if entries > 0:
-                                if index < entries:
-                                    position = row_first + c[table + entries + index]
-                                    if (position >= low) & (position < high):
+                # a row of windows that cannot reach beyond the band needs no test of each tap
+                whole = ((row_first >= low) | (low == 0)) & ((row_first + reach < high) | (high == plan[first + P.OUTPUT]))
+                if by_tap & (entries > 0) & whole & (spatial > 1):
+                    along = plan[last + P.WINDOW_STRIDE] * c[strides + spatial - 1]
+                    to = origin - plan[last + P.PAD] * c[strides + spatial - 1]
+                    offsets = pointer(address(work) + 8 * table, int64_code)
+                    if lanes == 1:
+                        add_row(g, indices, band, offsets, entries, ga, gstep, ia, xstep, to, along, k_high)
+                    else:
+                        for k in range(k_high):
+                            add_row(
+                                g, indices, band, offsets, entries, ga + k * gstep, source_lane, ia + k * xstep,
+                                aux_lane, to + k * along, lane_stride, lanes,
+                            )  # fmt: skip
+                elif (not by_tap) & direct & (lanes == 1):
+                    for k in range(k_low, k_high):
+                        index = np.int64(indices[ia + k * xstep])
+                        moved = index - flat
+                        if (index >= 0) & (moved >= flat_low) & (moved < flat_high):
+                            band[base + moved] = band[base + moved] + decode(g[ga + k * gstep])
+                else:
+                    for k in range(k_low, k_high):
+                        if spatial == 1:
+                            row_first = k * window - pad
+                        at = k * plan[last + P.WINDOW_STRIDE] - plan[last + P.PAD]
+                        to = origin + at * c[strides + spatial - 1]
+                        for e in range(lanes):
+                            index = np.int64(indices[ia + k * xstep + e * aux_lane])
+                            here = e * lane_stride
+                            taken = False
+                            if index >= 0:
+                                if by_tap & (entries > 0):
+                                    if index < entries:
+                                        position = row_first + c[table + entries + index]
+                                        taken = (position >= low) & (position < high)
                                         here += to + c[table + index]
-                                        band[here] = band[here] + decode(g[ge])
-                            elif index < taps:
-                                position, moved = place(plan, c, index, k, 0)
-                                if (position >= low) & (position < high):
+                                elif by_tap:
+                                    if index < taps:
+                                        position, moved = place(plan, c, index, k, 0)
+                                        taken = (position >= low) & (position < high)
+                                        here += base + moved
+                                elif direct:
+                                    moved = index - flat - e * plan[P.INDEX_LANE]
+                                    taken = (moved >= flat_low) & (moved < flat_high)
                                     here += base + moved
-                                    band[here] = band[here] + decode(g[ge])
-                        elif direct:
-                            moved = index - flat - e * plan[P.INDEX_LANE]
-                            if (moved >= flat_low) & (moved < flat_high):
-                                here += base + moved
-                                band[here] = band[here] + decode(g[ge])
-                        else:
-                            lane = flat + e * plan[P.INDEX_LANE]
-                            position, moved = place(plan, c, index, k, lane)
-                            if (position >= low) & (position < high):
-                                here += base + moved
-                                band[here] = band[here] + decode(g[ge])
+                                else:
+                                    lane = flat + e * plan[P.INDEX_LANE]
+                                    position, moved = place(plan, c, index, k, lane)
+                                    taken = (position >= low) & (position < high)
+                                    here += base + moved
+                            if taken:
+                                band[here] = band[here] + decode(g[ga + k * gstep + e * source_lane])
                 step(plan, c, P.SOURCE, o_low, o_high)
             if halves:
                 copy_out(plan, c, band, base, y, d, low, high, lanes, lane_stride)

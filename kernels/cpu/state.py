@@ -1,5 +1,8 @@
 """States in scratch memory: one component or two, kept in an array each, so that a loop over states is a loop over
-vectors. ``t`` is the pointer, or the pair of pointers; a state is addressed by its number."""
+vectors. ``t`` is the pointer, or the pair of pointers; a state is addressed by its number.
+
+``first`` and ``second`` read the operands of a pass, ``put`` writes its output, which lies elsewhere, and ``replace``
+writes over the first operand."""
 
 from __future__ import annotations
 
@@ -7,6 +10,8 @@ import types
 from typing import Any
 
 from numba.extending import register_jitable
+
+from fastpool.kernels.cpu.memory import FIRST, OUT, SECOND, load, store
 
 _known: set[Any] = set()
 
@@ -29,13 +34,23 @@ def inlined(function: Any) -> Any:
 
 
 @inlined
-def get_single(t, e):
-    return t[e]
+def first_single(t, e):
+    return load(t, e, FIRST)
+
+
+@inlined
+def second_single(t, e):
+    return load(t, e, SECOND)
 
 
 @inlined
 def put_single(t, e, s):
-    t[e] = s
+    store(t, e, s, OUT)
+
+
+@inlined
+def replace_single(t, e, s):
+    store(t, e, s, FIRST)
 
 
 @inlined
@@ -44,14 +59,25 @@ def bind_single(first, second):
 
 
 @inlined
-def get_pair(t, e):
-    return (t[0][e], t[1][e])
+def first_pair(t, e):
+    return (load(t[0], e, FIRST), load(t[1], e, FIRST))
+
+
+@inlined
+def second_pair(t, e):
+    return (load(t[0], e, SECOND), load(t[1], e, SECOND))
 
 
 @inlined
 def put_pair(t, e, s):
-    t[0][e] = s[0]
-    t[1][e] = s[1]
+    store(t[0], e, s[0], OUT)
+    store(t[1], e, s[1], OUT)
+
+
+@inlined
+def replace_pair(t, e, s):
+    store(t[0], e, s[0], FIRST)
+    store(t[1], e, s[1], FIRST)
 
 
 @inlined

@@ -233,7 +233,6 @@ def make_sweep(digest: int) -> Any:
         w[W.ROWS] = address(work) + plan[P.PACK]
         w[W.PARAM] = plan[P.PARAM]
         outer = plan[P.OUTER]
-        w[W.PLAN_AXIS] = address(plan) + 8 * (_HEADER + (outer + plan[P.LEAD]) * _AXIS)
         w[W.D_LANE], w[W.I_LANE] = plan[P.OUTPUT_LANE], plan[P.AUX_LANE]
         w[W.INDEX_LANE] = 0 if plan[P.DECODE] != 0 else plan[P.INDEX_LANE]
         w[W.DIVISOR] = w[W.INSIDE] = 1

@@ -49,11 +49,9 @@ INDEX_STEP = 33
 INDEX_LANE = 34
 DIVISOR = 35
 INSIDE = 36
-LEAD = 37  # the leading axes' share of a divisor; 0 where the divisor is fixed
-FIRST = 38  # the window at the first position of a row that is packed
-PLAN_AXIS = 39  # address of the plan's record of the last axis
-OP = 40  # number of the pass
-WORDS = 41
+FIRST = 37  # the source position where a row begins
+OP = 38  # number of the pass
+WORDS = 39
 
 # ---- passes ----
 FILL, MERGE, JOIN, LEAF, PAIR, TRIPLE, PACK, HALVE, COPY, EMIT_ROWS, EMIT_LANES = range(11)
