@@ -150,6 +150,7 @@ def _spec(problem: Problem, variant: Variant, form: Form, role: str, kind: str, 
     spec[S.COUNTED] = int(variant.reduction.counted)
     spec[S.FORCED] = int(forced)
     spec[S.REPEATABLE] = int(variant.reduction.repeatable)
+    spec[S.SOURCE_IS_STATE] = int(variant.source == variant.state[0])
     scale = 2 if problem.dtype in _COMPLEX else 1
     for axis, (x_size, y_size) in enumerate(zip(problem.shape, problem.out_shape, strict=True)):
         steps = (source[axis] * scale, output[axis] * scale, aux[axis] * scale)

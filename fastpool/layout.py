@@ -33,7 +33,8 @@ FORM_STRIDE = 15
 COUNTED = 16
 FORCED = 17  # 1: a form is refused only if it cannot do the task
 REPEATABLE = 18
-SPEC = 19
+SOURCE_IS_STATE = 19  # 1: source elements are states as they are
+SPEC = 20
 
 # ---- record of an array axis ----
 X_SIZE = 0
@@ -57,6 +58,9 @@ POOLED_AXIS = 7
 FORWARD, INDEX, WEIGH, GATHER, SCATTER, CHECK = range(6)
 """Roles by number, in the order of ``registry.ROLES``."""
 
+LOWEST = -(2**63)
+"""The sign bit of a float64, as the int64 that adds it."""
+
 _MERGED = (P.SOURCE_STRIDE, P.OUTPUT_STRIDE, P.AUX_STRIDE, P.INDEX_UNIT)
 
 
@@ -78,6 +82,28 @@ def inverse(a: int, modulus: int) -> int:
         r0, r1 = r1, r0 - q * r1
         t0, t1 = t1, t0 - q * t1
     return t0 % modulus
+
+
+def float_bits(n):  # type: ignore[no-untyped-def]
+    """The bits of the float64 nearest to an integer below 2**63 in size, ties to even."""
+    if n == 0:
+        return 0
+    size = abs(n)
+    exponent = 0
+    while size >> exponent > 1:
+        exponent += 1
+    if exponent <= 52:
+        mantissa = size << (52 - exponent)
+    else:
+        drop = exponent - 52
+        mantissa = size >> drop
+        rest = size - (mantissa << drop)
+        half = 1 << (drop - 1)
+        if rest > half or (rest == half and mantissa & 1 != 0):
+            mantissa += 1
+    # a mantissa that rounded up to 2**53 carries into the exponent by itself
+    bits = ((exponent + 1022) << 52) + mantissa
+    return bits if n > 0 else bits + LOWEST
 
 
 def _swap(plan, a, b):  # type: ignore[no-untyped-def]

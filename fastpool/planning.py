@@ -13,6 +13,9 @@ from fastpool.kernels.cpu import words as W
 ROW_BYTES = 8192
 """A scratch row of states: two source rows and two scratch rows then share a 32 KiB first-level cache."""
 
+LANES_ROW_BYTES = 32768
+"""The same with lanes, which make a position wide: rows cut shorter read the positions that windows share again."""
+
 BAND_BYTES = 1 << 18
 """What a scatter tile keeps warm: half of a typical second-level cache."""
 
@@ -133,7 +136,9 @@ def _group(spec, plan, target, pitch):  # type: ignore[no-untyped-def]
     plan[P.GROUP_AXIS] = -1
     plan[P.GROUP] = 1
     many = target // max(1, pitch)
-    if many < 2 or plan[P.FOLD] != 0 or plan[P.DECODE] != 0 or spec[S.ROLE] == S.CHECK:
+    # lanes in several blocks: their positions lie apart, and are read as rows themselves
+    apart = spec[S.FAMILY] == 1 and plan[P.LANE_BLOCKS] > 1
+    if many < 2 or apart or plan[P.FOLD] != 0 or plan[P.DECODE] != 0 or spec[S.ROLE] == S.CHECK:
         return 1
     plane = spec[S.SOURCE_BYTES] * plan[P.LANES]
     for a in range(lead + 1):
@@ -154,12 +159,45 @@ def _group(spec, plan, target, pitch):  # type: ignore[no-untyped-def]
     return rows
 
 
+def _same_divisor(plan):  # type: ignore[no-untyped-def]
+    """The divisor, where every window counts all of its taps; else 0."""
+    for a in range(plan[P.SPATIAL]):
+        at = P.HEADER + (plan[P.OUTER] + a) * P.AXIS
+        origin = (plan[at + P.WINDOWS] - 1) * plan[at + P.WINDOW_STRIDE] - plan[at + P.PAD]
+        past = origin + (plan[at + P.KERNEL] - 1) * plan[at + P.DILATION]
+        if plan[at + P.LOW] > -plan[at + P.PAD] or past >= plan[at + P.HIGH]:
+            return 0
+    return plan[P.TAPS]
+
+
+def _source_end(spec, plan):  # type: ignore[no-untyped-def]
+    """One past the last element of the source, or 0 where a stride is negative."""
+    end = 1
+    for a in range(plan[P.OUTER] + plan[P.SPATIAL]):
+        at = P.HEADER + a * P.AXIS
+        size = plan[at + P.SOURCE]
+        if plan[at + P.SOURCE_STRIDE] < 0:
+            return 0
+        end += (size - 1) * plan[at + P.SOURCE_STRIDE]
+    if plan[P.SOURCE_LANE] < 0 or plan[P.LANES] < 1:
+        return 0
+    return end + (plan[P.LANES] - 1) * plan[P.SOURCE_LANE]
+
+
 def _plan_sweep(spec, plan):  # type: ignore[no-untyped-def]
     backward = spec[S.ROLE] == S.GATHER
     outer, lead = plan[P.OUTER], plan[P.SPATIAL] - 1
     plan[P.BACKWARD] = 1 if backward else 0
     plan[P.INDEXED] = 1 if spec[S.ROLE] == S.INDEX else 0
     plan[P.SHARES] = spec[S.COUNTED] if backward else 0
+    if spec[S.COUNTED] != 0 and spec[S.STATE2_BYTES] == 0 and plan[P.DIVISOR] == 0:
+        plan[P.DIVISOR] = _same_divisor(plan)
+    if plan[P.SHARES] != 0 and plan[P.DIVISOR] != 0 and spec[S.SOURCE_IS_STATE] != 0:
+        plan[P.SHARES] = 2
+        plan[P.PARAM] = S.float_bits(plan[P.DIVISOR])
+    elif plan[P.SHARES] != 0:
+        plan[P.PARAM] = S.float_bits(1)
+    plan[P.SOURCE_END] = _source_end(spec, plan)
     plan[P.COUNTS] = 0 if backward else spec[S.COUNTED]
     plan[P.WINDOW] = 1 if spec[S.FORM_KERNEL] != 0 else 0
     plan[P.REPEATABLE] = spec[S.REPEATABLE]
@@ -167,7 +205,8 @@ def _plan_sweep(spec, plan):  # type: ignore[no-untyped-def]
     plan[P.LEAD] = lead
     lanes = plan[P.LANE_BLOCK]
     state = spec[S.STATE_BYTES] + spec[S.STATE2_BYTES]
-    target = max(1, ROW_BYTES // spec[S.STATE_BYTES] // max(1, lanes))
+    budget = ROW_BYTES if lanes == 1 else LANES_ROW_BYTES
+    target = max(1, budget // spec[S.STATE_BYTES] // max(1, lanes))
     reach = (plan[last + P.KERNEL] - 1) * plan[last + P.DILATION]
     stride = plan[last + P.WINDOW_STRIDE]
     plan[P.FOLD] = 1 if _folds(plan, last, backward) else 0
@@ -189,7 +228,7 @@ def _plan_sweep(spec, plan):  # type: ignore[no-untyped-def]
     plan[P.BLOCKS] = blocks
     pitch = positions * lanes
     group = _group(spec, plan, target * lanes, pitch)
-    row = round_up(group * pitch, 16)
+    row = round_up(group * pitch + 8, 16)
     rows = bit_length(_most_taps(plan, last, backward)) + 1
     stack = 2
     for a in range(lead):

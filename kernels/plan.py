@@ -44,7 +44,8 @@ TABLE = 29  # taps that have an entry in the workspace's tables of offsets, or 0
 DENSE = 30  # 1: flat indices are offsets in the output, and the first spatial axis has the largest unit
 INDEX_BYTES = 31  # bytes of an index in memory
 COORDINATES = 32  # byte offset of the walk's coordinates
-SHARES = 33  # 1: source elements are divided by their window's divisor when they are packed (gradient of a mean)
+SHARES = 33  # 1: source elements are divided by their window's divisor when they are packed (gradient of a mean);
+#              2: all windows have the same divisor, and it is the parameter
 COUNTS = 34  # 1: results depend on the number of taps
 BACKWARD = 35
 INDEXED = 36
@@ -53,7 +54,8 @@ FAMILY = 38  # 0: rows, 1: lanes
 REPEATABLE = 39  # 1: a tap may be combined twice
 GROUP_AXIS = 40  # the axis, counted over outer and leading ones, along which a tile takes several rows; or -1
 GROUP = 41  # rows that a tile takes, at most
-HEADER = 42
+SOURCE_END = 42  # one past the last element of the source, where it is dense and its strides are positive; else 0
+HEADER = 43
 
 # ---- axis record ----
 OUTPUT = 0  # coordinates on the output side

@@ -44,7 +44,7 @@ FORMS = (
     Form("lanes_k2s2", "lanes", 2, 2, _SWEEPS),
     Form("lanes_k3s2", "lanes", 3, 2, _SWEEPS),
     Form("lanes_k3s1", "lanes", 3, 1, _SWEEPS),
-    Form("lanes", "lanes", 0, 0, (*_SWEEPS, "gather", "scatter")),
+    Form("lanes", "lanes", 0, 0, (*_SWEEPS, "gather", "scatter", "check")),
     Form("rows", "rows", 0, 0, (*_SWEEPS, "gather", "scatter", "check")),
     Form("reference", "reference", 0, 0, ROLES),
 )

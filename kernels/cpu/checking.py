@@ -68,18 +68,22 @@ def make_check(variant: Variant, digest: int) -> Any:
         borders = outer + lead + 2
         taps, by_tap = plan[P.TAPS], plan[P.INDEX_KIND] == 2
         none = (1 << (8 * plan[P.INDEX_BYTES])) - 1 if by_tap and plan[P.INDEX_BYTES] < 8 else -1
-        step = plan[last + P.AUX_STRIDE]
+        step, lane_step = plan[last + P.AUX_STRIDE], plan[P.AUX_LANE]
         low, high = interior(plan, last)
         for a in range(lead):
             c[borders + 2 * a], c[borders + 2 * a + 1] = interior(plan, _HEADER + (outer + a) * _AXIS)
         bad = False
         seek(plan, c, begin)
         for tile in range(begin, end):
-            at = offset(plan, c, outer + lead, P.AUX_STRIDE)
-            flat = offset(plan, c, outer, P.INDEX_UNIT)
+            first_lane, lanes = 0, 1
+            if plan[P.FAMILY] != 0:
+                first_lane = c[outer + lead + 1] * plan[P.LANE_BLOCK]
+                lanes = min(plan[P.LANE_BLOCK], plan[P.LANES] - first_lane)
+            at = offset(plan, c, outer + lead, P.AUX_STRIDE) + first_lane * lane_step
+            flat = offset(plan, c, outer, P.INDEX_UNIT) + first_lane * plan[P.INDEX_LANE]
             first = c[outer + lead] * plan[P.BLOCK]
             stop = min(first + plan[P.BLOCK], plan[last + P.OUTPUT])
-            whole = by_tap & (step == 1)
+            whole = by_tap & (lane_step == 1 if plan[P.FAMILY] != 0 else step == 1)
             for a in range(lead):
                 o = c[outer + a]
                 whole = whole & (o >= c[borders + 2 * a]) & (o < c[borders + 2 * a + 1])
@@ -87,19 +91,24 @@ def make_check(variant: Variant, digest: int) -> Any:
             skip, resume = stop, stop
             if whole:
                 skip, resume = min(max(low, first), stop), min(max(high, first), stop)
-                bad = bad | over(indices, at, skip, resume, taps)
+                if (lanes == 1) | (step == lanes):
+                    bad = bad | over(indices, at, skip * lanes, resume * lanes, taps)
+                else:
+                    for k in range(skip, resume):
+                        bad = bad | over(indices, at + k * step, 0, lanes, taps)
             k = first
             while k < stop:
                 if k == skip:
                     k = resume
                     skip = stop
                     continue
-                index = np.int64(indices[at + k * step])
-                if index != none:
-                    if by_tap & ((index < 0) | (index >= taps)):
-                        bad = True
-                    elif not names_tap(plan, c, index, k, flat):
-                        bad = True
+                for e in range(lanes):
+                    index = np.int64(indices[at + k * step + e * lane_step])
+                    if index != none:
+                        if by_tap & ((index < 0) | (index >= taps)):
+                            bad = True
+                        elif not names_tap(plan, c, index, k, flat + e * plan[P.INDEX_LANE]):
+                            bad = True
                 k += 1
             advance(plan, c)
         if bad:

@@ -83,7 +83,7 @@ def pack(plan, c, passes, w, at, slot, count, lanes):
     w[W.COUNT] = count
     w[W.OP] = W.PACK
     begin = slot * plan[P.ROW]
-    if plan[P.SHARES] == 0:
+    if plan[P.SHARES] != 1:
         w[W.A] = at
         w[W.OUT] = begin
         call_pass(passes, w)
@@ -97,7 +97,9 @@ def pack(plan, c, passes, w, at, slot, count, lanes):
         # rows whose windows have the same divisor at once, and along a row the windows inside the borders
         lead = leading_divisor(plan, c, row)
         run = 1
-        while (row + run < rows) and (fixed != 0 or leading_divisor(plan, c, row + run) == lead):
+        if (fixed != 0) | (plan[P.GROUP_AXIS] < plan[P.OUTER]):
+            run = rows
+        while (row + run < rows) and (leading_divisor(plan, c, row + run) == lead):
             run += 1
         w[W.ROWS_COUNT] = run
         k = 0
@@ -120,16 +122,25 @@ def pack(plan, c, passes, w, at, slot, count, lanes):
 
 
 @register_jitable
-def lift(passes, w, op, a, b, c, out, count, jump):
-    """One, two or three source rows become one row of states."""
+def lift(passes, w, op, a, b, c, out, count, positions, lanes, jump):
+    """One, two or three source rows become one row of states; or seven, ``c`` apart, the last one at ``b``."""
     w[W.A] = a
     w[W.B] = b
     w[W.C] = c
     w[W.OUT] = out
-    w[W.COUNT] = count
+    # whole vectors are cheaper than a rest (rows of 7: 12 cycles for 18), and what lies behind a row is written over
+    whole = (count + 7) // 8 * 8
+    end = max(a, max(b, c)) + (w[W.ROWS_COUNT] - 1) * w[W.SOURCE_PITCH] + whole
+    w[W.COUNT] = whole if (count < 64) & (end <= w[W.SOURCE_END]) else count
     w[W.AMOUNT] = jump
     w[W.OP] = op
-    call_pass(passes, w)
+    if positions == 0:
+        call_pass(passes, w)
+    else:
+        pitch = w[W.PITCH]
+        w[W.ROWS_COUNT], w[W.PITCH] = positions, lanes
+        call_pass(passes, w)
+        w[W.ROWS_COUNT], w[W.PITCH] = 1, pitch
 
 
 @register_jitable
@@ -160,13 +171,24 @@ def columns(plan, c, passes, w, base, begin, count, lanes, first_state, direct):
     row = plan[P.ROW]
     n = count * lanes
     every = (w[W.ROWS_COUNT] - 1) * w[W.PITCH] + n
+    w[W.SOURCE_END] = plan[P.SOURCE_END]
+    spread = False
     if direct:
         w[W.SOURCE] = w[W.X]
         w[W.SOURCE_PITCH] = w[W.X_GROUP]
+    elif (plan[P.SHARES] != 1) & (plan[P.SOURCE_LANE] == 1) & (w[W.ROWS_COUNT] == 1) & (lanes >= 16):
+        # one row whose positions lie apart, their lanes together: the positions are read as rows
+        spread = True
+        w[W.SOURCE] = w[W.X]
+        w[W.SOURCE_PITCH] = plan[_HEADER + (outer + lead) * _AXIS + P.SOURCE_STRIDE]
     else:
+        w[W.SOURCE_END] = 0
         w[W.SOURCE] = w[W.ROWS]
         w[W.SOURCE_PITCH] = n
     w[W.FIRST] = begin
+    in_place = direct | spread
+    positions = count if spread else 0
+    length = lanes if spread else n
     counts = outer + lead + 2 + lead
     taps = counts + 2 * lead
     for a in range(lead):
@@ -184,13 +206,22 @@ def columns(plan, c, passes, w, base, begin, count, lanes, first_state, direct):
         size = 1
         out = top * row + first_state
         ok0, at0 = locate(plan, c, base)
-        if ok0 & (not direct):
+        if ok0 & (not in_place):
             at0 = pack(plan, c, passes, w, at0, 0, count, lanes)
-        if many - tap >= 2:
+        seven = 0
+        if in_place & ok0 & (many == 7) & (tap == 0):
+            c[taps] = 6
+            ok1, at1 = locate(plan, c, base)
+            if ok1:
+                seven = (at1 - at0) // 6
+        if seven != 0:
+            size = 7
+            lift(passes, w, W.SEVEN, at0, at1, seven, out, length, positions, lanes, jump)
+        elif many - tap >= 2:
             size = 2
             c[taps] = tap + 1
             ok1, at1 = locate(plan, c, base)
-            if ok1 & (not direct):
+            if ok1 & (not in_place):
                 at1 = pack(plan, c, passes, w, at1, 1, count, lanes)
             ok2, at2 = False, 0
             if (many == 3) & ok0 & ok1:
@@ -198,23 +229,23 @@ def columns(plan, c, passes, w, base, begin, count, lanes, first_state, direct):
                 ok2, at2 = locate(plan, c, base)
             if ok2:
                 size = 3
-                if not direct:
+                if not in_place:
                     at2 = pack(plan, c, passes, w, at2, 2, count, lanes)
-                lift(passes, w, W.TRIPLE, at0, at1, at2, out, n, jump)
+                lift(passes, w, W.TRIPLE, at0, at1, at2, out, length, positions, lanes, jump)
             elif ok0 & ok1:
-                lift(passes, w, W.PAIR, at0, at1, 0, out, n, jump)
+                lift(passes, w, W.PAIR, at0, at1, 0, out, length, positions, lanes, jump)
             else:
                 if ok0:
-                    lift(passes, w, W.LEAF, at0, 0, 0, out, n, jump)
+                    lift(passes, w, W.LEAF, at0, 0, 0, out, length, positions, lanes, jump)
                 else:
                     fill(passes, w, out, out + n)
                 if ok1:
-                    lift(passes, w, W.LEAF, at1, 0, 0, out + row, n, jump)
+                    lift(passes, w, W.LEAF, at1, 0, 0, out + row, length, positions, lanes, jump)
                 else:
                     fill(passes, w, out + row, out + row + n)
                 merge(passes, w, out, out + row, every, jump)
         elif ok0:
-            lift(passes, w, W.LEAF, at0, 0, 0, out, n, jump)
+            lift(passes, w, W.LEAF, at0, 0, 0, out, length, positions, lanes, jump)
         else:
             fill(passes, w, out, out + n)
         top += 1
@@ -224,7 +255,7 @@ def columns(plan, c, passes, w, base, begin, count, lanes, first_state, direct):
         done = tap + size
         half = 2
         blocks = done >> 1 if size == 2 else 1
-        complete = size == 3
+        complete = size > 2
         a = 0
         while True:
             jump = plan[_HEADER + (outer + a) * _AXIS + P.JUMP]

@@ -53,8 +53,13 @@ def _as_is(v):
     return v
 
 
-def _as_is_with_p(x, p):
-    return x
+def make_sharing_lift(pull: Any, real: Any) -> Any:
+    """The state of an output's gradient that all taps share: divided by ``p``, which is 1 where PACK has done it."""
+
+    def lift(g, p):
+        return pull(real(g), real(g), real(p), 1, p)
+
+    return lift
 
 
 def make_write(variant: Variant) -> Any:
@@ -122,11 +127,18 @@ def make_passes(variant: Variant, digest: int) -> Any:
     shift = make_shift(integer) if variant.role == "index" else shift_none
     nothing = tuple(reduction.identity) if pair else reduction.identity[0]
     combine = inlined(reduction.combine)
-    lift = inlined(_as_is_with_p if gather else reduction.lift)
+    lift = inlined(make_sharing_lift(reduction.pull, real) if share else reduction.lift)
     pull = inlined(reduction.pull) if share else inlined(_as_is)
     decode = DECODE["f32"] if share else DECODE[variant.source]
     decode_source = DECODE[variant.source]
     write = make_write(variant)
+
+    def seven(s0, s1, s2, s3, s4, s5, s6, jump):
+        """Seven neighbouring taps: 4 + 2 + 1, as binary blocks go."""
+        left = combine(combine(s0, shift(s1, jump)), shift(combine(s2, shift(s3, jump)), 2 * jump))
+        return combine(combine(left, shift(combine(s4, shift(s5, jump)), 4 * jump)), shift(s6, 6 * jump))
+
+    seven = inlined(seven)
 
     def passes(w):
         digest  # noqa: B018  (captured, so that a changed source is another kernel in the cache)
@@ -146,7 +158,7 @@ def make_passes(variant: Variant, digest: int) -> Any:
         elif op == W.JOIN:
             for e in range(count):
                 put(t, out + e, combine(first(t, a + e), shift(second(t, b + e), amount)))
-        elif op <= W.TRIPLE:
+        elif op <= W.SEVEN:
             x = pointer(w[W.SOURCE], rows_code)
             c, step = w[W.C], w[W.SOURCE_PITCH]
             for row in range(rows):
@@ -156,12 +168,27 @@ def make_passes(variant: Variant, digest: int) -> Any:
                         put(t, o + e, lift(decode(load(x, u + e, SOURCE)), p))
                 elif op == W.PAIR:
                     for e in range(count):
-                        s = combine(lift(decode(load(x, u + e, SOURCE)), p), shift(lift(decode(load(x, v + e, SOURCE)), p), amount))
-                        put(t, o + e, s)
-                else:
+                        s = lift(decode(load(x, u + e, SOURCE)), p)
+                        put(t, o + e, combine(s, shift(lift(decode(load(x, v + e, SOURCE)), p), amount)))
+                elif op == W.TRIPLE:
                     for e in range(count):
-                        s = combine(lift(decode(load(x, u + e, SOURCE)), p), shift(lift(decode(load(x, v + e, SOURCE)), p), amount))
+                        s = lift(decode(load(x, u + e, SOURCE)), p)
+                        s = combine(s, shift(lift(decode(load(x, v + e, SOURCE)), p), amount))
                         put(t, o + e, combine(s, shift(lift(decode(load(x, z + e, SOURCE)), p), 2 * amount)))
+                else:
+                    # global pooling of 7x7 planes ends most networks: in one pass, 27 cycles a plane instead of 90
+                    for e in range(count):
+                        s = seven(
+                            lift(decode(load(x, u + e, SOURCE)), p),
+                            lift(decode(load(x, u + c + e, SOURCE)), p),
+                            lift(decode(load(x, u + 2 * c + e, SOURCE)), p),
+                            lift(decode(load(x, u + 3 * c + e, SOURCE)), p),
+                            lift(decode(load(x, u + 4 * c + e, SOURCE)), p),
+                            lift(decode(load(x, u + 5 * c + e, SOURCE)), p),
+                            lift(decode(load(x, u + 6 * c + e, SOURCE)), p),
+                            amount,
+                        )
+                        put(t, o + e, s)
         elif op == W.PACK:
             x = pointer(w[W.X], source_code)
             packed = pointer(w[W.ROWS], rows_code)
@@ -234,6 +261,20 @@ def make_passes(variant: Variant, digest: int) -> Any:
                                 s = combine(s, shift(second(t, br + k * step), amount))
                             at = index + k * index_step
                             write(y, aux, d + k * d_step, i + k * i_step, s, divisor, inside, at, p)
+                elif op == W.EMIT_SEVEN:
+                    for k in range(count):
+                        u = ar + k * step
+                        s = seven(
+                            first(t, u),
+                            first(t, u + 1),
+                            first(t, u + 2),
+                            first(t, u + 3),
+                            first(t, u + 4),
+                            first(t, u + 5),
+                            first(t, u + 6),
+                            amount,
+                        )
+                        write(y, aux, d + k * d_step, i + k * i_step, s, divisor, inside, index + k * index_step, p)
                 elif op == W.EMIT_WINDOW_ROWS:
                     if taps == 2:
                         for k in range(count):

@@ -57,18 +57,15 @@ def emit(plan, passes, w, op, a, b, two, amount, step, first, many, lead, on_inp
         w[W.ROWS_COUNT] = 1
         w[W.STEP] = w[W.PITCH] // lanes if step != 0 else 0
         w[W.D_STEP], w[W.I_STEP], w[W.INDEX_STEP] = w[W.D_GROUP], w[W.I_GROUP], w[W.INDEX_GROUP]
-        w[W.DIVISOR], w[W.INSIDE] = 1, 1
-        if plan[P.COUNTS] != 0:
-            fixed = plan[P.DIVISOR]
-            w[W.DIVISOR] = fixed if fixed != 0 else lead * counted(plan, last, first)
-            w[W.INSIDE] = -1 if fixed != 0 else on_input * inside(plan, last, first)
+        if (plan[P.COUNTS] != 0) & (plan[P.DIVISOR] == 0):
+            w[W.DIVISOR] = lead * counted(plan, last, first)
+            w[W.INSIDE] = on_input * inside(plan, last, first)
         call_pass(passes, w)
         w[W.ROWS_COUNT] = w[W.COUNT]
         return
-    if plan[P.COUNTS] == 0:
+    if (plan[P.COUNTS] == 0) | (plan[P.DIVISOR] != 0):
         call_pass(passes, w)
         return
-    fixed = plan[P.DIVISOR]
     low, high = interior(plan, last)
     d, i, index = w[W.D], w[W.I], w[W.INDEX]
     k = 0
@@ -83,8 +80,8 @@ def emit(plan, passes, w, op, a, b, two, amount, step, first, many, lead, on_inp
         w[W.D] = d + k * w[W.D_STEP]
         w[W.I] = i + k * w[W.I_STEP]
         w[W.INDEX] = index + k * w[W.INDEX_STEP]
-        w[W.DIVISOR] = fixed if fixed != 0 else lead * counted(plan, last, o)
-        w[W.INSIDE] = -1 if fixed != 0 else on_input * inside(plan, last, o)
+        w[W.DIVISOR] = lead * counted(plan, last, o)
+        w[W.INSIDE] = on_input * inside(plan, last, o)
         call_pass(passes, w)
         k += run
 
@@ -95,8 +92,12 @@ def backward_rows(plan, c, passes, w, op, base, o, stop, lanes, direct):
     last = _HEADER + (plan[P.OUTER] + plan[P.LEAD]) * _AXIS
     stride, pad, kernel = plan[last + P.WINDOW_STRIDE], plan[last + P.PAD], plan[last + P.KERNEL]
     row, spare, rows = plan[P.ROW], plan[P.LEVELS] * plan[P.ROW], w[W.ROWS_COUNT]
-    begin = (o + pad - (kernel - 1) * plan[last + P.DILATION]) // stride
     end = (stop - 1 + pad) // stride + 1
+    begin = end
+    for phase in range(min(stride, stop - o)):
+        at, taps, _ = taps_backward(plan, last, o + phase)
+        if taps > 0:
+            begin = min(begin, at)
     d, i = w[W.D], w[W.I]
     d_step, i_step = plan[last + P.OUTPUT_STRIDE], plan[last + P.AUX_STRIDE]
     fetch(plan, c, passes, w, base, begin, end, lanes, direct)
@@ -144,6 +145,9 @@ def forward_rows(plan, c, passes, w, op, base, o, stop, lanes, direct, lead, on_
         w[W.KERNEL] = kernel
         emit(plan, passes, w, op + 2, 0, 0, True, jump, stride, o, stop - o, lead, on_input)
         return
+    if (kernel == 7) & (stop - o == 1) & (op == W.EMIT_ROWS) & (plan[last + P.DILATION] == 1):
+        emit(plan, passes, w, W.EMIT_SEVEN, 0, 0, False, jump, 1, o, 1, lead, on_input)
+        return
     distance = plan[last + P.DILATION] * lanes
     double(passes, w, row, kernel, rows * w[W.PITCH], distance, jump)
     dense = (rows - 1) * w[W.PITCH] + ((stop - o - 1) * stride + 1) * lanes
@@ -159,12 +163,12 @@ def run_rows(plan, c, passes, w):
     last = _HEADER + axes * _AXIS
     first_lane, lanes = 0, 1
     op = W.EMIT_ROWS
-    direct = (plan[P.SHARES] == 0) & (plan[last + P.SOURCE_STRIDE] == 1)
+    direct = (plan[P.SHARES] != 1) & (plan[last + P.SOURCE_STRIDE] == 1)
     if plan[P.FAMILY] != 0:
         op = W.EMIT_LANES
         first_lane = c[axes + 1] * plan[P.LANE_BLOCK]
         lanes = min(plan[P.LANE_BLOCK], plan[P.LANES] - first_lane)
-        direct = (plan[P.SHARES] == 0) & (plan[P.SOURCE_LANE] == 1) & (plan[last + P.SOURCE_STRIDE] == lanes)
+        direct = (plan[P.SHARES] != 1) & (plan[P.SOURCE_LANE] == 1) & (plan[last + P.SOURCE_STRIDE] == lanes)
     o = c[axes] * plan[P.BLOCK]
     stop = min(o + plan[P.BLOCK], plan[last + P.OUTPUT])
     base = offset(plan, c, outer, P.SOURCE_STRIDE) + first_lane * plan[P.SOURCE_LANE]
@@ -235,7 +239,9 @@ def make_sweep(digest: int) -> Any:
         outer = plan[P.OUTER]
         w[W.D_LANE], w[W.I_LANE] = plan[P.OUTPUT_LANE], plan[P.AUX_LANE]
         w[W.INDEX_LANE] = 0 if plan[P.DECODE] != 0 else plan[P.INDEX_LANE]
-        w[W.DIVISOR] = w[W.INSIDE] = 1
+        # where the lift divides, packing must not
+        w[W.DIVISOR] = plan[P.DIVISOR] if (plan[P.DIVISOR] != 0) & (plan[P.SHARES] != 2) else 1
+        w[W.INSIDE] = -1 if plan[P.DIVISOR] != 0 else 1
         group = plan[P.GROUP_AXIS]
         axis = _HEADER + max(group, 0) * _AXIS
         leading = group >= outer

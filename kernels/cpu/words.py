@@ -50,9 +50,10 @@ INDEX_LANE = 34
 DIVISOR = 35
 INSIDE = 36
 FIRST = 37  # the source position where a row begins
-OP = 38  # number of the pass
-WORDS = 39
+SOURCE_END = 38  # one past the last element of SOURCE that may be read, or 0
+OP = 39  # number of the pass
+WORDS = 40
 
 # ---- passes ----
-FILL, MERGE, JOIN, LEAF, PAIR, TRIPLE, PACK, HALVE, COPY, EMIT_ROWS, EMIT_LANES = range(11)
-EMIT_WINDOW_ROWS, EMIT_WINDOW_LANES = 11, 12
+FILL, MERGE, JOIN, LEAF, PAIR, TRIPLE, SEVEN, PACK, HALVE, COPY, EMIT_ROWS, EMIT_LANES = range(12)
+EMIT_WINDOW_ROWS, EMIT_WINDOW_LANES, EMIT_SEVEN = 12, 13, 14

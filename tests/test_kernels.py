@@ -1,0 +1,297 @@
+"""Every kernel of the registry against the reference: each form, variant, layout and memory order.
+
+A kernel is forced by name, and that it ran is read from dispatch. Integer-valued data must agree bit for bit; the
+gradient of Lp, and Lp with other exponents than 1 and 2, within some ulp.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections import defaultdict
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastpool import config, dispatch, reference
+from fastpool.kernels import plan, registry
+from fastpool.kernels.registry import FORMS, Variant
+from fastpool.memory import element_strides
+from fastpool.problem import Problem
+from fastpool.reference.geometry import windows
+from tests.kernel_cases import SELECTED, VARIANTS, Expected, forms, marked, problem_of
+from tests.problems import make
+from tests.strategies import (
+    LAYOUTS,
+    MEMORIES,
+    Array,
+    Result,
+    arrange,
+    bits,
+    pool,
+    pull_back,
+    salt,
+    turn,
+    turned,
+    whole_numbers,
+)
+
+COMPUTING = [variant for variant in VARIANTS if variant.role != "check"]
+CHECKING = [variant for variant in VARIANTS if variant.role == "check"]
+
+WINDOWS: tuple[tuple[tuple[int, ...], Any, dict[str, Any]], ...] = (
+    ((2, 3, 4, 6), 2, {}),
+    ((2, 3, 5, 7), 3, {"s": 2, "p": 1}),
+    ((2, 3, 4, 5), (2, 3), {"s": 1, "p": [(0, 1), (1, 1)], "divisor": 3}),
+    (
+        (2, 3, 6, 8),
+        (3, 5),
+        {"s": (2, 3), "p": [(2, 1), (3, 2)], "d": (2, 1), "ceil": True, "include_pad": False},
+    ),
+    ((2, 3, 11), 6, {"s": 1, "p": [(4, 6)], "d": 2}),
+    ((2, 2, 3, 4, 4), (2, 3, 2), {"s": (1, 2, 3), "p": [0, 1, (0, 1)]}),
+)
+"""(shape, kernel size, other options). The first three are windows that have forms of their own."""
+
+WIDE = (
+    ((2, 1, 3, 333), 2, {"s": 2, "p": [0, 1]}),
+    ((1, 2, 3, 300), 3, {"s": 2, "p": 1}),
+    ((2, 1, 3, 150), 3, {"s": 1}),
+    ((1, 333, 2, 5), 2, {"s": 2}),
+    ((1, 300, 3, 4), 3, {"s": 2, "p": 1}),
+    ((1, 100, 3, 4), 3, {"s": 1}),
+    ((1, 2, 3, 200), (2, 7), {"s": (1, 1), "p": [1, 3], "d": (1, 2)}),
+)
+"""Long rows and many channels: vector loops, their ends, and blocks of both."""
+
+LONG = (
+    ((1, 2, 1, 400), (1, 65), {"s": (1, 90)}),
+    ((2, 2, 2, 300), (2, 129), {"s": (1, 150), "p": [0, 20], "d": (1, 2)}),
+    ((1, 2, 1, 4100), (1, 4097), {"s": 1}),
+    ((1, 2, 2, 2600), (2, 1300), {"s": (2, 1300), "p": [0, 3]}),
+    ((1, 2, 150, 70), (150, 70), {}),
+    ((1, 2, 5, 150), (3, 100), {"s": (2, 1)}),
+)
+"""Windows that each output folds for itself, global ones, and a long one whose outputs share taps."""
+
+PLACES = (
+    *((memory, "contiguous") for memory in MEMORIES),
+    ("fortran", "fortran"),
+    ("strided", "strided"),
+    ("contiguous", "negative"),
+)
+"""(memory of what is read, memory of what is written)."""
+
+UNITS = {"bf16": 840, "f16": 360}
+
+
+def whole(dtype: str, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Integer-valued data that stays integer when it is divided by any number of taps of a small window."""
+    return whole_numbers(dtype, shape, rng, UNITS.get(dtype, 2520))
+
+
+def small(dtype: str, shape: tuple[int, ...], rng: np.random.Generator) -> Array:
+    """Integer-valued data whose sums are exact in any window."""
+    return whole_numbers(dtype, shape, rng)
+
+
+def cases(variant: Variant, windows: Any) -> list[Problem]:
+    return [problem_of(variant, shape, k, **options) for shape, k, options in windows]
+
+
+def ran(result: Result, variant: Variant, form: Any) -> bool:
+    """Whether the forced kernel ran. One for contiguous rows may have refused the memory; no other may."""
+    names = [name == f"{variant.name}__{form.name}" for name in result.kernels]
+    assert any(names) or form.kernel != 0, (str(result.problem), result.kernels)
+    return any(names)
+
+
+@pytest.mark.parametrize("variant", marked(COMPUTING))
+def test_layouts_and_memory(variant: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
+    where = defaultdict(set)
+    for seed, problem in enumerate(cases(variant, WINDOWS)):
+        expected = Expected(variant, problem, whole, seed, specials=0.04)
+        for form in forms(variant, problem):
+            monkeypatch.setenv(config.FORCE_KERNEL.name, form.name)
+            for layout, (read, write) in itertools.product(LAYOUTS, PLACES):
+                result = expected.run(layout, read, write)
+                expected.check(result)
+                if ran(result, variant, form):
+                    where[form.name].add((layout, read))
+    for form in FORMS:
+        if variant.role in form.roles and form.family != "reference":
+            missed = "last" if form.family == "rows" else "first"
+            layouts = [layout for layout in LAYOUTS if not form.kernel or layout not in (missed, "permuted")]
+            assert where[form.name] >= set(itertools.product(layouts, MEMORIES))
+
+
+@pytest.mark.parametrize("variant", marked(COMPUTING))
+def test_wide_arrays(variant: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
+    count = defaultdict(int)
+    for seed, problem in enumerate(cases(variant, WIDE)):
+        expected = Expected(variant, problem, whole, seed, specials=0.02)
+        for form in forms(variant, problem):
+            monkeypatch.setenv(config.FORCE_KERNEL.name, form.name)
+            for layout in ("first", "last"):
+                result = expected.run(layout)
+                expected.check(result)
+                count[form.name] += ran(result, variant, form)
+    assert all(
+        count[form.name] for form in FORMS if variant.role in form.roles and form.family != "reference"
+    )
+
+
+@pytest.mark.parametrize("variant", marked(COMPUTING))
+def test_long_windows(variant: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
+    folded = set()
+    for seed, problem in enumerate(cases(variant, LONG)):
+        expected = Expected(variant, problem, small, seed)
+        exact = problem.op != "mean" or problem.dtype[0] in "iu"
+        for form in forms(variant, problem):
+            monkeypatch.setenv(config.FORCE_KERNEL.name, form.name)
+            for layout in LAYOUTS:
+                result = expected.run(layout)
+                assert ran(result, variant, form)
+                expected.check(result) if exact else expected.check_ulps(result)
+                task = dispatch.explain(result.problem).tasks[0]
+                folded.add(int(task.plan[plan.FOLD]))
+    assert folded == ({0} if variant.role in ("gather", "scatter") else {0, 1})
+
+
+@pytest.mark.parametrize("variant", marked(COMPUTING))
+@pytest.mark.parametrize("shape", [(0, 3, 7, 7), (2, 0, 7, 7)], ids=str)
+def test_empty_arrays(variant: Variant, shape: tuple[int, ...], monkeypatch: pytest.MonkeyPatch) -> None:
+    for window in WINDOWS[:4]:
+        problem = problem_of(variant, shape, window[1], **window[2])
+        expected = Expected(variant, problem, whole, 0)
+        for form in forms(variant, problem):
+            monkeypatch.setenv(config.FORCE_KERNEL.name, form.name)
+            for layout in LAYOUTS:
+                result = expected.run(layout)
+                assert result.array.shape == (shape if problem.direction == "bwd" else problem.out_shape)
+
+
+def invalid(problem: Problem, place: int) -> Array:
+    """Indices that name no tap of the window of output ``place`` that lies on the input."""
+    plane, output = divmod(place, math.prod(problem.outputs))
+    taps = next(itertools.islice(windows(problem), output, None))
+    if problem.indices == "tap":
+        return np.setdiff1d(np.arange(problem.tap_limit), taps.numbers)
+    first = plane * problem.plane if problem.indices == "tensor" else 0
+    around = np.arange(-3, problem.plane + 3) + first
+    known = np.append(taps.columns + first, -1)
+    far = np.array([-(2**63), 2**63 - 1, 2**32 + known[0], -2])
+    return np.setdiff1d(np.append(around, far), known)
+
+
+@pytest.mark.parametrize("variant", marked(CHECKING))
+@pytest.mark.parametrize("kind", ["plane", "tensor", "tap"])
+def test_check_of_indices(variant: Variant, kind: str) -> None:
+    rng = np.random.default_rng(1)
+    for shape, k, options in WINDOWS:
+        problem = replace(problem_of(variant, shape, k, **options), indices=kind)
+        indices = Expected(variant, problem, whole, 1).indices
+        assert indices is not None
+        for layout, memory in itertools.product(LAYOUTS, MEMORIES):
+            if kind != "tensor" or layout == "first":
+                lying = arrange(indices.transpose(turn(layout, indices.ndim)), memory)
+                placed = replace(turned(problem, layout), index_strides=element_strides(lying))
+                assert dispatch.check_indices(placed, lying) == "", str(placed)
+        for place in rng.integers(0, indices.size, 20).tolist():
+            wrong = indices.copy()
+            for index in rng.choice(invalid(problem, place), 10):
+                wrong.flat[place] = index
+                assert dispatch.check_indices(problem, wrong), (str(problem), place, index)
+
+
+@pytest.mark.parametrize(
+    ("dtype", "kind", "k"),
+    [
+        ("f32", "tensor", (2, 3)),
+        ("f32", "tap", (2, 3)),
+        *(pytest.param("f32", "tap", k, marks=pytest.mark.slow) for k in [(15, 17), (16, 16), (256, 257)]),
+        *(pytest.param(d, "tap", (2, 3), marks=pytest.mark.slow) for d in registry.SIZES if d != "f32"),
+    ],
+)
+def test_other_indices(dtype: str, kind: str, k: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(0)
+    shape = (2, 3, k[0] + 2, k[1] + 4)
+    for layout in LAYOUTS:
+        problem = make("max", shape, (2, 3), k, 2, 1, dtype=dtype, indices=kind)
+        order = turn(layout, 4)
+        problem = turned(problem, layout)
+        x = salt(dtype, whole(dtype, shape, rng), rng, 0.001).transpose(order)
+        dy = whole(dtype, problem.out_shape, rng)
+        y, indices = reference.forward(problem, x)
+        back = replace(problem, direction="bwd")
+        dx = reference.backward(back, dy, None, indices)
+        for form in ("rows", "lanes"):
+            monkeypatch.setenv(config.FORCE_KERNEL.name, form)
+            result = pool(problem, x)
+            assert result.kernels == (f"max_index_{dtype}_{problem.index_dtype}__{form}",)
+            np.testing.assert_array_equal(bits(result.array), bits(y))
+            np.testing.assert_array_equal(result.indices, indices)
+            assert dispatch.check_indices(back, indices) == ""
+            np.testing.assert_array_equal(bits(pull_back(back, dy, None, indices).array), bits(dx))
+            # without indices the taps are found in x first
+            np.testing.assert_array_equal(bits(pull_back(replace(back, indices=""), dy, x).array), bits(dx))
+
+
+def test_indices_beyond_32_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    far = 2**28
+    x = whole("f32", (2, 4, 5), np.random.default_rng(0))
+    problem = make("max", x.shape, (1, 2), (3, 2), 1, [far, 0], (far, 1), indices="tensor")
+    y, indices = reference.forward(problem, x)
+    for form in ("rows", "lanes"):
+        monkeypatch.setenv(config.FORCE_KERNEL.name, form)
+        result = pool(problem, x)
+        assert result.kernels == (f"max_index_f32_i64_long__{form}",)
+        np.testing.assert_array_equal(bits(result.array), bits(y))
+        np.testing.assert_array_equal(result.indices, indices)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "variant", [v for v in COMPUTING if v.state[-1] == "i32" and len(v.state) == 2], ids=lambda v: v.name
+)
+def test_states_of_64_bits(variant: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
+    known = registry.variant
+    monkeypatch.setattr(registry, "variant", lambda *arguments: known(*arguments[:6], True))
+    dispatch._task.cache_clear()
+    dispatch._tasks.cache_clear()
+    try:
+        for seed, problem in enumerate(cases(variant, WINDOWS)):
+            expected = Expected(variant, problem, whole, seed, specials=0.04)
+            for layout in LAYOUTS:
+                result = expected.run(layout)
+                assert "_long__" in result.kernels[0]
+                expected.check(result)
+    finally:
+        dispatch._task.cache_clear()
+        dispatch._tasks.cache_clear()
+
+
+def test_reference_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(config.FORCE_KERNEL.name, "reference")
+    for name in ("max_index_f32_i64", "scatter_f32_i64", "mean_gather_f32", "l2_weigh_f64"):
+        variant = next(v for v in VARIANTS if v.name == name)
+        for problem in cases(variant, WINDOWS):
+            expected = Expected(variant, problem, whole, 0)
+            for layout, (read, write) in itertools.product(LAYOUTS, PLACES):
+                result = expected.run(layout, read, write)
+                assert result.kernels == ("reference",)
+                np.testing.assert_array_equal(bits(result.array), bits(expected.array))
+
+
+def test_selection_names_variants() -> None:
+    assert {v.name for v in VARIANTS} >= SELECTED
+    for field in ("role", "source", "output"):
+        known = {getattr(v, field) for v in VARIANTS}
+        assert {getattr(v, field) for v in VARIANTS if v.name in SELECTED} >= known - {
+            "i16",
+            "i32",
+            "u16",
+            "u32",
+        }
