@@ -41,6 +41,11 @@ class Task:
     plan: Any
     verdicts: tuple[int, ...]
 
+    @functools.cached_property
+    def plan_address(self) -> int:
+        """Where the plan block lies."""
+        return _address(self.plan)
+
     @property
     def name(self) -> str:
         """The kernel's full name."""
@@ -166,7 +171,7 @@ def _spec(problem: Problem, variant: Variant, form: Form, role: str, kind: str, 
 
 
 @functools.lru_cache(maxsize=4096)
-def _task(problem: Problem, role: str, kind: str, forced: str) -> Task:
+def _task(problem: Problem, role: str, kind: str, forced: str, generation: int) -> Task:
     """The task of a role; ``kind`` is the kind of indices, ``forced`` a form's name or ""."""
     dtype = _COMPLEX.get(problem.dtype, problem.dtype)
     index = Problem.index_dtype.fget(_as_kind(problem, kind)) if kind else "i64"  # type: ignore[attr-defined]
@@ -249,23 +254,23 @@ def _run(task: Task, source: np.ndarray | None, output: np.ndarray, aux: np.ndar
     work = np.empty(parts * stride + 64, np.uint8)
     start = -(-_address(work) // 64) * 64
     bufs = np.array([_address(source), _address(output), _address(aux), kernel.passes], np.int64)
-    engine.run(kernel, _address(task.plan), _address(bufs), start, stride, tiles, parts, cache_dir)
+    engine.run(kernel, task.plan_address, _address(bufs), start, stride, tiles, parts, cache_dir)
 
 
 @functools.lru_cache(maxsize=4096)
-def _tasks(problem: Problem, forced: str) -> tuple[Task, ...]:
-    """The tasks of a problem, in the order in which they run."""
+def _tasks(problem: Problem, forced: str, generation: int) -> tuple[Task, ...]:
+    """The tasks of a problem, in the order in which they run; ``generation`` is that of the reductions."""
     if problem.direction == "fwd":
-        tasks = [_task(problem, "index" if problem.indices else "forward", problem.indices, forced)]
+        tasks = [_task(problem, "index" if problem.indices else "forward", problem.indices, forced, generation)]
     elif problem.op in ("max", "min"):
-        tasks = [_task(problem, "scatter", problem.indices or "tap", forced)]
+        tasks = [_task(problem, "scatter", problem.indices or "tap", forced, generation)]
         if not problem.indices:
-            tasks.insert(0, _task(problem, "index", "tap", forced))
+            tasks.insert(0, _task(problem, "index", "tap", forced, generation))
     else:
-        tasks = [_task(problem, "gather", "", forced)]
+        tasks = [_task(problem, "gather", "", forced, generation)]
         variant = tasks[0].variant
         if variant is not None and variant.reduction.pull_reads_state:
-            tasks.insert(0, _task(problem, "weigh", "", forced))
+            tasks.insert(0, _task(problem, "weigh", "", forced, generation))
     # a problem is the reference's as a whole or not at all
     if any(task.variant is None for task in tasks):
         tasks = [task for task in tasks if task.variant is None][:1]
@@ -279,7 +284,7 @@ def _planned(problem: Problem) -> tuple[Task, ...]:
             f"FASTPOOL_FORCE_KERNEL={forced!r}: no kernel form has this name; "
             f"known: {', '.join(form.name for form in FORMS)}"
         )
-    tasks = _tasks(problem, forced)
+    tasks = _tasks(problem, forced, registry.generation())
     if config.verbose_dispatch():
         print(f"fastpool: {Explanation(problem, tasks)}", file=sys.stderr)
     return tasks
@@ -333,7 +338,7 @@ def backward(
 
 def check_indices(problem: Problem, indices: np.ndarray) -> str:
     """"" if every index names a tap of its own window that lies on the input, or no tap; else what is wrong."""
-    task = _task(problem, "check", problem.indices, "")
+    task = _task(problem, "check", problem.indices, "", registry.generation())
     if task.variant is None or indices.size == 0:
         return ""
     flag = np.zeros(1, np.int64)

@@ -90,9 +90,14 @@ def _cut(size, block):  # type: ignore[no-untyped-def]
     return block, ceil_div(size, max(1, block))
 
 
-def _cut_lanes(plan):  # type: ignore[no-untyped-def]
-    """Blocks of the inner axis: whole up to 256 contiguous lanes, 64 where lanes are gathered from apart."""
-    most = 256 if plan[P.SOURCE_LANE] == 1 else 64
+def _cut_lanes(plan, scatter):  # type: ignore[no-untyped-def]
+    """Blocks of the inner axis: whole up to 256 contiguous lanes, 64 where lanes are gathered from apart.
+
+    A scatter, which jumps about among the rows of its band, takes 32, so that they stay in the first-level cache.
+    """
+    most = 64
+    if plan[P.SOURCE_LANE] == 1:
+        most = 32 if scatter else 256
     lanes = plan[P.LANES]
     block = lanes
     if lanes > most:
@@ -304,7 +309,7 @@ def make_plan(spec, plan):  # type: ignore[no-untyped-def]
     source, output = (y_size, x_size) if backward else (x_size, y_size)
     plan[P.BYTES] = source * spec[S.SOURCE_BYTES] + output * spec[S.OUTPUT_BYTES] + y_size * spec[S.AUX_BYTES]
     S.canonical(spec, plan)
-    _cut_lanes(plan)
+    _cut_lanes(plan, spec[S.ROLE] == S.SCATTER)
     if spec[S.ROLE] == S.SCATTER:
         _plan_scatter(spec, plan)
     else:

@@ -96,8 +96,9 @@ def quotient(s, count, inside, p):
 
 
 def truncated_quotient(s, count, inside, p):
-    if count == 0:
-        return s
+    # the processor traps when it divides the lowest integer by -1
+    if (count == 0) | (count == -1):
+        return s if count == 0 else -s
     q = s // count
     # // rounds down; one more where that went past zero
     return q + 1 if (q * count != s) & ((s < 0) != (count < 0)) else q
@@ -116,10 +117,7 @@ def share_gradient(g, s, count, inside, p):
 
 
 def share_gradient_truncated(g, s, count, inside, p):
-    if count == 0:
-        return g
-    q = g // count
-    return q + 1 if (q * count != g) & ((g < 0) != (count < 0)) else q
+    return truncated_quotient(g, count, inside, p)
 
 
 def share_gradient_unsigned(g, s, count, inside, p):

@@ -61,6 +61,8 @@ REDUCTIONS: dict[str, tuple[R.Reduction, ...]] = {
 }
 """Definitions by name; a name has one definition for each kind of element."""
 
+_changes: list[str] = []
+
 SIZES = {
     "b1": 1,
     "i8": 1,
@@ -86,9 +88,9 @@ _SCALARS: dict[str, Any] = {
 }
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Variant:
-    """The typed part of a kernel: a reduction in a role, for an element type.
+    """The typed part of a kernel: a reduction in a role, for an element type. There is one object for each.
 
     ``source``, ``output`` and ``aux`` are the types behind ``bufs[0]``, ``bufs[1]`` and ``bufs[2]``; ``state`` has the
     type of each component of a state.
@@ -121,6 +123,18 @@ def add_reduction(reduction: R.Reduction) -> None:
             f"add_reduction: {reduction.name!r} is taken; known: {', '.join(REDUCTIONS)}; choose another name"
         )
     REDUCTIONS[reduction.name] = (reduction,)
+    _changes.append(reduction.name)
+
+
+def remove_reduction(name: str) -> None:
+    """Forgets a reduction that ``add_reduction`` made known."""
+    del REDUCTIONS[name]
+    _changes.append(name)
+
+
+def generation() -> int:
+    """A number that changes with ``REDUCTIONS``; what is cached by a reduction's name is cached with it."""
+    return len(_changes)
 
 
 def definition(op: str, dtype: str, norm: float = 2.0) -> R.Reduction | None:
@@ -163,7 +177,6 @@ def _number(word: Any, dtype: str) -> Any:
     return -(2 ** (bits - 1)) if word == "lowest" else 2 ** (bits - 1) - 1
 
 
-@functools.cache
 def variant(
     op: str,
     norm: float,
@@ -180,9 +193,14 @@ def variant(
     base = definition(op, dtype, norm)
     if base is None or dtype not in SIZES:
         return None
+    return _variant(base, dtype, role, skip_nan and kind(dtype) == "f", index, long)
+
+
+@functools.cache
+def _variant(base: R.Reduction, dtype: str, role: str, skip: bool, index: str, long: bool) -> Variant | None:
     if role in ("index", "scatter", "check"):
-        return _selection(base, dtype, role, skip_nan and kind(dtype) == "f", index, long)
-    return _value(base, dtype, role, skip_nan and kind(dtype) == "f", long)
+        return _selection(base, dtype, role, skip, index, long)
+    return _value(base, dtype, role, skip, long)
 
 
 def _selection(

@@ -20,17 +20,22 @@ _AXIS, _HEADER = P.AXIS, P.HEADER
 
 
 @register_jitable
-def names_tap(plan, c, index, window, flat):
-    """Whether an index names a tap of its window (number ``window`` along the last axis) that lies on the input."""
+def names_tap(plan, c, index, window, flat, from_axis):
+    """Whether an index names a tap of its window (number ``window`` along the last axis) that lies on the input.
+
+    For taps, the spatial axes before ``from_axis`` are known to be in order.
+    """
     outer, lead = plan[P.OUTER], plan[P.LEAD]
     rest = index - flat
-    for a in range(lead + 1):
+    for a in range(from_axis, lead + 1):
         axis = _HEADER + (outer + a) * _AXIS
         o = c[outer + a] if a < lead else window
         kernel, dilation = plan[axis + P.KERNEL], plan[axis + P.DILATION]
         origin = o * plan[axis + P.WINDOW_STRIDE] - plan[axis + P.PAD]
         if plan[P.INDEX_KIND] == 2:
-            position = origin + index // plan[axis + P.JUMP] % kernel * dilation
+            jump = plan[axis + P.JUMP]
+            tap = index if jump == 1 else index // jump
+            position = origin + tap % kernel * dilation
             if (position < 0) | (position >= plan[axis + P.FORWARD_SIZE]):
                 return False
         else:
@@ -89,7 +94,9 @@ def make_check(variant: Variant, digest: int) -> Any:
                 whole = whole & (o >= c[borders + 2 * a]) & (o < c[borders + 2 * a + 1])
             # where every tap of the windows lies on the input, taps need only be counted
             skip, resume = stop, stop
+            from_axis = 0
             if whole:
+                from_axis = lead
                 skip, resume = min(max(low, first), stop), min(max(high, first), stop)
                 if (lanes == 1) | (step == lanes):
                     bad = bad | over(indices, at, skip * lanes, resume * lanes, taps)
@@ -107,7 +114,7 @@ def make_check(variant: Variant, digest: int) -> Any:
                     if index != none:
                         if by_tap & ((index < 0) | (index >= taps)):
                             bad = True
-                        elif not names_tap(plan, c, index, k, flat + e * plan[P.INDEX_LANE]):
+                        elif not names_tap(plan, c, index, k, flat + e * plan[P.INDEX_LANE], from_axis):
                             bad = True
                 k += 1
             advance(plan, c)

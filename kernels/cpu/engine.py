@@ -46,7 +46,7 @@ class Kernel:
 
 
 _lock = threading.RLock()
-_kernels: dict[tuple[str, int], Kernel] = {}
+_kernels: dict[Variant, Kernel] = {}
 _sweep: list[Any] = []
 _driver: list[Any] = []
 _forked = False
@@ -92,22 +92,22 @@ def _compile(signature: Any, function: Any, cache_dir: str) -> Any:
 
 def compile_kernel(variant: Variant, cache_dir: str = "") -> Kernel:
     """The kernel of a variant, from memory, from the disk cache, or from the compiler."""
-    key = (variant.name, registry.digest(variant.reduction))
-    kernel = _kernels.get(key)
+    kernel = _kernels.get(variant)
     if kernel is not None:
         return kernel
     with _lock:
-        if key not in _kernels:
+        if variant not in _kernels:
+            digest = registry.digest(variant.reduction)
             if variant.role in _WALKS:
-                walk = _compile(SIGNATURE, _WALKS[variant.role](variant, key[1]), cache_dir)
-                _kernels[key] = Kernel(walk)
+                walk = _compile(SIGNATURE, _WALKS[variant.role](variant, digest), cache_dir)
+                _kernels[variant] = Kernel(walk)
             else:
-                passes = _compile(PASSES, make_passes(variant, key[1]), cache_dir)
+                passes = _compile(PASSES, make_passes(variant, digest), cache_dir)
                 if not _sweep:
                     sources = int.from_bytes(registry.sources_digest()[:7], "little")
                     _sweep.append(_compile(SIGNATURE, make_sweep(sources), cache_dir))
-                _kernels[key] = Kernel(_sweep[0], passes)
-        return _kernels[key]
+                _kernels[variant] = Kernel(_sweep[0], passes)
+        return _kernels[variant]
 
 
 def _driver_function(cache_dir: str) -> Any:

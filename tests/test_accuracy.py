@@ -1,0 +1,67 @@
+"""Sums, means and norms of random floats: within a few ulp of the exact answer at every window size.
+
+What an ulp is says ``Expected.check_ulps``: that of the window's mean absolute value, times the number of taps for
+sums; of the result for Lp.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from fastpool import config
+from fastpool.kernels.registry import Variant
+from tests.kernel_cases import VARIANTS, Expected, marked, problem_of
+from tests.strategies import real_numbers
+
+ADDING = [
+    v
+    for v in VARIANTS
+    if v.reduction.name in ("mean", "sum", "lp", "l1", "l2")
+    and v.role in ("forward", "gather", "weigh")
+    and (v.output if v.role == "gather" else v.source) in ("f16", "bf16", "f32", "f64")
+]
+
+SIZES = (1, 2, 3, 4, 5, 7, 8, 13, 31, 32, 63, 64, 65, 100, 127, 128, 129, 255, 500, 1000, 2047, 4096, 6000)
+
+
+@pytest.mark.parametrize("form", ["rows", "lanes"])
+@pytest.mark.parametrize("variant", marked(ADDING))
+def test_every_window_size(variant: Variant, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(config.FORCE_KERNEL.name, form)
+    for size in SIZES:
+        windows = [((1, 2, size + 3), size, 2), ((1, 2, 2 * size), size, size)]
+        if size < 100:
+            # in two directions up to several thousand taps
+            windows.append(((1, 2, size + 1, size), size, 1))
+        for shape, k, s in windows:
+            # one row may be so long that a gradient of it is long to check
+            if variant.role != "forward" and size > 1000:
+                continue
+            expected = Expected(variant, problem_of(variant, shape, k, s=s), real_numbers, size)
+            for layout in ("first", "last"):
+                result = expected.run(layout)
+                assert result.kernels[0].endswith(f"__{form}")
+                expected.check_ulps(result)
+
+
+@pytest.mark.parametrize("variant", marked([v for v in ADDING if v.role == "forward"]))
+def test_values_that_cancel(variant: Variant) -> None:
+    def opposite(dtype: str, shape: tuple[int, ...], rng: np.random.Generator) -> np.ndarray:
+        half = real_numbers(dtype, (*shape[:-1], shape[-1] // 2), rng)
+        sign = half.dtype.type(1 << 15) if dtype == "bf16" else half.dtype.type(-1)
+        return np.concatenate([half, half ^ sign if dtype == "bf16" else half * sign], axis=-1)
+
+    for size in (2, 50, 1000, 4096):
+        problem = problem_of(variant, (1, 3, size + 2), size, s=1)
+        expected = Expected(variant, problem, opposite, size)
+        for layout in ("first", "last"):
+            expected.check_ulps(expected.run(layout))
+
+
+@pytest.mark.parametrize("variant", marked([v for v in ADDING if v.role == "forward"]))
+def test_global_pooling_of_an_image(variant: Variant) -> None:
+    for shape in [(1, 2, 70, 90), (1, 2, 1, 5000), (1, 2, 5000, 1), (2, 1, 9, 10, 11)]:
+        expected = Expected(variant, problem_of(variant, shape, shape[2:]), real_numbers, len(shape))
+        for layout in ("first", "last", "permuted"):
+            expected.check_ulps(expected.run(layout))

@@ -1,0 +1,210 @@
+"""The order of summation, written down a second time: the kernels' sums must have exactly these bits.
+
+Along the first spatial axis, then the next. Along an axis the taps are numbered from the window's first, missing ones
+count as +0, and their number is split into binary blocks, largest first; a block is halved until one tap is left, and
+the blocks are added from the left. A mean divides once, at the end. The gradient of a sum or mean adds, in the same
+order, over the windows that can hold the element, lowest first; that of a maximum adds window after window.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from fastpool import config, reference
+from fastpool.problem import Problem
+from tests.strategies import (
+    LAYOUTS,
+    Array,
+    Result,
+    arrange,
+    bits,
+    pool,
+    pull_back,
+    random_problem,
+    real_numbers,
+    turn,
+    turn_back,
+    turned,
+)
+
+ROUNDS = 25
+"""Random problems per number of axes."""
+
+
+def halves(terms: list[Any]) -> Any:
+    """The sum of 1, 2, 4, ... terms: neighbours first."""
+    if len(terms) == 1:
+        return terms[0]
+    return halves([terms[i] + terms[i + 1] for i in range(0, len(terms), 2)])
+
+
+def ordered_sum(terms: list[Any]) -> Any:
+    """The sum of any number of terms: binary blocks, largest first, added from the left."""
+    total = None
+    while terms:
+        block = 1 << (len(terms).bit_length() - 1)
+        part = halves(terms[:block])
+        total = part if total is None else total + part
+        terms = terms[block:]
+    return total
+
+
+def sum_at(values: Array, positions: list[list[int]]) -> Any:
+    """The sum of the values at the product of the positions: along the first axis, then the next.
+
+    Positions outside count as +0. The axes of ``values`` after the summed ones are kept.
+    """
+    count = len(positions)
+    padded = np.pad(values, [(0, 1)] * count + [(0, 0)] * (values.ndim - count))
+    inside = [
+        [i if 0 <= i < size else size for i in along]
+        for along, size in zip(positions, values.shape, strict=False)
+    ]
+    taps = padded[np.ix_(*inside)]
+    for _ in positions:
+        taps = ordered_sum(list(taps))
+    return taps
+
+
+def divisor(problem: Problem, output: tuple[int, ...]) -> int:
+    """What the window's sum is divided by, tap by tap."""
+    if problem.op == "sum":
+        return 1
+    if problem.divisor:
+        return problem.divisor
+    count = 1
+    for a, o in enumerate(output):
+        size = problem.shape[problem.axes[a]]
+        low, high = (-problem.pad_begin[a], size + problem.pad_end[a]) if problem.include_pad else (0, size)
+        first = o * problem.stride[a] - problem.pad_begin[a]
+        count *= sum(low <= first + j * problem.dilation[a] < high for j in range(problem.kernel[a]))
+    return count
+
+
+def spatial_first(array: Array) -> Array:
+    """The axes batch and channel behind the others."""
+    return np.moveaxis(array, (0, 1), (-2, -1))
+
+
+def spatial_last(array: Array) -> Array:
+    return np.moveaxis(array, (-2, -1), (0, 1))
+
+
+def sums(problem: Problem, x: Array) -> Array:
+    """The forward, not yet divided, with the spatial axes first."""
+    y = np.zeros((*problem.outputs, *x.shape[-2:]), x.dtype)
+    for output in np.ndindex(*problem.outputs):
+        windows = zip(
+            output, problem.kernel, problem.stride, problem.pad_begin, problem.dilation, strict=True
+        )
+        y[output] = sum_at(x, [[o * s - p + j * d for j in range(k)] for o, k, s, p, d in windows])
+    return y
+
+
+def divide(problem: Problem, y: Array) -> Array:
+    """Each sum by its divisor; an empty window's is left alone."""
+    quotients = y.copy()
+    for output in np.ndindex(*problem.outputs):
+        count = divisor(problem, output)
+        if count:
+            quotients[output] /= y.dtype.type(count)
+    return quotients
+
+
+def gradient(problem: Problem, shares: Array) -> Array:
+    """The backward, from what each window gives to each of its taps, with the spatial axes first."""
+    sizes = [problem.shape[axis] for axis in problem.axes]
+    dx = np.zeros((*sizes, *shares.shape[-2:]), shares.dtype)
+    for element in np.ndindex(*sizes):
+        holders = []
+        for i, k, s, p, d in zip(
+            element, problem.kernel, problem.stride, problem.pad_begin, problem.dilation, strict=True
+        ):
+            starts = [i + p - j * d for j in reversed(range(k))]
+            holders.append([start // s for start in starts if start % s == 0])
+        if all(holders):
+            dx[element] = sum_at(shares, holders)
+    return dx
+
+
+def scatter(problem: Problem, dy: Array, indices: Array) -> Array:
+    """The gradient of a maximum: one window after the other, in row-major order."""
+    dx = np.zeros((*problem.shape[:2], problem.plane), dy.dtype)
+    for plane in np.ndindex(*problem.shape[:2]):
+        for output in np.ndindex(*problem.outputs):
+            if indices[plane][output] >= 0:
+                dx[plane][indices[plane][output]] += dy[plane][output]
+    return dx.reshape(problem.shape)
+
+
+def problems(op: str, dtype: str) -> list[Problem]:
+    rng = np.random.default_rng(len(op) + len(dtype))
+    found = []
+    for rank, _ in itertools.product((1, 2, 3), range(ROUNDS)):
+        options: dict[str, Any] = {"dtype": dtype}
+        if op == "mean":
+            options["include_pad"] = bool(rng.integers(2))
+            options["divisor"] = int(rng.choice([0, 0, 3, -5]))
+        found.append(random_problem(rng, op, rank, **options))
+    return found
+
+
+def data(dtype: str, shape: tuple[int, ...], seed: int) -> Array:
+    rng = np.random.default_rng(seed)
+    x = real_numbers(dtype, shape, rng)
+    # the sign of a zero tells whether a missing tap was added
+    return np.where(rng.random(shape) < 0.3, x.dtype.type(-0.0), x)
+
+
+def wide(array: Array) -> Array:
+    """The type in which sums are made."""
+    return array.astype(np.float32) if array.dtype == np.float16 else array
+
+
+def check(problem: Problem, expected: Array, run: Any, arrays: list[Array], monkeypatch: Any) -> None:
+    """The same bits from each family of kernels, in each layout."""
+    for form, layout in itertools.product(("rows", "lanes", ""), LAYOUTS):
+        monkeypatch.setenv(config.FORCE_KERNEL.name, form)
+        order = turn(layout, len(problem.shape))
+        result = run(turned(problem, layout), *(arrange(a.transpose(order), "contiguous") for a in arrays))
+        actual = turn_back(result.array, layout)
+        np.testing.assert_array_equal(bits(actual), bits(expected), str((result.problem, form)))
+
+
+@pytest.mark.parametrize("op", ["sum", "mean"])
+@pytest.mark.parametrize("dtype", ["f32", "f64", "f16"])
+def test_forward(op: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed, problem in enumerate(problems(op, dtype)):
+        x = data(dtype, problem.shape, seed)
+        y = spatial_last(divide(problem, sums(problem, spatial_first(wide(x)))))
+        check(problem, y.astype(x.dtype), pool, [x], monkeypatch)
+
+
+@pytest.mark.parametrize("op", ["sum", "mean"])
+@pytest.mark.parametrize("dtype", ["f32", "f64", "f16"])
+def test_linear_backward(op: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed, forward in enumerate(problems(op, dtype)):
+        problem = replace(forward, direction="bwd")
+        dy = data(dtype, problem.out_shape, seed)
+        dx = spatial_last(gradient(problem, divide(problem, spatial_first(wide(dy)))))
+        check(problem, dx.astype(dy.dtype), pull_back, [dy], monkeypatch)
+
+
+@pytest.mark.parametrize("dtype", ["f32", "f64", "f16"])
+def test_backward_of_a_maximum(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    for seed, forward in enumerate(problems("max", dtype)):
+        problem = replace(forward, direction="bwd", indices="plane")
+        x = np.random.default_rng(seed).integers(0, 4, problem.shape).astype(np.float32)
+        _, indices = reference.forward(replace(forward, dtype="f32", indices="plane"), x)
+        dy = data(dtype, problem.out_shape, seed)
+        dx = scatter(problem, wide(dy), indices)
+
+        def run(problem: Problem, dy: Array, indices: Array) -> Result:
+            return pull_back(problem, dy, indices=indices)
+
+        check(problem, dx.astype(dy.dtype), run, [dy, indices], monkeypatch)
