@@ -77,7 +77,8 @@ class Explanation:
                 if task.role in form.roles:
                     verdict = planning.REASONS[code] if form is not task.form else "taken"
                     lines.append(f"  {form.name:12s} {verdict}")
-            lines += [f"  {form.name:12s} comes later" for form in FORMS[len(task.verdicts) :] if task.role in form.roles]
+            rest = [form for form in FORMS[len(task.verdicts) :] if task.role in form.roles]
+            lines += [f"  {form.name:12s} comes later" for form in rest]
         return "\n".join(lines)
 
 
@@ -117,9 +118,7 @@ def _units(problem: Problem, kind: str) -> tuple[Ints, Ints]:
         return _c_order(problem.shape), taps
     units = [0] * len(problem.shape)
     if kind == "plane":
-        for axis, unit in zip(
-            problem.axes, _c_order(tuple(problem.shape[a] for a in problem.axes)), strict=True
-        ):
+        for axis, unit in zip(problem.axes, _c_order(tuple(problem.shape[a] for a in problem.axes)), strict=True):
             units[axis] = unit
     return tuple(units), taps
 
@@ -133,7 +132,8 @@ def _spec(problem: Problem, variant: Variant, form: Form, role: str, kind: str, 
     units, tap_units = _units(problem, kind)
     if role not in ("index", "scatter", "check"):
         units = (0,) * len(units)
-    order_free = variant.reduction.repeatable or variant.source[0] in "iub" and variant.output[0] in "iub"
+    integers = variant.source[0] in "iu" and variant.output[0] in "iu"
+    order_free = variant.reduction.repeatable or integers
     spec = [0] * S.SPEC
     spec[S.ROLE] = ROLES.index(role)
     spec[S.FAMILY] = int(form.family == "lanes")
@@ -176,7 +176,7 @@ def _task(problem: Problem, role: str, kind: str, forced: str, generation: int) 
     dtype = _COMPLEX.get(problem.dtype, problem.dtype)
     index = Problem.index_dtype.fget(_as_kind(problem, kind)) if kind else "i64"  # type: ignore[attr-defined]
     long = problem.plane >= 2**30 or problem.taps >= 2**30 or (kind == "tensor" and _extent(problem) >= 2**30)
-    verdicts = []
+    verdicts: list[int] = []
     wanted = next((form for form in FORMS if form.name == forced), None)
     for attempt in (wanted,) if wanted else ():
         found = _try(problem, dtype, role, kind, index, long, attempt, True)
@@ -200,8 +200,7 @@ def _extent(problem: Problem) -> int:
     """How far the flat indices of one window's taps lie apart, at most."""
     units = _c_order(problem.shape)
     return sum(
-        (k - 1) * d * units[axis]
-        for axis, k, d in zip(problem.axes, problem.kernel, problem.dilation, strict=True)
+        (k - 1) * d * units[axis] for axis, k, d in zip(problem.axes, problem.kernel, problem.dilation, strict=True)
     )
 
 
@@ -337,7 +336,7 @@ def backward(
 
 
 def check_indices(problem: Problem, indices: np.ndarray) -> str:
-    """"" if every index names a tap of its own window that lies on the input, or no tap; else what is wrong."""
+    """ "" if every index names a tap of its own window that lies on the input, or no tap; else what is wrong."""
     task = _task(problem, "check", problem.indices, "", registry.generation())
     if task.variant is None or indices.size == 0:
         return ""

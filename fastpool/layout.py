@@ -11,7 +11,18 @@ They are integer arithmetic in the subset that Numba compiles, so that callers w
 
 from __future__ import annotations
 
+from typing import Protocol
+
 from fastpool.kernels import plan as P
+
+
+class Block(Protocol):
+    """A flat block of int64: a list in Python, an array or a pointer where the code is compiled."""
+
+    def __getitem__(self, i: int, /) -> int: ...
+
+    def __setitem__(self, i: int, value: int, /) -> None: ...
+
 
 # ---- spec header ----
 ROLE = 0
@@ -84,7 +95,7 @@ def inverse(a: int, modulus: int) -> int:
     return t0 % modulus
 
 
-def float_bits(n):  # type: ignore[no-untyped-def]
+def float_bits(n: int) -> int:
     """The bits of the float64 nearest to an integer below 2**63 in size, ties to even."""
     if n == 0:
         return 0
@@ -106,17 +117,17 @@ def float_bits(n):  # type: ignore[no-untyped-def]
     return bits if n > 0 else bits + LOWEST
 
 
-def _swap(plan, a, b):  # type: ignore[no-untyped-def]
+def _swap(plan: Block, a: int, b: int) -> None:
     for i in range(P.AXIS):
         plan[a + i], plan[b + i] = plan[b + i], plan[a + i]
 
 
-def _move(plan, source, output):  # type: ignore[no-untyped-def]
+def _move(plan: Block, source: int, output: int) -> None:
     for i in range(P.AXIS):
         plan[output + i] = plan[source + i]
 
 
-def _write_axis(spec, plan, record, at, backward):  # type: ignore[no-untyped-def]
+def _write_axis(spec: Block, plan: Block, record: int, at: int, backward: bool) -> None:
     """The record of one array axis as an outer axis."""
     for i in range(P.AXIS):
         plan[at + i] = 0
@@ -128,7 +139,7 @@ def _write_axis(spec, plan, record, at, backward):  # type: ignore[no-untyped-de
     plan[at + P.INDEX_UNIT] = spec[record + UNIT]
 
 
-def _write_window(spec, plan, record, pooled, at):  # type: ignore[no-untyped-def]
+def _write_window(spec: Block, plan: Block, record: int, pooled: int, at: int) -> None:
     """The window fields of a spatial axis."""
     stride, dilation = spec[pooled + STRIDE], spec[pooled + DILATION]
     size = spec[record + X_SIZE]
@@ -150,7 +161,7 @@ def _write_window(spec, plan, record, pooled, at):  # type: ignore[no-untyped-de
     plan[at + P.JUMP] = spec[pooled + TAP_UNIT] if by_tap else dilation * spec[record + UNIT]
 
 
-def _untouched(spec, record, pooled):  # type: ignore[no-untyped-def]
+def _untouched(spec: Block, record: int, pooled: int) -> bool:
     """Whether the window leaves the axis as it is."""
     return (
         spec[pooled + KERNEL] == 1
@@ -160,7 +171,7 @@ def _untouched(spec, record, pooled):  # type: ignore[no-untyped-def]
     )
 
 
-def _merge_outer(plan, count):  # type: ignore[no-untyped-def]
+def _merge_outer(plan: Block, count: int) -> int:
     """Sorts the outer axes by output stride, merges those that are one axis for every buffer; returns their number."""
     at = P.HEADER
     for i in range(1, count):
@@ -191,7 +202,7 @@ def _merge_outer(plan, count):  # type: ignore[no-untyped-def]
     return kept
 
 
-def _take_lanes(plan, outer):  # type: ignore[no-untyped-def]
+def _take_lanes(plan: Block, outer: int) -> int:
     """Makes one outer axis the lanes: a contiguous one, else the one with the smallest step; returns how many stay."""
     plan[P.LANES] = 1
     plan[P.SOURCE_LANE] = 1
@@ -218,7 +229,7 @@ def _take_lanes(plan, outer):  # type: ignore[no-untyped-def]
     return outer - 1
 
 
-def canonical(spec, plan):  # type: ignore[no-untyped-def]
+def canonical(spec: Block, plan: Block) -> None:
     """Writes the axis records of a plan and the header fields OUTER, SPATIAL and those of the lanes.
 
     Outer axes come first, sorted and merged where every buffer allows it; then the spatial axes in the caller's

@@ -9,6 +9,7 @@ from __future__ import annotations
 from fastpool import layout as S
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import words as W
+from fastpool.layout import Block
 
 ROW_BYTES = 8192
 """A scratch row of states: two source rows and two scratch rows then share a 32 KiB first-level cache."""
@@ -32,7 +33,6 @@ REASONS = (
     "is for windows that share taps or are short; here each output folds its own",
     "has no arithmetic for this element type or reduction",
     "another kernel was forced",
-    "works in Python, for what no kernel covers",
 )
 (
     _,
@@ -43,11 +43,11 @@ REASONS = (
     FOLDS,
     NO_ARITHMETIC,
     NOT_FORCED,
-    LAST_RESORT,
 ) = range(len(REASONS))
 
 
-def bit_length(n):  # type: ignore[no-untyped-def]
+def bit_length(n: int) -> int:
+    """Binary digits of a non-negative integer."""
     count = 0
     while n > 0:
         n >>= 1
@@ -55,26 +55,28 @@ def bit_length(n):  # type: ignore[no-untyped-def]
     return count
 
 
-def ceil_div(a, b):  # type: ignore[no-untyped-def]
+def ceil_div(a: int, b: int) -> int:
+    """``a / b``, rounded up."""
     return -((-a) // b)
 
 
-def round_up(n, multiple):  # type: ignore[no-untyped-def]
+def round_up(n: int, multiple: int) -> int:
+    """The least multiple that is not below ``n``."""
     return ceil_div(n, multiple) * multiple
 
 
-def _last_axis(plan):  # type: ignore[no-untyped-def]
+def _last_axis(plan: Block) -> int:
     return P.HEADER + (plan[P.OUTER] + plan[P.SPATIAL] - 1) * P.AXIS
 
 
-def _most_taps(plan, axis, backward):  # type: ignore[no-untyped-def]
+def _most_taps(plan: Block, axis: int, backward: bool) -> int:
     """The most taps that one output has along an axis."""
     if backward:
         return (plan[axis + P.KERNEL] - 1) // plan[axis + P.STEP_TAPS] + 1
     return plan[axis + P.KERNEL]
 
 
-def _span(plan, axis, outputs, backward):  # type: ignore[no-untyped-def]
+def _span(plan: Block, axis: int, outputs: int, backward: bool) -> int:
     """Source positions that ``outputs`` neighbouring outputs look at, at most."""
     reach = (plan[axis + P.KERNEL] - 1) * plan[axis + P.DILATION]
     stride = plan[axis + P.WINDOW_STRIDE]
@@ -83,14 +85,14 @@ def _span(plan, axis, outputs, backward):  # type: ignore[no-untyped-def]
     return (outputs - 1) * stride + reach + 1
 
 
-def _cut(size, block):  # type: ignore[no-untyped-def]
+def _cut(size: int, block: int) -> tuple[int, int]:
     """(block, blocks): even blocks of at most about that size."""
     blocks = ceil_div(size, max(1, min(block, size)))
     block = ceil_div(size, max(1, blocks))
     return block, ceil_div(size, max(1, block))
 
 
-def _cut_lanes(plan, scatter):  # type: ignore[no-untyped-def]
+def _cut_lanes(plan: Block, scatter: bool) -> None:
     """Blocks of the inner axis: whole up to 256 contiguous lanes, 64 where lanes are gathered from apart.
 
     A scatter, which jumps about among the rows of its band, takes 32, so that they stay in the first-level cache.
@@ -106,7 +108,7 @@ def _cut_lanes(plan, scatter):  # type: ignore[no-untyped-def]
     plan[P.LANE_BLOCKS] = ceil_div(lanes, block) if lanes > 0 else 0
 
 
-def _folds(plan, last, backward):  # type: ignore[no-untyped-def]
+def _folds(plan: Block, last: int, backward: bool) -> bool:
     """Whether folding each output's own taps is less work than doubling over the row."""
     if backward:
         return False
@@ -116,21 +118,21 @@ def _folds(plan, last, backward):  # type: ignore[no-untyped-def]
     return kernel > 64 and 3 * outputs < _span(plan, last, outputs, backward) * bit_length(kernel) // kernel
 
 
-def _product(plan, first, count, field):  # type: ignore[no-untyped-def]
+def _product(plan: Block, first: int, count: int, field: int) -> int:
     total = 1
     for a in range(count):
         total *= plan[P.HEADER + (first + a) * P.AXIS + field]
     return total
 
 
-def _single_steps(plan, axes):  # type: ignore[no-untyped-def]
+def _single_steps(plan: Block, axes: int) -> None:
     for a in range(axes):
         at = P.HEADER + a * P.AXIS
         plan[at + P.STEPS] = plan[at + P.OUTPUT]
         plan[at + P.BY] = 1
 
 
-def _group(spec, plan, target, pitch):  # type: ignore[no-untyped-def]
+def _group(spec: Block, plan: Block, target: int, pitch: int) -> int:
     """Chooses the axis along which a tile takes several rows, so that a pass has enough to do; returns how many.
 
     Small planes are taken side by side, where every row has neighbours with the same taps; else a tile takes rows of
@@ -164,7 +166,7 @@ def _group(spec, plan, target, pitch):  # type: ignore[no-untyped-def]
     return rows
 
 
-def _same_divisor(plan):  # type: ignore[no-untyped-def]
+def _same_divisor(plan: Block) -> int:
     """The divisor, where every window counts all of its taps; else 0."""
     for a in range(plan[P.SPATIAL]):
         at = P.HEADER + (plan[P.OUTER] + a) * P.AXIS
@@ -175,7 +177,7 @@ def _same_divisor(plan):  # type: ignore[no-untyped-def]
     return plan[P.TAPS]
 
 
-def _source_end(spec, plan):  # type: ignore[no-untyped-def]
+def _source_end(spec: Block, plan: Block) -> int:
     """One past the last element of the source, or 0 where a stride is negative."""
     end = 1
     for a in range(plan[P.OUTER] + plan[P.SPATIAL]):
@@ -189,7 +191,7 @@ def _source_end(spec, plan):  # type: ignore[no-untyped-def]
     return end + (plan[P.LANES] - 1) * plan[P.SOURCE_LANE]
 
 
-def _plan_sweep(spec, plan):  # type: ignore[no-untyped-def]
+def _plan_sweep(spec: Block, plan: Block) -> None:
     backward = spec[S.ROLE] == S.GATHER
     outer, lead = plan[P.OUTER], plan[P.SPATIAL] - 1
     plan[P.BACKWARD] = 1 if backward else 0
@@ -252,7 +254,7 @@ def _plan_sweep(spec, plan):  # type: ignore[no-untyped-def]
     plan[P.TILES] = _product(plan, 0, outer + lead, P.STEPS) * plan[P.BLOCKS] * plan[P.LANE_BLOCKS]
 
 
-def _plan_scatter(spec, plan):  # type: ignore[no-untyped-def]
+def _plan_scatter(spec: Block, plan: Block) -> None:
     outer, spatial = plan[P.OUTER], plan[P.SPATIAL]
     first = P.HEADER + outer * P.AXIS
     plan[P.LEAD] = 0
@@ -281,7 +283,7 @@ def _plan_scatter(spec, plan):  # type: ignore[no-untyped-def]
     plan[P.TILES] = _product(plan, 0, outer, P.STEPS) * blocks * plan[P.LANE_BLOCKS]
 
 
-def make_plan(spec, plan):  # type: ignore[no-untyped-def]
+def make_plan(spec: Block, plan: Block) -> None:
     """Fills the plan block of a spec. The block has room for one axis record more than the array has axes."""
     for i in range(P.HEADER):
         plan[i] = 0
@@ -316,7 +318,7 @@ def make_plan(spec, plan):  # type: ignore[no-untyped-def]
         _plan_sweep(spec, plan)
 
 
-def refusal(spec, plan):  # type: ignore[no-untyped-def]
+def refusal(spec: Block, plan: Block) -> int:
     """Why the form that the spec names does not take the planned task: a number of ``REASONS``."""
     last = _last_axis(plan)
     source_unit = plan[last + P.SOURCE_STRIDE] == 1

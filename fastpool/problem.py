@@ -262,9 +262,7 @@ class Problem:
         """
         problem = _parse(text)
         if str(problem) != text:
-            raise ValueError(
-                f"Problem.parse: {text!r} does not say what it means: read back it is {str(problem)!r}"
-            )
+            raise ValueError(f"Problem.parse: {text!r} does not say what it means: read back it is {str(problem)!r}")
         return problem
 
 
@@ -315,7 +313,7 @@ def _parse(text: str) -> Problem:
     letters = _letters(count)
     if not found or letters[:1] not in found:
         raise ValueError(f"Problem.parse: {text!r} has no word 'i{letters[:1]}..' for its first axis")
-    windows = []
+    windows: list[tuple[int, int, int, int, int, int]] = []
     for letter in letters:
         windows.append(found[letter] if letter in found else windows[-1])
     size, kernel, stride, lo_, hi_, dilation = zip(*windows, strict=True)

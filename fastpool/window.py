@@ -44,9 +44,7 @@ def extent(kernel: int, dilation: int) -> int:
     return add_sizes(multiply_sizes(kernel - 1, dilation), 1)
 
 
-def output_size(
-    size: int, kernel: int, stride: int, dilation: int, pad_begin: int, pad_end: int, ceil: int
-) -> int:
+def output_size(size: int, kernel: int, stride: int, dilation: int, pad_begin: int, pad_end: int, ceil: int) -> int:
     """Number of windows along the axis; 0 when not even one fits, or OVERFLOW.
 
     With ``ceil`` a last, partial window is kept if it starts inside the input or its begin padding. That is
@@ -124,6 +122,4 @@ class Window:
         """
         if not include_pad:
             return self.taps_inside(output)
-        return taps_below(
-            self.origin(output), self.size + self.pad_end, self.kernel, self.dilation
-        )
+        return taps_below(self.origin(output), self.size + self.pad_end, self.kernel, self.dilation)

@@ -171,18 +171,10 @@ def push_power(a, x, p):
     return -slope if x < 0 else slope
 
 
-MAX = Reduction(
-    "max", "biuf", ("lowest",), value, larger, first_state, ("same",), select="max", repeatable=True
-)
-MIN = Reduction(
-    "min", "biuf", ("highest",), value, smaller, first_state, ("same",), select="min", repeatable=True
-)
-SUM = Reduction(
-    "sum", "iufc", (0,), value, add, first_state, wide_result=True, pull=pass_gradient, push=keep_gradient
-)
-MEAN = Reduction(
-    "mean", "fc", (0,), value, add, quotient, counted=True, pull=share_gradient, push=keep_gradient
-)
+MAX = Reduction("max", "biuf", ("lowest",), value, larger, first_state, ("same",), select="max", repeatable=True)
+MIN = Reduction("min", "biuf", ("highest",), value, smaller, first_state, ("same",), select="min", repeatable=True)
+SUM = Reduction("sum", "iufc", (0,), value, add, first_state, wide_result=True, pull=pass_gradient, push=keep_gradient)
+MEAN = Reduction("mean", "fc", (0,), value, add, quotient, counted=True, pull=share_gradient, push=keep_gradient)
 SIGNED_MEAN = Reduction(
     "mean",
     "i",

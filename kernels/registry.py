@@ -203,9 +203,7 @@ def _variant(base: R.Reduction, dtype: str, role: str, skip: bool, index: str, l
     return _value(base, dtype, role, skip, long)
 
 
-def _selection(
-    base: R.Reduction, dtype: str, role: str, skip: bool, index: str, long: bool
-) -> Variant | None:
+def _selection(base: R.Reduction, dtype: str, role: str, skip: bool, index: str, long: bool) -> Variant | None:
     if not base.select:
         return None
     if role != "index":

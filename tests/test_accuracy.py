@@ -1,7 +1,6 @@
 """Sums, means and norms of random floats: within a few ulp of the exact answer at every window size.
 
-What an ulp is says ``Expected.check_ulps``: that of the window's mean absolute value, times the number of taps for
-sums; of the result for Lp.
+An ulp is that of the window's mean absolute value, times the number of taps for sums; of the result for Lp.
 """
 
 from __future__ import annotations

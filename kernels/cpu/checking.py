@@ -79,7 +79,7 @@ def make_check(variant: Variant, digest: int) -> Any:
             c[borders + 2 * a], c[borders + 2 * a + 1] = interior(plan, _HEADER + (outer + a) * _AXIS)
         bad = False
         seek(plan, c, begin)
-        for tile in range(begin, end):
+        for _ in range(begin, end):
             first_lane, lanes = 0, 1
             if plan[P.FAMILY] != 0:
                 first_lane = c[outer + lead + 1] * plan[P.LANE_BLOCK]
@@ -112,9 +112,8 @@ def make_check(variant: Variant, digest: int) -> Any:
                 for e in range(lanes):
                     index = np.int64(indices[at + k * step + e * lane_step])
                     if index != none:
-                        if by_tap & ((index < 0) | (index >= taps)):
-                            bad = True
-                        elif not names_tap(plan, c, index, k, flat + e * plan[P.INDEX_LANE], from_axis):
+                        beyond = by_tap & ((index < 0) | (index >= taps))
+                        if beyond or not names_tap(plan, c, index, k, flat + e * plan[P.INDEX_LANE], from_axis):
                             bad = True
                 k += 1
             advance(plan, c)

@@ -21,9 +21,7 @@ from fastpool.kernels.registry import Variant
 
 PASSES = types.void(types.CPointer(types.int64))
 _WALKS = {"scatter": make_scatter, "check": make_check}
-_PROTOTYPE = ctypes.CFUNCTYPE(
-    None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64
-)
+_PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 
 
 def _drive(kernel, plan, bufs, work, stride, tiles, parts):
@@ -115,9 +113,7 @@ def _driver_function(cache_dir: str) -> Any:
         if not _driver:
 
             def decorator(cache: bool) -> Any:
-                return njit(
-                    types.void(*[types.int64] * 7), parallel=True, nogil=True, error_model="numpy", cache=cache
-                )
+                return njit(types.void(*[types.int64] * 7), parallel=True, nogil=True, error_model="numpy", cache=cache)
 
             _driver.append(_decorate(decorator, _drive, cache_dir))
         return _driver[0]

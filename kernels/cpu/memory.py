@@ -34,9 +34,9 @@ CODES = {name: code for code, name in enumerate(_NUMBA)}
 SIZES = {name: type_.bitwidth // 8 for name, type_ in _NUMBA.items()}
 _BY_CODE = dict(enumerate(_NUMBA.values()))
 
-SCALARS = {
-    name: getattr(np, type_.name) for name, type_ in _NUMBA.items() if name not in ("b1", "f16", "bf16")
-} | {"b1": np.uint8}
+SCALARS = {name: getattr(np, type_.name) for name, type_ in _NUMBA.items() if name not in ("b1", "f16", "bf16")} | {
+    "b1": np.uint8
+}
 """The constructor of a value of each type that a state may have."""
 
 SIGNATURE = types.void(

@@ -15,7 +15,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import words as W
 from fastpool.kernels.cpu.memory import (
     CODES,

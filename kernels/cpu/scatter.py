@@ -17,7 +17,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-
 from numba.extending import register_jitable
 
 from fastpool.kernels import plan as P
@@ -160,7 +159,7 @@ def make_scatter(variant: Variant, digest: int) -> Any:
 
     def add_row(g, indices, band, table, entries, ga, gstep, ia, istep, to, along, many):
         """Adds a row of windows by their taps; a function of its own, so that its few values stay in registers."""
-        for k in range(many):
+        for _ in range(many):
             index = np.int64(load(indices, ia, SIDE))
             if (index >= 0) & (index < entries):
                 here = to + load(table, index, SECOND)
@@ -201,7 +200,7 @@ def make_scatter(variant: Variant, digest: int) -> Any:
                 c[strides + a] = plan[_HEADER + (outer + a) * _AXIS + P.OUTPUT_STRIDE]
         tables(plan, c)
         seek(plan, c, begin)
-        for tile in range(begin, end):
+        for _ in range(begin, end):
             first_lane, lanes = 0, 1
             if plan[P.FAMILY] != 0:
                 first_lane = c[outer + 1] * plan[P.LANE_BLOCK]
@@ -236,7 +235,8 @@ def make_scatter(variant: Variant, digest: int) -> Any:
                     origin += at * c[strides + a]
                 row_first = c[w] * window - pad
                 # a row of windows that cannot reach beyond the band needs no test of each tap
-                whole = ((row_first >= low) | (low == 0)) & ((row_first + reach < high) | (high == plan[first + P.OUTPUT]))
+                whole = (row_first >= low) | (low == 0)
+                whole = whole & ((row_first + reach < high) | (high == plan[first + P.OUTPUT]))
                 if by_tap & (entries > 0) & whole & (spatial > 1):
                     along = plan[last + P.WINDOW_STRIDE] * c[strides + spatial - 1]
                     to = origin - plan[last + P.PAD] * c[strides + spatial - 1]

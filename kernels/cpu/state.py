@@ -2,7 +2,8 @@
 vectors. ``t`` is the pointer, or the pair of pointers; a state is addressed by its number.
 
 ``first`` and ``second`` read the operands of a pass, ``put`` writes its output, which lies elsewhere, and ``replace``
-writes over the first operand."""
+writes over the first operand.
+"""
 
 from __future__ import annotations
 

@@ -21,7 +21,7 @@ from fastpool.kernels.cpu import words as W
 from fastpool.kernels.cpu.along import double, fetch, fold, operands
 from fastpool.kernels.cpu.call import call_pass
 from fastpool.kernels.cpu.columns import fill
-from fastpool.kernels.cpu.memory import address, pointer
+from fastpool.kernels.cpu.memory import CODES, address, pointer
 from fastpool.kernels.cpu.walk import (
     advance,
     counted,
@@ -35,8 +35,7 @@ from fastpool.kernels.cpu.walk import (
 )
 
 _AXIS, _HEADER = P.AXIS, P.HEADER
-_INT64 = 4
-"""Code of int64 elements, see ``memory.CODES``."""
+_INT64 = CODES["i64"]
 
 
 @register_jitable
@@ -172,8 +171,10 @@ def run_rows(plan, c, passes, w):
     o = c[axes] * plan[P.BLOCK]
     stop = min(o + plan[P.BLOCK], plan[last + P.OUTPUT])
     base = offset(plan, c, outer, P.SOURCE_STRIDE) + first_lane * plan[P.SOURCE_LANE]
-    w[W.D] = offset(plan, c, axes, P.OUTPUT_STRIDE) + first_lane * plan[P.OUTPUT_LANE] + o * plan[last + P.OUTPUT_STRIDE]
-    w[W.I] = offset(plan, c, axes, P.AUX_STRIDE) + first_lane * plan[P.AUX_LANE] + o * plan[last + P.AUX_STRIDE]
+    d = first_lane * plan[P.OUTPUT_LANE] + o * plan[last + P.OUTPUT_STRIDE]
+    i = first_lane * plan[P.AUX_LANE] + o * plan[last + P.AUX_STRIDE]
+    w[W.D] = d + offset(plan, c, axes, P.OUTPUT_STRIDE)
+    w[W.I] = i + offset(plan, c, axes, P.AUX_STRIDE)
     lead, on_input = set_taps(plan, c)
     if plan[P.BACKWARD] != 0:
         backward_rows(plan, c, passes, w, op, base, o, stop, lanes, direct)

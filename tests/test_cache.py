@@ -1,0 +1,306 @@
+"""Compiled kernels on disk: found by the next process, never stale, and not needed.
+
+The package is copied, so that a test starts with an empty cache and may change what it copied.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import errno
+import json
+import os
+import shutil
+import subprocess
+import sys
+import types
+
+import numpy as np
+import pytest
+
+from fastpool.kernels import reductions, registry
+
+CALLS = """
+import sys
+import numpy as np
+import fastpool
+
+assert "numba" not in sys.modules, "import fastpool imports numba"
+x = np.arange(512 * 512, dtype=np.float32).reshape(512, 512)
+with fastpool.threads(2):
+    y, indices = fastpool.max_pool2d(x, 2, return_indices=True)
+    np.testing.assert_array_equal(y, x[1::2, 1::2])
+    np.testing.assert_array_equal(indices, np.arange(x.size).reshape(x.shape)[1::2, 1::2])
+    dx = fastpool.max_pool2d_backward(y, x, 2, indices=indices)
+    np.testing.assert_array_equal(dx[1::2, 1::2], y)
+    assert np.count_nonzero(dx) == y.size
+"""
+
+ONE_CALL = """
+import numpy as np
+import fastpool
+
+x = np.arange(512 * 512, dtype=np.float32).reshape(512, 512)
+with fastpool.threads(2):
+    y = fastpool.max_pool2d(x, 2)
+"""
+
+REPORT = """
+import json
+from fastpool.kernels.cpu import engine
+
+report = {name: kernel.from_cache for (name, digest), kernel in engine._kernels.items()}
+report["driver"] = all(sum(driver.stats.cache_hits.values()) == 1 for driver in engine._driver)
+print(json.dumps({"file": engine.__file__, "first": float(y.flat[0]), "from cache": report}))
+"""
+
+OWN_REDUCTION = """
+import sys
+import numpy as np
+from fastpool import dispatch
+from fastpool.kernels import registry
+from fastpool.problem import Problem
+
+sys.path.insert(0, sys.argv[1])
+import own
+
+registry.add_reduction(own.REDUCTION)
+problem = Problem("own", "fwd", "f32", (4,), (0,), (2,), (2,), (0,), (0,), (1,))
+y = np.empty(2, np.float32)
+dispatch.forward(problem, np.array([1, 2, 3, 4], np.float32), y, None)
+"""
+
+OWN_SOURCE = """
+from fastpool.kernels import reductions as R
+
+def lift(x, p):
+    return {lift}
+
+REDUCTION = R.Reduction("own", "f", (0,), lift, R.add, R.first_state)
+"""
+
+
+def copy_package(repository, folder):
+    """The package in a folder of its own, with no cache; kernels/ as an installation has it, no symbolic link."""
+    ignored = shutil.ignore_patterns("__pycache__", "kernels")
+    shutil.copytree(repository / "fastpool", folder / "fastpool", ignore=ignored)
+    ignored = shutil.ignore_patterns("__pycache__")
+    shutil.copytree(repository / "kernels", folder / "fastpool" / "kernels", ignore=ignored)
+    return folder
+
+
+def start(code, package, *arguments, **environment):
+    env = {name: text for name, text in os.environ.items() if not name.startswith(("FASTPOOL_", "NUMBA_"))}
+    env.update({name: str(value) for name, value in environment.items()})
+    command = [sys.executable, "-c", code, *map(str, arguments)]
+    return subprocess.Popen(
+        command, cwd=package, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def finish(process, package):
+    """What the process reports, once it has ended well."""
+    printed, errors = process.communicate(timeout=600)
+    assert process.returncode == 0, errors[-4000:]
+    report = json.loads(printed)
+    assert report["file"].startswith(str(package))
+    return report
+
+
+def run(code, package, *arguments, **environment):
+    return finish(start(code + REPORT, package, *arguments, **environment), package)
+
+
+def files(folder):
+    return sorted(path.relative_to(folder) for path in folder.rglob("*") if path.is_file())
+
+
+@pytest.fixture(scope="module")
+def warm(repository, tmp_path_factory):
+    """(copy of the package, cache folder that one process has filled, what that process reports)."""
+    package = copy_package(repository, tmp_path_factory.mktemp("package"))
+    cache = tmp_path_factory.mktemp("cache") / "new"
+    report = run(CALLS, package, FASTPOOL_CACHE_DIR=cache)
+    return package, cache, report
+
+
+def test_the_second_and_third_process_compile_nothing(warm):
+    package, cache, first = warm
+    assert len(first["from cache"]) == 4
+    assert not any(first["from cache"].values())
+    filled = files(cache)
+    # the walk and its passes, check, scatter and driver: an index and at least one kernel for each
+    assert len([path for path in filled if path.suffix == ".nbi"]) == 5
+    for _ in range(2):
+        report = run(CALLS, package, FASTPOOL_CACHE_DIR=cache)
+        assert report["from cache"] == dict.fromkeys(first["from cache"], True)
+        assert files(cache) == filled
+
+
+def test_nothing_is_written_beside_the_sources_when_a_folder_is_named(warm):
+    package = warm[0]
+    assert not [path for path in files(package) if path.suffix in (".nbi", ".nbc")]
+
+
+def test_an_edited_reduction_is_not_served_as_it_was(warm, tmp_path):
+    package, cache, _ = warm
+
+    def pooled(lift):
+        (tmp_path / "own.py").write_text(OWN_SOURCE.format(lift=lift))
+        # else Python takes the bytecode of a file that was as long in the same second
+        shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
+        report = run(OWN_REDUCTION, package, tmp_path, FASTPOOL_CACHE_DIR=cache)
+        return report["first"], report["from cache"]["own_forward_f32"]
+
+    assert pooled("x * x") == (5.0, False)
+    assert pooled("x * x") == (5.0, True)
+    assert pooled("x + x") == (6.0, False)
+    assert pooled("x * x") == (5.0, True)
+
+
+def test_it_works_where_nothing_can_be_written(repository, tmp_path):
+    """No folder can be made below a file, not even by root."""
+    package = copy_package(repository, tmp_path / "package")
+    file = tmp_path / "file"
+    file.touch()
+    for folder in (package / "fastpool" / "kernels").rglob("."):
+        (folder / "__pycache__").touch()
+    places = ("HOME", "XDG_CACHE_HOME", "LOCALAPPDATA", "USERPROFILE", "NUMBA_CACHE_DIR", "FASTPOOL_CACHE_DIR")
+    before = files(package / "fastpool" / "kernels")
+    report = run(ONE_CALL, package, **dict.fromkeys(places, file / "below"))
+    assert report["first"] == 513.0
+    assert not any(report["from cache"].values())
+    assert files(package / "fastpool" / "kernels") == before
+
+
+@pytest.mark.parametrize("fails", ["load_index", "save"])
+def test_a_disk_that_fails_is_only_slower(fails, monkeypatch, tmp_path):
+    from numba import cfunc, types
+    from numba.core.caching import IndexDataCacheFile
+
+    from fastpool.kernels.cpu import engine
+
+    def fail(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    def twice(x):
+        return 2 * x
+
+    monkeypatch.setattr(IndexDataCacheFile, "_" + fails if fails == "load_index" else fails, fail)
+
+    def decorator(cache):
+        return cfunc(types.int64(types.int64), cache=cache)
+
+    assert engine._decorate(decorator, twice, str(tmp_path / "new")).ctypes(21) == 42
+
+
+def reduction(source: str, **names):
+    """The sum of ``lift``, as a module with this text and these other names defines it."""
+    module = types.ModuleType("own")
+    module.__dict__.update(names)
+    exec(source, module.__dict__)
+    return dataclasses.replace(reductions.SUM, name="own", lift=module.lift)
+
+
+def own_module(source: str):
+    module = types.ModuleType("helpers")
+    exec(source, module.__dict__)
+    return module
+
+
+MADE = "def make(c):\n    def lift(x, p): return x * c\n    return lift\nlift = make({0})"
+EDITS = {
+    "body": "def lift(x, p): return x {0} x",
+    "constant": "def lift(x, p): return x * {0}",
+    "global": "C = {0}\ndef lift(x, p): return x * C",
+    "closure": MADE,
+    "default": "def lift(x, p, c={0}): return x * c",
+    "called": "def f(x): return x * {0}\ndef lift(x, p): return f(x)",
+    "called by what is called": "def g(x): return x * {0}\ndef f(x): return g(x)\ndef lift(x, p): return f(x)",
+    "inner": "def lift(x, p):\n    def f(x): return x * {0}\n    return f(x)",
+}
+
+
+@pytest.mark.parametrize("where", EDITS)
+def test_the_digest_sees_an_edit(where):
+    one, other = ("+", "-") if where == "body" else (2.0, 3.0)
+    before, again, after = (registry.digest(reduction(EDITS[where].format(c))) for c in (one, one, other))
+    assert before == again
+    assert before != after
+
+
+def test_the_digest_sees_an_edit_of_another_module():
+    source = "def lift(x, p): return helpers.f(x)"
+    digests = [
+        registry.digest(reduction(source, helpers=own_module(f"def f(x): return x * {c}"))) for c in (2, 2, 3)
+    ]
+    assert digests[0] == digests[1]
+    assert digests[0] != digests[2]
+
+
+def test_digests_are_the_same_in_every_process(repository):
+    code = (
+        "from fastpool.kernels import registry\n"
+        "for v in registry.variants(): print(v.name, registry.digest(v.reduction))\n"
+    )
+    printed = set()
+    for seed in ("0", "1", "2"):
+        process = start(code, repository, PYTHONHASHSEED=seed)
+        output, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+        printed.add(output)
+    assert len(printed) == 1
+    digests = dict(line.split() for line in printed.pop().splitlines())
+    assert len(digests) > 100
+    # same functions, another element type: it is the identity that tells them apart
+    assert digests["max_forward_i8"] != digests["max_forward_i16"]
+
+
+def test_the_digest_covers_every_source(repository, tmp_path):
+    """Of kernels and of what they import."""
+    package = copy_package(repository, tmp_path)
+    code = "from fastpool.kernels import registry; print(registry.sources_digest().hex())"
+    seen = set()
+    sources = [None, *sorted((package / "fastpool" / "kernels").rglob("*.py"))]
+    assert len(sources) > 15
+    for path in sources:
+        if path is not None:
+            path.write_text(path.read_text() + "\n# more\n")
+        printed = subprocess.run([sys.executable, "-c", code], cwd=package, capture_output=True, check=True)
+        assert printed.stdout not in seen
+        seen.add(printed.stdout)
+
+
+@pytest.mark.slow
+def test_an_edited_kernel_source_is_not_served_as_it_was(repository, tmp_path):
+    package = copy_package(repository, tmp_path / "package")
+    cache = tmp_path / "cache"
+    assert run(ONE_CALL, package, FASTPOOL_CACHE_DIR=cache)["first"] == 513.0
+    path = package / "fastpool" / "kernels" / "reductions.py"
+    text = path.read_text()
+    edited = text.replace("return a if (a > b)", "return a if (a < b)")
+    assert edited != text
+    path.write_text(edited)
+    shutil.rmtree(path.parent / "__pycache__")
+    report = run(ONE_CALL, package, FASTPOOL_CACHE_DIR=cache)
+    assert report["first"] == 0.0
+    assert report["from cache"]["max_forward_f32"] is False
+
+
+@pytest.mark.slow
+def test_processes_that_start_together_on_an_empty_cache(repository, tmp_path):
+    package = copy_package(repository, tmp_path / "package")
+    cache = tmp_path / "cache"
+    started = [start(CALLS + REPORT, package, FASTPOOL_CACHE_DIR=cache) for _ in range(3)]
+    for process in started:
+        finish(process, package)
+    # what the race left behind is whole
+    run(CALLS, package, FASTPOOL_CACHE_DIR=cache)
+
+
+def test_kernels_are_compiled_once_in_a_process():
+    from fastpool.kernels.cpu import engine
+
+    variant = registry.variant("max", 2.0, "f32", "forward")
+    assert engine.compile_kernel(variant) is engine.compile_kernel(variant)
+    kernel = engine.compile_kernel(variant)
+    assert np.all(np.array([kernel.address, kernel.passes]) != 0)
