@@ -336,7 +336,7 @@ def backward(
 
 
 def check_indices(problem: Problem, indices: np.ndarray) -> str:
-    """ "" if every index names a tap of its own window that lies on the input, or no tap; else what is wrong."""
+    """What is wrong with indices that do not all name a tap of their own window on the input, or no tap; else ""."""
     task = _task(problem, "check", problem.indices, "", registry.generation())
     if task.variant is None or indices.size == 0:
         return ""

@@ -339,15 +339,8 @@ def refusal(spec: Block, plan: Block) -> int:
             return FOLDS
     if spec[S.FORCED] != 0:
         return ACCEPTED
-    contiguous_lanes = plan[P.SOURCE_LANE] == 1 and plan[P.LANES] > 1
-    if spec[S.FAMILY] == 1:
-        if contiguous_lanes:
-            return ACCEPTED
-        if spec[S.ROLE] == S.SCATTER:
+    if spec[S.FAMILY] == 1 and not (plan[P.SOURCE_LANE] == 1 and plan[P.LANES] > 1):
+        # no lanes that are neighbours: worth it only where the rows are not either, and the lanes are many
+        if source_unit or spec[S.ROLE] == S.SCATTER or plan[P.LANES] < 16:
             return ROWS_BETTER
-        if source_unit:
-            return ROWS_BETTER
-        if not source_unit and plan[P.LANES] < 16:
-            return ROWS_BETTER
-        return ACCEPTED
     return ACCEPTED

@@ -130,7 +130,8 @@ def lift(passes, w, op, a, b, c, out, count, positions, lanes, jump):
     w[W.OUT] = out
     # whole vectors are cheaper than a rest (rows of 7: 12 cycles for 18), and what lies behind a row is written over
     whole = (count + 7) // 8 * 8
-    end = max(a, max(b, c)) + (w[W.ROWS_COUNT] - 1) * w[W.SOURCE_PITCH] + whole
+    rows = w[W.ROWS_COUNT] if positions == 0 else positions
+    end = max(a, max(b, c)) + (rows - 1) * w[W.SOURCE_PITCH] + whole
     w[W.COUNT] = whole if (count < 64) & (end <= w[W.SOURCE_END]) else count
     w[W.AMOUNT] = jump
     w[W.OP] = op
