@@ -50,12 +50,8 @@ def _parser() -> argparse.ArgumentParser:
     explain.add_argument("problem", help="as text, such as max2d_fwd_f32_first_mb8ic64_ih112oh56kh3sh2ph1")
 
     demo = commands.add_parser("demo", help="pool a photograph, time it, and draw a sheet of the results")
-    demo.add_argument(
-        "image", nargs="?", type=Path, help="an image file (a photograph that scikit-image has)"
-    )
-    demo.add_argument(
-        "--output", type=Path, default=Path("fastpool-demo.png"), help="the sheet (%(default)s)"
-    )
+    demo.add_argument("image", nargs="?", type=Path, help="an image file (a photograph of scikit-image)")
+    demo.add_argument("--output", type=Path, default=Path("fastpool-demo.png"), help="the sheet (%(default)s)")
     return parser
 
 

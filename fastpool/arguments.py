@@ -72,9 +72,7 @@ def operation(called: str) -> Operation:
     return OPERATIONS[called.removesuffix("_backward")]
 
 
-def problem(
-    called: str, direction: str, dtype: str, shape: Ints, options: Options, indices: str = ""
-) -> Problem:
+def problem(called: str, direction: str, dtype: str, shape: Ints, options: Options, indices: str = "") -> Problem:
     """The Problem that a call asks for, all strides in C order.
 
     Parameters
@@ -190,9 +188,7 @@ def shape_of(called: str, name: str, shape: tuple[object, ...]) -> Ints:
     """A shape that stands for an array: a tuple of sizes, none negative."""
     sizes = tuple([_integer(called, f"{name}={shown(shape)}", size, 0) for size in shape])
     if not sizes:
-        raise value_error(
-            called, f"{name}=()", "an array without axes cannot be pooled", "give at least one axis"
-        )
+        raise value_error(called, f"{name}=()", "an array without axes cannot be pooled", "give at least one axis")
     return sizes
 
 
@@ -204,8 +200,7 @@ def _checked(called: str, **fields: object) -> Problem:
     if too_large:
         raise value_error(
             called,
-            f"shape {asked.shape}, kernel size {asked.kernel}, stride {asked.stride}, "
-            f"dilation {asked.dilation}",
+            f"shape {asked.shape}, kernel size {asked.kernel}, stride {asked.stride}, dilation {asked.dilation}",
             f"{too_large} passes 2**63 - 1",
             "pool in parts, or use smaller sizes",
         )
@@ -347,9 +342,7 @@ def _named_padding(
 
 def _check_axes(called: str, axes: Ints, sizes: Ints) -> None:
     if len(axes) > MOST_AXES:
-        raise value_error(
-            called, f"{len(axes)} pooled axes", f"at most {MOST_AXES} can be pooled", "pool in two calls"
-        )
+        raise value_error(called, f"{len(axes)} pooled axes", f"at most {MOST_AXES} can be pooled", "pool in two calls")
     for axis, size in zip(axes, sizes, strict=True):
         if size == 0:
             raise value_error(
@@ -392,9 +385,7 @@ def _divisor(called: str, value: object, dtype: str) -> int:
 def _norm(called: str, value: object) -> float:
     given = f"norm_type={shown(value)}"
     if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
-        raise type_error(
-            called, given, f"must be a number, not {type_name(value)}", "2 is the Euclidean norm"
-        )
+        raise type_error(called, given, f"must be a number, not {type_name(value)}", "2 is the Euclidean norm")
     norm = float(value)
     if not 0 < norm < math.inf:
         raise value_error(

@@ -121,9 +121,7 @@ def take(called: str, name: str, x: object) -> Source:
     kind = _NUMPY if type(x) is np.ndarray else _kind_of(called, name, x)
     data, dtype = kind.storage(called, name, x, False)
     if data.ndim == 0:
-        raise value_error(
-            called, f"{name} with no axes", "an array with at least one axis is needed", "pool x[None]"
-        )
+        raise value_error(called, f"{name} with no axes", "an array with at least one axis is needed", "pool x[None]")
     return Source(kind, dtype, data)
 
 
@@ -150,9 +148,7 @@ def take_out(called: str, name: str, out: object, like: Outline) -> Array:
             "give that dtype",
         )
     if not data.flags.writeable:
-        raise value_error(
-            called, name, "it is read-only", "give a writable array, or leave it out for a new one"
-        )
+        raise value_error(called, name, "it is read-only", "give a writable array, or leave it out for a new one")
     return data
 
 
@@ -189,18 +185,14 @@ def _kind_of(called: str, name: str, x: object) -> Kind:
     if isinstance(x, list | tuple | range):
         raise type_error(called, given, "an array is needed", f"give np.asarray({name})")
     if isinstance(x, bool | int | float | complex | np.generic):
-        raise type_error(
-            called, given, "an array with at least one axis is needed", f"give np.asarray([{name}])"
-        )
+        raise type_error(called, given, "an array with at least one axis is needed", f"give np.asarray([{name}])")
     instead = _INSTEAD.get(type(x).__module__.partition(".")[0])
     if instead is not None:
         raise type_error(called, given, *instead)
     if isinstance(x, type) or not hasattr(x, "__dlpack__") or not hasattr(x, "__dlpack_device__"):
         if hasattr(x, "__cuda_array_interface__"):
             raise ValueError(_elsewhere(called, given, "a CUDA device"))
-        raise type_error(
-            called, given, f"known kinds are {KNOWN}", "convert it first; nothing is converted silently"
-        )
+        raise type_error(called, given, f"known kinds are {KNOWN}", "convert it first; nothing is converted silently")
     device, number = x.__dlpack_device__()
     if int(device) not in _ON_CPU:
         where = _DEVICES.get(int(device), f"type {int(device)}")
@@ -308,9 +300,7 @@ class _TorchKind:
         if x.device.type != "cpu":
             raise ValueError(_elsewhere(called, f"{name} is a {type_name(x)}", f"device {x.device}"))
         if x.layout != self.torch.strided:
-            raise type_error(
-                called, f"{name} of layout {x.layout}", "a tensor must be strided", "give x.to_dense()"
-            )
+            raise type_error(called, f"{name} of layout {x.layout}", "a tensor must be strided", "give x.to_dense()")
         if x.requires_grad and self.torch.is_grad_enabled():
             raise value_error(
                 called,
@@ -396,9 +386,7 @@ class _DlpackKind:
         makers = [getattr(place, "from_dlpack", None) for place in roots]
         self.maker = next((maker for maker in makers if maker is not None), None)
         if self.maker is None:
-            raise type_error(
-                called, given, "it has no from_dlpack to make the result with", "give np.from_dlpack(x)"
-            )
+            raise type_error(called, given, "it has no from_dlpack to make the result with", "give np.from_dlpack(x)")
 
     def storage(self, called: str, name: str, x: Any, writing: bool) -> tuple[Array, str]:
         try:

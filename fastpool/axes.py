@@ -29,9 +29,7 @@ WORDS = ("channels_first", "channels_last")
 LAYOUTS = (*WORDS, *LETTER_FORMS)
 
 
-def pooled_axes(
-    called: str, place: int | str, layout: object, window: object, axes: object, rank: int
-) -> Ints:
+def pooled_axes(called: str, place: int | str, layout: object, window: object, axes: object, rank: int) -> Ints:
     """The axes that a call pools, none negative.
 
     Parameters
@@ -69,11 +67,7 @@ def pooled_axes(
 
 def _known(place: int | str) -> list[str]:
     """The layouts that a function takes."""
-    return [
-        layout
-        for layout in LAYOUTS
-        if layout in WORDS or place == "global" or len(LETTER_FORMS[layout]) == place
-    ]
+    return [layout for layout in LAYOUTS if layout in WORDS or place == "global" or len(LETTER_FORMS[layout]) == place]
 
 
 def _letters(called: str, place: int | str, layout: str, rank: int) -> Ints:
@@ -101,9 +95,7 @@ def _named_axes(called: str, window: object, axes: object, rank: int) -> Ints:
                 "give one entry per pooled axis",
             )
         if count == 0:
-            raise value_error(
-                called, f"window={shown(window)}", "at least one axis must be pooled", "give a size"
-            )
+            raise value_error(called, f"window={shown(window)}", "at least one axis must be pooled", "give a size")
         return tuple(range(rank - count, rank))
     given = f"axes={shown(axes)}"
     entries = tuple(axes) if isinstance(axes, tuple | list) else (axes,)

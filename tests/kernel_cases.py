@@ -60,9 +60,7 @@ ULPS = 4
 
 def marked(variants: Sequence[Variant]) -> list[Any]:
     """The variants as parameters, those beyond the selection in the slow set."""
-    return [
-        pytest.param(v, id=v.name, marks=() if v.name in SELECTED else pytest.mark.slow) for v in variants
-    ]
+    return [pytest.param(v, id=v.name, marks=() if v.name in SELECTED else pytest.mark.slow) for v in variants]
 
 
 def asks(variant: Variant) -> dict[str, Any]:
@@ -110,9 +108,7 @@ def _widened(problem: Problem) -> Problem:
 class Expected:
     """A problem of a variant with data, and the reference's answer to it."""
 
-    def __init__(
-        self, variant: Variant, problem: Problem, data: Data, seed: int, specials: float = 0
-    ) -> None:
+    def __init__(self, variant: Variant, problem: Problem, data: Data, seed: int, specials: float = 0) -> None:
         rng = np.random.default_rng(seed)
         self.variant = variant
         self.problem = problem

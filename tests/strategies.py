@@ -89,9 +89,7 @@ def salt(dtype: str, data: Array, rng: np.random.Generator, share: float, infini
     width = 8 * data.itemsize
     change = rng.integers(0, 4, data.shape).astype(pattern.dtype)
     change |= rng.integers(0, 2, data.shape).astype(pattern.dtype) << (width - 1)
-    return (pattern ^ np.where(np.isnan(value(dtype, salted)), change, 0).astype(pattern.dtype)).view(
-        data.dtype
-    )
+    return (pattern ^ np.where(np.isnan(value(dtype, salted)), change, 0).astype(pattern.dtype)).view(data.dtype)
 
 
 def _frame(shape: Sequence[int], memory: str) -> tuple[tuple[int, ...], tuple[slice, ...]]:
@@ -99,9 +97,7 @@ def _frame(shape: Sequence[int], memory: str) -> tuple[tuple[int, ...], tuple[sl
     if memory == "strided":
         ends = {0, len(shape) - 1}
         sizes = tuple(2 * n + 1 if axis in ends else n + 2 for axis, n in enumerate(shape))
-        return sizes, tuple(
-            slice(1, 2 * n + 1, 2) if a in ends else slice(1, n + 1) for a, n in enumerate(shape)
-        )
+        return sizes, tuple(slice(1, 2 * n + 1, 2) if a in ends else slice(1, n + 1) for a, n in enumerate(shape))
     step = -1 if memory == "negative" else 1
     return tuple(shape), (slice(None, None, step),) * len(shape)
 

@@ -158,9 +158,7 @@ def test_result_keeps_a_dense_order_of_axes(order, shape):
         # dense in x's order: turned to that order it is contiguous
         assert result.transpose(order).flags.c_contiguous
     np.testing.assert_array_equal(y, blocks(x, np.max))
-    np.testing.assert_array_equal(
-        fastpool.avg_pool2d_backward(y, x, 2), fastpool.avg_pool2d_backward(y, shape, 2)
-    )
+    np.testing.assert_array_equal(fastpool.avg_pool2d_backward(y, x, 2), fastpool.avg_pool2d_backward(y, shape, 2))
 
 
 @pytest.mark.parametrize("form", ["sliced", "negative", "zero", "offset"])
@@ -181,9 +179,7 @@ def test_out_may_have_any_strides(form):
     pair = (out, indices)
     assert fastpool.max_pool2d(x, 2, return_indices=True, out=pair) is pair
     np.testing.assert_array_equal(out, blocks(x, np.max))
-    np.testing.assert_array_equal(
-        np.take_along_axis(x.reshape(6, -1), indices.reshape(6, -1), 1), out.reshape(6, -1)
-    )
+    np.testing.assert_array_equal(np.take_along_axis(x.reshape(6, -1), indices.reshape(6, -1), 1), out.reshape(6, -1))
     dx = STRIDED[form](np.full((2, 3, 8, 12), -1, np.float32))
     assert fastpool.avg_pool2d_backward(out, x, 2, out=dx) is dx
     np.testing.assert_array_equal(dx, np.repeat(np.repeat(out, 2, 2), 2, 3) / 4)
@@ -235,9 +231,7 @@ def test_out_with_dlpack_is_written_in_place():
 
 
 def test_an_array_that_cannot_be_made_is_refused_before_the_work(seen):
-    with pytest.raises(
-        TypeError, match=r"x is a .*Nameless: it has no from_dlpack .*; give np.from_dlpack\(x\)"
-    ):
+    with pytest.raises(TypeError, match=r"x is a .*Nameless: it has no from_dlpack .*; give np.from_dlpack\(x\)"):
         fastpool.max_pool2d(Nameless(), 2)
     assert not seen
 

@@ -20,9 +20,7 @@ def test_dtypes(dtype):
     assert isinstance(y, jax.Array)
     assert isinstance(taps, jax.Array)
     assert y.dtype == dtype
-    expected = jax.lax.reduce_window(
-        x.astype(jnp.float32), -jnp.inf, jax.lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "valid"
-    )
+    expected = jax.lax.reduce_window(x.astype(jnp.float32), -jnp.inf, jax.lax.max, (1, 1, 2, 2), (1, 1, 2, 2), "valid")
     np.testing.assert_array_equal(y.astype(jnp.float32), expected)
 
 
@@ -37,9 +35,7 @@ def test_vjp():
 
 def test_an_element_type_that_jax_lacks_is_refused_before_the_work():
     x = jnp.asarray(X, "int32")
-    with pytest.raises(
-        TypeError, match="dtype int64: jax holds no 64-bit elements while jax_enable_x64 is off"
-    ):
+    with pytest.raises(TypeError, match="dtype int64: jax holds no 64-bit elements while jax_enable_x64 is off"):
         fastpool.sum_pool2d(x, 2)
     with pytest.raises(TypeError, match=r"a result of dtype int64: .*return_indices='tap'"):
         fastpool.max_pool2d(x, 2, return_indices=True)

@@ -93,9 +93,7 @@ def test_out_is_written_and_autograd_is_told():
 
 def test_tensors_that_require_grad():
     x = numbers(3, 8, 6).requires_grad_()
-    with pytest.raises(
-        ValueError, match=r"x requires grad: .* no gradient would be recorded; give x.detach\(\)"
-    ):
+    with pytest.raises(ValueError, match=r"x requires grad: .* no gradient would be recorded; give x.detach\(\)"):
         fastpool.max_pool2d(x, 2)
     with pytest.raises(ValueError, match="out requires grad"):
         fastpool.max_pool2d(x.detach(), 2, out=torch.zeros(3, 4, 3, requires_grad=True))

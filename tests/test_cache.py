@@ -92,9 +92,7 @@ def start(code, package, *arguments, **environment):
     env = {name: text for name, text in os.environ.items() if not name.startswith(("FASTPOOL_", "NUMBA_"))}
     env.update({name: str(value) for name, value in environment.items()})
     command = [sys.executable, "-c", code, *map(str, arguments)]
-    return subprocess.Popen(
-        command, cwd=package, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    return subprocess.Popen(command, cwd=package, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def finish(process, package):
@@ -230,9 +228,7 @@ def test_the_digest_sees_an_edit(where):
 
 def test_the_digest_sees_an_edit_of_another_module():
     source = "def lift(x, p): return helpers.f(x)"
-    digests = [
-        registry.digest(reduction(source, helpers=own_module(f"def f(x): return x * {c}"))) for c in (2, 2, 3)
-    ]
+    digests = [registry.digest(reduction(source, helpers=own_module(f"def f(x): return x * {c}"))) for c in (2, 2, 3)]
     assert digests[0] == digests[1]
     assert digests[0] != digests[2]
 
@@ -256,18 +252,26 @@ def test_digests_are_the_same_in_every_process(repository):
 
 
 def test_the_digest_covers_every_source(repository, tmp_path):
-    """Of kernels and of what they import."""
     package = copy_package(repository, tmp_path)
-    code = "from fastpool.kernels import registry; print(registry.sources_digest().hex())"
-    seen = set()
-    sources = [None, *sorted((package / "fastpool" / "kernels").rglob("*.py"))]
-    assert len(sources) > 15
-    for path in sources:
-        if path is not None:
-            path.write_text(path.read_text() + "\n# more\n")
-        printed = subprocess.run([sys.executable, "-c", code], cwd=package, capture_output=True, check=True)
-        assert printed.stdout not in seen
-        seen.add(printed.stdout)
+    code = (
+        "import pathlib\n"
+        "from fastpool.kernels import registry\n"
+        "print(registry.__file__)\n"
+        "seen = {registry.sources_digest()}\n"
+        "paths = sorted(pathlib.Path(registry.__file__).parent.rglob('*.py'))\n"
+        "for path in paths:\n"
+        "    path.write_text(path.read_text() + '# more')\n"
+        "    registry.sources_digest.cache_clear()\n"
+        "    seen.add(registry.sources_digest())\n"
+        "print(len(paths), len(seen))\n"
+    )
+    output, errors = start(code, package).communicate(timeout=60)
+    place, counts = output.splitlines()
+    assert errors == ""
+    assert place.startswith(str(package))
+    paths, seen = map(int, counts.split())
+    assert paths > 15
+    assert seen == paths + 1
 
 
 @pytest.mark.slow

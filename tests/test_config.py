@@ -89,9 +89,7 @@ def test_verbose(monkeypatch):
     monkeypatch.setenv("FASTPOOL_VERBOSE", "dispatch")
     assert config.verbose_dispatch()
     monkeypatch.setenv("FASTPOOL_VERBOSE", "yes")
-    message = (
-        "environment: FASTPOOL_VERBOSE='yes': the value must be one of '', 'dispatch'; unset it to be silent"
-    )
+    message = "environment: FASTPOOL_VERBOSE='yes': the value must be one of '', 'dispatch'; unset it to be silent"
     with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
         config.verbose_dispatch()
 

@@ -44,9 +44,7 @@ def test_pages_are_complete(name):
     text = inspect.getdoc(function)
     sections = re.findall(r"^([A-Z][\w ]+)\n-+$", text, re.M)
     expected = ["Parameters", "Returns", "Raises", "See Also", "Notes", "References", "Examples"]
-    assert [section for section in sections if section != "References"] == [
-        s for s in expected if s != "References"
-    ]
+    assert [section for section in sections if section != "References"] == [s for s in expected if s != "References"]
     # nothing of the template is left
     assert not re.search(r"\{(?!\")", text)
     described = text[text.index("Parameters\n") : text.index("Returns\n")]

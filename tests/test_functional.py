@@ -171,9 +171,7 @@ def test_indices_count_in_the_plane_and_in_the_tensor():
         same(row * 8 + column, plane)
 
 
-@pytest.mark.parametrize(
-    ("op", "reduce"), [("max", np.max), ("min", np.min), ("mean", np.mean), ("sum", np.sum)]
-)
+@pytest.mark.parametrize(("op", "reduce"), [("max", np.max), ("min", np.min), ("mean", np.mean), ("sum", np.sum)])
 def test_pool_is_block_reduce(op, reduce):
     measure = pytest.importorskip("skimage.measure")
     image = whole(12, 15, 3)
@@ -195,9 +193,7 @@ def test_axes_of_pool():
     same(fastpool.pool(x, 2, "sum"), fastpool.sum_pool3d(x, 2))
     same(fastpool.pool(x, (3,), "sum"), fastpool.sum_pool1d(x, 3))
     same(fastpool.pool(x, 2, "sum", axes=-2), fastpool.pool(x, (2,), "sum", axes=(1,)))
-    same(
-        fastpool.pool(x, (2, 4), "lp", axes=(0, -1), norm_type=2), fastpool.pool(x, (4, 2), "lp", axes=(2, 0))
-    )
+    same(fastpool.pool(x, (2, 4), "lp", axes=(0, -1), norm_type=2), fastpool.pool(x, (4, 2), "lp", axes=(2, 0)))
     transposed = fastpool.max_pool2d(np.moveaxis(x, 0, 1).transpose(0, 2, 1), (4, 2))
     same(fastpool.pool(x, (4, 2), axes=(2, 0)), transposed.transpose(2, 0, 1))
 
@@ -254,9 +250,7 @@ def test_nothing_is_ignored_in_integers():
     )
 
 
-@pytest.mark.parametrize(
-    ("dtype", "result"), [("i1", "i8"), ("i8", "i8"), ("u1", "u8"), ("u4", "u8"), ("f2", "f2")]
-)
+@pytest.mark.parametrize(("dtype", "result"), [("i1", "i8"), ("i8", "i8"), ("u1", "u8"), ("u4", "u8"), ("f2", "f2")])
 def test_dtype_of_a_sum(dtype, result):
     x = np.ones((4, 4), dtype)
     y = fastpool.sum_pool2d(x, 2)
@@ -269,9 +263,7 @@ def test_dtype_of_a_sum(dtype, result):
 
 def test_explain_shows_the_problem():
     x = np.zeros((8, 64, 112, 112), np.float32)
-    assert "max2d_fwd_f32_first_mb8ic64_ih112oh56kh3sh2ph1" in str(
-        fastpool.explain(fastpool.max_pool2d, x, 3, 2, 1)
-    )
+    assert "max2d_fwd_f32_first_mb8ic64_ih112oh56kh3sh2ph1" in str(fastpool.explain(fastpool.max_pool2d, x, 3, 2, 1))
     grad = np.zeros((8, 56, 56, 64), np.float32)
     table = fastpool.explain(fastpool.avg_pool2d_backward, grad, (8, 112, 112, 64), 2, layout="channels_last")
     assert "mean2d_bwd_f32_last_mb8ic64_ih112oh56kh2sh2" in str(table)

@@ -145,9 +145,7 @@ def test_wide_arrays(variant: Variant, monkeypatch: pytest.MonkeyPatch) -> None:
                 result = expected.run(layout)
                 expected.check(result)
                 count[form.name] += ran(result, variant, form)
-    assert all(
-        count[form.name] for form in FORMS if variant.role in form.roles and form.family != "reference"
-    )
+    assert all(count[form.name] for form in FORMS if variant.role in form.roles and form.family != "reference")
 
 
 @pytest.mark.parametrize("variant", marked(COMPUTING))

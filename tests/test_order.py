@@ -73,20 +73,22 @@ def ordered_sum(terms: list[Any]) -> Any:
     return total
 
 
-def sum_at(values: Array, positions: list[list[int]]) -> Any:
-    """The sum of the values at the product of the positions: along the first axis, then the next.
+def padded(values: Array, axes: int) -> Array:
+    """The values with one zero more along the first axes, for the taps that are missing."""
+    return np.pad(values, [(0, 1)] * axes + [(0, 0)] * (values.ndim - axes))
 
-    Positions outside count as +0. The axes of ``values`` after the summed ones are kept.
-    """
-    count = len(positions)
-    padded = np.pad(values, [(0, 1)] * count + [(0, 0)] * (values.ndim - count))
-    inside = [
-        [i if 0 <= i < size else size for i in along] for along, size in zip(positions, values.shape, strict=False)
-    ]
-    taps = padded[np.ix_(*inside)]
-    for _ in positions:
-        taps = ordered_sum(list(taps))
-    return taps
+
+def tap_numbers(positions: Array, size: int) -> Array:
+    """The positions, those outside replaced by that of the zero."""
+    return np.where((positions >= 0) & (positions < size), positions, size)
+
+
+def sum_at(values: Array, taps: tuple[Array, ...]) -> Any:
+    """The sum at the product of the positions: along the first axis, then the next. Other axes are kept."""
+    picked = values[np.ix_(*taps)]
+    for _ in taps:
+        picked = ordered_sum(list(picked))
+    return picked
 
 
 def divisor(problem: Problem, output: tuple[int, ...]) -> int:
@@ -115,11 +117,14 @@ def spatial_last(array: Array) -> Array:
 
 def sums(problem: Problem, x: Array) -> Array:
     """The forward, not yet divided, with the spatial axes first."""
-    y = np.zeros((*problem.outputs, *x.shape[-2:]), x.dtype)
-    for output in np.ndindex(*problem.outputs):
-        windows = zip(output, problem.kernel, problem.stride, problem.pad_begin, problem.dilation, strict=True)
-        y[output] = sum_at(x, [[o * s - p + j * d for j in range(k)] for o, k, s, p, d in windows])
-    return y
+    windows = []
+    for a, axis in enumerate(problem.axes):
+        offsets = np.arange(problem.kernel[a]) * problem.dilation[a] - problem.pad_begin[a]
+        origins = np.arange(problem.outputs[a]) * problem.stride[a]
+        windows.append([tap_numbers(origin + offsets, problem.shape[axis]) for origin in origins])
+    values = padded(x, len(windows))
+    y = [sum_at(values, taps) for taps in itertools.product(*windows)]
+    return np.reshape(y, (*problem.outputs, *x.shape[-2:]))
 
 
 def divide(problem: Problem, y: Array) -> Array:
@@ -134,17 +139,21 @@ def divide(problem: Problem, y: Array) -> Array:
 
 def gradient(problem: Problem, shares: Array) -> Array:
     """The backward, from what each window gives to each of its taps, with the spatial axes first."""
-    sizes = [problem.shape[axis] for axis in problem.axes]
-    dx = np.zeros((*sizes, *shares.shape[-2:]), shares.dtype)
-    for element in np.ndindex(*sizes):
-        holders = []
-        for i, k, s, p, d in zip(
-            element, problem.kernel, problem.stride, problem.pad_begin, problem.dilation, strict=True
-        ):
-            starts = [i + p - j * d for j in reversed(range(k))]
-            holders.append([start // s for start in starts if start % s == 0])
-        if all(holders):
-            dx[element] = sum_at(shares, holders)
+    holders = []
+    for a, axis in enumerate(problem.axes):
+        offsets = np.arange(problem.kernel[a])[::-1] * problem.dilation[a] - problem.pad_begin[a]
+        along = []
+        for i in range(problem.shape[axis]):
+            origins = i - offsets
+            windows = origins[origins % problem.stride[a] == 0] // problem.stride[a]
+            along.append(tap_numbers(windows, problem.outputs[a]))
+        holders.append(along)
+    shape = [len(along) for along in holders]
+    dx = np.zeros((*shape, *shares.shape[-2:]), shares.dtype)
+    values = padded(shares, len(shape))
+    for element, windows in zip(np.ndindex(*shape), itertools.product(*holders), strict=True):
+        if all(map(len, windows)):
+            dx[element] = sum_at(values, windows)
     return dx
 
 

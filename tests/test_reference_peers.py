@@ -31,9 +31,7 @@ def torch_problems(op: str, count: int) -> list[Problem]:
         else:
             options["include_pad"] = bool(rng.integers(2))
             options["divisor"] = int(rng.choice([0, 0, 3, -2])) if rank > 1 else 0
-        geometry = [
-            [int(n) for n in part] for part in (k, rng.integers(1, 4, rank), rng.integers(0, k // 2 + 1), d)
-        ]
+        geometry = [[int(n) for n in part] for part in (k, rng.integers(1, 4, rank), rng.integers(0, k // 2 + 1), d)]
         problem = make(op, (2, 3, *map(int, size)), range(2, 2 + rank), *geometry, **options)
         # torch refuses empty results, and gives wrong indices for windows without a tap
         taps = [w.taps_inside(o) for w in problem.windows for o in range(max(w.output, 0))]

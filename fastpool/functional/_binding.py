@@ -35,9 +35,7 @@ def bind(caller: str, function: object, known: Iterable[str], args: tuple[Any, .
     name = next((name for name in known if FUNCTIONS[name] is function), None)
     if name is None:
         names = ", ".join(f"fastpool.{name}" for name in known)
-        raise type_error(
-            caller, f"fn={shown(function)}", "the function must be one of fastpool's", f"known: {names}"
-        )
+        raise type_error(caller, f"fn={shown(function)}", "the function must be one of fastpool's", f"known: {names}")
     try:
         bound = inspect.signature(FUNCTIONS[name]).bind(*args, **kwargs)
     except TypeError as error:

@@ -37,9 +37,7 @@ class Target:
     ``dropped`` are the axes of length 1 that the caller does not see.
     """
 
-    def __init__(
-        self, called: str, name: str, outline: Outline, given: object = None, dropped: Ints = ()
-    ) -> None:
+    def __init__(self, called: str, name: str, outline: Outline, given: object = None, dropped: Ints = ()) -> None:
         self.outline = outline
         self.given = given
         self.dropped = dropped
@@ -199,9 +197,7 @@ def plan_forward(
         indices = Target(called, indices_name, like, indices_out, dropped)
         inputs = {"x": source.data} if y_out is None else {"x": source.data, y_name: y.data}
         indices.refuse_overlap(called, indices_name, inputs)
-    problem = _placed(
-        problem, element_strides(source.data), y.strides, () if indices is None else indices.strides, ()
-    )
+    problem = _placed(problem, element_strides(source.data), y.strides, () if indices is None else indices.strides, ())
     return Forward(problem, source, y, indices)
 
 
@@ -296,14 +292,10 @@ def _outs(called: str, out: object, asked: str) -> tuple[object, object]:
         return out, None
     if not isinstance(out, tuple) or len(out) != 2:
         given = f"out is a tuple of {len(out)}" if isinstance(out, tuple) else f"out is a {type_name(out)}"
-        raise type_error(
-            called, given, "with return_indices there are two results", "give a pair (y, indices)"
-        )
+        raise type_error(called, given, "with return_indices there are two results", "give a pair (y, indices)")
     for position, array in enumerate(out):
         if array is None:
-            raise type_error(
-                called, f"out[{position}]=None", "both results need an array", "or leave out out"
-            )
+            raise type_error(called, f"out[{position}]=None", "both results need an array", "or leave out out")
     return out
 
 
@@ -316,8 +308,7 @@ def _check_grad(called: str, grad: Source, problem: Problem) -> Source:
         raise value_error(
             called,
             f"grad_output of shape {grad.data.shape}",
-            f"it must have the shape of the forward's result, {problem.out_shape} "
-            f"for x of shape {problem.shape}",
+            f"it must have the shape of the forward's result, {problem.out_shape} for x of shape {problem.shape}",
             "give the forward's own arguments",
         )
     if grad.dtype != problem.out_dtype:
@@ -332,9 +323,7 @@ def _check_grad(called: str, grad: Source, problem: Problem) -> Source:
 
 
 def _check_indices(called: str, indices: object, problem: Problem, grad: Source) -> Array:
-    source = (
-        indices if isinstance(indices, Source) else arrays.take_same(called, "indices", indices, grad.kind)
-    )
+    source = indices if isinstance(indices, Source) else arrays.take_same(called, "indices", indices, grad.kind)
     data = source.data
     if data.shape != problem.out_shape:
         raise value_error(

@@ -65,8 +65,7 @@ PARAMETERS = {
     ),
     "grad_output": (
         "array",
-        "Gradient with respect to the forward's result: that result's shape and dtype{dropped}, x's kind "
-        "of array.",
+        "Gradient with respect to the forward's result: that result's shape and dtype{dropped}, x's kind of array.",
     ),
     "x_or_shape": (
         "array or tuple of int",
@@ -119,8 +118,7 @@ PARAMETERS = {
     ),
     "count_include_pad": (
         "bool",
-        "Whether the divisor{mean_of} counts padding. What ceil mode adds beyond the padding is never "
-        "counted.",
+        "Whether the divisor{mean_of} counts padding. What ceil mode adds beyond the padding is never counted.",
     ),
     "divisor_override": (
         "int, optional",
@@ -129,8 +127,7 @@ PARAMETERS = {
     "keepdims": ("bool", "Keep the spatial axes, with length 1."),
     "indices": (
         "array, optional",
-        "The forward's indices. Left out: they are found again from x. They are checked before anything "
-        "is written.",
+        "The forward's indices. Left out: they are found again from x. They are checked before anything is written.",
     ),
     "index_kind": (
         '{{"plane", "tensor", "tap"}}',
@@ -259,15 +256,11 @@ def _results(name: str, indices: bool, family: Family) -> list[tuple[str, str]]:
         order = "Without ``out`` its axes lie in memory as those of x, or of ``grad_output`` for a shape."
         return [("array", f"{shape} {order}")]
     if operation(name).axes == "global":
-        shape = (
-            "The shape is that of x without the spatial axes, or with ``keepdims`` with length 1 along them"
-        )
+        shape = "The shape is that of x without the spatial axes, or with ``keepdims`` with length 1 along them"
     else:
         shape = "The shape is that of x, but along each pooled axis the number of windows"
     order = "Without ``out`` its axes lie in memory as those of x, where x is dense."
-    results = [
-        ("y : array", f"{shape}; the dtype is {family.result}; the kind of array is that of x. {order}")
-    ]
+    results = [("y : array", f"{shape}; the dtype is {family.result}; the kind of array is that of x. {order}")]
     if indices:
         results.append(("indices : array", "Only with ``return_indices``; shape and kind of array as y."))
     return results

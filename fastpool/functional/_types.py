@@ -11,9 +11,7 @@ A = TypeVar("A")
 Shape: TypeAlias = tuple[int, ...]
 Sizes: TypeAlias = SupportsIndex | Sequence[SupportsIndex]
 Pair: TypeAlias = tuple[SupportsIndex, SupportsIndex]
-Padding: TypeAlias = (
-    SupportsIndex | Sequence[SupportsIndex] | Sequence[Pair] | Literal["valid", "same", "same_lower"]
-)
+Padding: TypeAlias = SupportsIndex | Sequence[SupportsIndex] | Sequence[Pair] | Literal["valid", "same", "same_lower"]
 IndexKind: TypeAlias = Literal["plane", "tensor", "tap"]
 Indices: TypeAlias = Literal[True, "plane", "tensor", "tap"]
 NanRule: TypeAlias = Literal["propagate", "ignore"]

@@ -66,7 +66,5 @@ def explain(fn: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> Explan
             **call.arrays,
         )
     else:
-        plan = _call.plan_forward(
-            call.called, options=call.options, out=call.out, device=call.device, **call.arrays
-        )
+        plan = _call.plan_forward(call.called, options=call.options, out=call.out, device=call.device, **call.arrays)
     return dispatch.explain(plan.problem)

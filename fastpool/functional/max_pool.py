@@ -65,9 +65,7 @@ def max_pool1d(
     >>> fastpool.max_pool1d(x, 3, stride=1, padding="same")
     array([3., 4., 4., 5., 9., 9.])
     """
-    options = Options(
-        kernel_size, stride, padding, dilation, ceil_mode, layout, nan, return_indices=return_indices
-    )
+    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan, return_indices=return_indices)
     return _call.forward("max_pool1d", x, options, out, device)
 
 
@@ -104,9 +102,7 @@ def max_pool2d(
     array([[[[ 7,  9, 11],
              [19, 21, 23]]]])
     """
-    options = Options(
-        kernel_size, stride, padding, dilation, ceil_mode, layout, nan, return_indices=return_indices
-    )
+    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan, return_indices=return_indices)
     return _call.forward("max_pool2d", x, options, out, device)
 
 
@@ -140,9 +136,7 @@ def max_pool3d(
             [19],
             [23]]], dtype=uint8)
     """
-    options = Options(
-        kernel_size, stride, padding, dilation, ceil_mode, layout, nan, return_indices=return_indices
-    )
+    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan, return_indices=return_indices)
     return _call.forward("max_pool3d", x, options, out, device)
 
 

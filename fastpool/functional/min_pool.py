@@ -63,9 +63,7 @@ def min_pool1d(
     >>> fastpool.min_pool1d(x, 2)
     array([1., 1., 5.])
     """
-    options = Options(
-        kernel_size, stride, padding, dilation, ceil_mode, layout, nan, return_indices=return_indices
-    )
+    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan, return_indices=return_indices)
     return _call.forward("min_pool1d", x, options, out, device)
 
 
@@ -101,9 +99,7 @@ def min_pool2d(
     >>> indices.dtype, int(indices.max())
     (dtype('uint8'), 0)
     """
-    options = Options(
-        kernel_size, stride, padding, dilation, ceil_mode, layout, nan, return_indices=return_indices
-    )
+    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan, return_indices=return_indices)
     return _call.forward("min_pool2d", x, options, out, device)
 
 
@@ -137,9 +133,7 @@ def min_pool3d(
             [4],
             [8]]], dtype=uint8)
     """
-    options = Options(
-        kernel_size, stride, padding, dilation, ceil_mode, layout, nan, return_indices=return_indices
-    )
+    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan, return_indices=return_indices)
     return _call.forward("min_pool3d", x, options, out, device)
 
 

@@ -111,6 +111,43 @@ def store(typing_context, p, i, value, tag):
     return types.void(p, i, value, tag), generate
 
 
+# A closure that Numba's disk cache is to find again may call these, but not the intrinsics themselves: captured by
+# value, an intrinsic is another one in every process.
+@register_jitable
+def load_source(p, i):
+    return load(p, i, SOURCE)
+
+
+@register_jitable
+def load_second(p, i):
+    return load(p, i, SECOND)
+
+
+@register_jitable
+def load_side(p, i):
+    return load(p, i, SIDE)
+
+
+@register_jitable
+def load_out(p, i):
+    return load(p, i, OUT)
+
+
+@register_jitable
+def store_out(p, i, value):
+    store(p, i, value, OUT)
+
+
+@register_jitable
+def store_result(p, i, value):
+    store(p, i, value, RESULT)
+
+
+@register_jitable
+def store_side(p, i, value):
+    store(p, i, value, SIDE)
+
+
 @intrinsic
 def address(typing_context, p):
     """The pointer as an integer."""

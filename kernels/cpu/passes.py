@@ -21,14 +21,15 @@ from fastpool.kernels.cpu.memory import (
     DECODE,
     ENCODE,
     OUT,
-    RESULT,
     SCALARS,
-    SIDE,
     SOURCE,
     float_of_bits,
     load,
+    load_side,
     pointer,
     store,
+    store_result,
+    store_side,
 )
 from fastpool.kernels.cpu.state import (
     bind_pair,
@@ -78,32 +79,32 @@ def make_write(variant: Variant) -> Any:
     if variant.role == "forward":
 
         def write(y, aux, d, i, s, count, inside, index, p):
-            store(y, d, encode(lower(s, number(count), inside, p)), RESULT)
+            store_result(y, d, encode(lower(s, number(count), inside, p)))
 
     elif variant.role == "index":
         none = reduction.identity[1]
 
         def write(y, aux, d, i, s, count, inside, index, p):
-            store(y, d, encode(lower(s, number(count), inside, p)), RESULT)
-            store(aux, i, index + s[1] if s[1] < none else -1, SIDE)
+            store_result(y, d, encode(lower(s, number(count), inside, p)))
+            store_side(aux, i, index + s[1] if s[1] < none else -1)
 
     elif variant.role == "weigh":
         pull = inlined(reduction.pull)
 
         def write(y, aux, d, i, s, count, inside, index, p):
-            g = real(decode_aux(load(aux, i, SIDE)))
-            store(y, d, encode(pull(g, s, number(count), inside, p)), RESULT)
+            g = real(decode_aux(load_side(aux, i)))
+            store_result(y, d, encode(pull(g, s, number(count), inside, p)))
 
     elif reduction.push_reads_x:
         push = inlined(reduction.push)
 
         def write(y, aux, d, i, s, count, inside, index, p):
-            store(y, d, encode(push(s, decode_aux(load(aux, i, SIDE)), p)), RESULT)
+            store_result(y, d, encode(push(s, decode_aux(load_side(aux, i)), p)))
 
     else:
 
         def write(y, aux, d, i, s, count, inside, index, p):
-            store(y, d, encode(s), RESULT)
+            store_result(y, d, encode(s))
 
     return inlined(write)
 

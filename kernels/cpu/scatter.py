@@ -24,14 +24,13 @@ from fastpool.kernels.cpu.memory import (
     CODES,
     DECODE,
     ENCODE,
-    OUT,
-    SECOND,
-    SIDE,
-    SOURCE,
     address,
-    load,
+    load_out,
+    load_second,
+    load_side,
+    load_source,
     pointer,
-    store,
+    store_out,
 )
 from fastpool.kernels.cpu.walk import advance, offset, seek
 from fastpool.kernels.registry import Variant
@@ -160,10 +159,10 @@ def make_scatter(variant: Variant, digest: int) -> Any:
     def add_row(g, indices, band, table, entries, ga, gstep, ia, istep, to, along, many):
         """Adds a row of windows by their taps; a function of its own, so that its few values stay in registers."""
         for _ in range(many):
-            index = np.int64(load(indices, ia, SIDE))
+            index = np.int64(load_side(indices, ia))
             if (index >= 0) & (index < entries):
-                here = to + load(table, index, SECOND)
-                store(band, here, load(band, here, OUT) + decode(load(g, ga, SOURCE)), OUT)
+                here = to + load_second(table, index)
+                store_out(band, here, load_out(band, here) + decode(load_source(g, ga)))
             ia += istep
             ga += gstep
             to += along

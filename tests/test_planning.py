@@ -1,0 +1,273 @@
+"""Plans: the same from plain Python and compiled, never wrapped round, and complete."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import random
+import types
+
+import numpy as np
+import pytest
+
+from fastpool import dispatch, layout, planning, window
+from fastpool.kernels import plan as P
+from fastpool.kernels import registry, taps
+from fastpool.kernels.registry import FORMS, ROLES
+from fastpool.problem import Problem
+from tests.problems import make
+
+MODULES = (taps, window, layout, planning)
+PLANNED = [form for form in FORMS if form.family != "reference"]
+OPS = ("max", "min", "mean", "sum", "lp")
+DTYPES = ("u8", "i16", "i64", "f16", "bf16", "f32", "f64", "c64", "b1")
+
+
+def functions(module: types.ModuleType) -> list[types.FunctionType]:
+    return [
+        function
+        for function in vars(module).values()
+        if inspect.isfunction(function) and function.__module__ == module.__name__
+    ]
+
+
+@functools.cache
+def compiled(module: types.ModuleType, name: str):
+    """A function of a planning module, compiled; those that it calls become known to the compiler first."""
+    numba = pytest.importorskip("numba")
+    for known in MODULES:
+        for function in functions(known):
+            if function not in _registered:
+                numba.extending.register_jitable(function)
+                _registered.add(function)
+    return numba.njit(getattr(module, name))
+
+
+_registered: set[types.FunctionType] = set()
+
+
+def random_problem(rng: random.Random, sizes=(1, 2, 3, 7, 16, 31, 64, 129, 300)) -> Problem:
+    """A problem that a public call might pass on: every window fits."""
+    while True:
+        rank = rng.randrange(1, 6)
+        count = rng.randrange(1, min(rank, 4) + 1)
+        shape = [rng.choice(sizes) for _ in range(rank)]
+        axes = rng.sample(range(rank), count)
+        if rng.random() < 0.5:
+            axes = list(range(rank - count, rank))
+        elif rng.random() < 0.5 and count < rank:
+            axes = list(range(rank - count - 1, rank - 1))
+        if rng.random() < 0.1 and count < rank:
+            shape[next(axis for axis in range(rank) if axis not in axes)] = 0
+        op = rng.choice(OPS)
+        indices = rng.choice(("", "plane", "tensor", "tap")) if op in ("max", "min") else ""
+        problem = make(
+            op,
+            shape,
+            axes,
+            [rng.choice((1, 2, 2, 3, 3, 5, 13, 64, 200)) for _ in axes],
+            [rng.choice((1, 1, 2, 2, 3, 7, 100)) for _ in axes],
+            [(rng.choice((0, 0, 1, 5)), rng.choice((0, 0, 1, 4))) for _ in axes],
+            [rng.choice((1, 1, 1, 2, 3)) for _ in axes],
+            direction=rng.choice(("fwd", "bwd")),
+            dtype=rng.choice(DTYPES),
+            ceil=rng.random() < 0.3,
+            indices=indices,
+            include_pad=rng.random() < 0.5,
+            divisor=rng.choice((0, 0, 3)) if op == "mean" else 0,
+            norm=rng.choice((1.0, 2.0, 2.5)) if op == "lp" else 2.0,
+            nan=rng.choice(("propagate", "propagate", "ignore")),
+            x_strides=strides(rng, shape),
+        )
+        if min(problem.outputs) > 0 and not problem.overflow():
+            return problem
+
+
+def strides(rng: random.Random, shape: list[int]) -> tuple[int, ...]:
+    """C order, or dense in another order of the axes, some of them backwards."""
+    if rng.random() < 0.5:
+        return ()
+    found = [0] * len(shape)
+    step = rng.choice((1, 1, 2))
+    for axis in rng.sample(range(len(shape)), len(shape)):
+        found[axis] = rng.choice((1, 1, -1, 0)) * step
+        step *= max(shape[axis], 1)
+    return tuple(found)
+
+
+def specs(problem: Problem, forced: bool):
+    """(form, role, spec) for every form and role that has arithmetic for the problem."""
+    dtype = {"c64": "f32"}.get(problem.dtype, problem.dtype)
+    long = problem.plane >= 2**30 or problem.taps >= 2**30
+    for role in ROLES:
+        if (role in ("index", "scatter", "check")) != bool(problem.indices):
+            continue
+        for form in PLANNED:
+            skip = problem.nan == "ignore"
+            variant = registry.variant(problem.op, problem.norm, dtype, role, skip, problem.index_dtype, long)
+            if variant is not None and role in form.roles:
+                kind = problem.indices or "plane"
+                yield form, role, dispatch._spec(problem, variant, form, role, kind, forced)
+
+
+def block(spec: list[int]) -> int:
+    return P.HEADER + (spec[layout.RANK] + 1) * P.AXIS
+
+
+def planned(spec: list[int]) -> tuple[list[int], int]:
+    plan = [0] * block(spec)
+    planning.make_plan(spec, plan)
+    return plan, planning.refusal(spec, plan)
+
+
+def compiled_plan(spec: list[int]) -> tuple[list[int], int]:
+    numbers = np.array(spec, np.int64)
+    plan = np.full(block(spec), -7, np.int64)
+    plan[P.HEADER :] = 0
+    compiled(planning, "make_plan")(numbers, plan)
+    return plan.tolist(), compiled(planning, "refusal")(numbers, plan)
+
+
+def test_compiled_plans_equal_those_of_python():
+    rng = random.Random(0)
+    seen = set()
+    for _ in range(600):
+        problem = random_problem(rng)
+        for form, role, spec in specs(problem, rng.random() < 0.5):
+            assert compiled_plan(spec) == planned(spec), (str(problem), form.name, role)
+            seen.add((form.name, role))
+    assert seen == {(form.name, role) for form in PLANNED for role in form.roles}
+
+
+@pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
+def test_every_function_compiles(module):
+    """Also those that no plan in this file happens to call."""
+    numba = pytest.importorskip("numba")
+    block = numba.int64[::1]
+    for function in functions(module):
+        arguments = [
+            block if name in ("spec", "plan") else numba.int64 for name in inspect.signature(function).parameters
+        ]
+        compiled(module, function.__name__).compile(tuple(arguments))
+
+
+def test_plans_of_one_problem_agree():
+    """Every form produces as many outputs; tiles cover them, and the workspace is one that can be had."""
+    rng = random.Random(1)
+    for _ in range(400):
+        problem = random_problem(rng)
+        outputs: dict[str, set[int]] = {}
+        for form, role, spec in specs(problem, True):
+            plan, code = planned(spec)
+            if code != planning.ACCEPTED:
+                continue
+            what = (str(problem), form.name, role)
+            outer, spatial = plan[P.OUTER], plan[P.SPATIAL]
+            assert spatial >= 1, what
+            axes = [P.HEADER + a * P.AXIS for a in range(outer + spatial)]
+            total = plan[P.LANES]
+            for at in axes:
+                total *= plan[at + P.OUTPUT]
+            outputs.setdefault(role, set()).add(total)
+            empty = 0 in problem.shape
+            assert (plan[P.TILES] == 0) == empty, what
+            if empty:
+                continue
+            assert plan[P.TILES] >= 1, what
+            # the blocks of the last axis, the lane blocks and the grouped rows cover what they cut
+            cut = axes[outer] if role == "scatter" else axes[-1]
+            covers(plan[P.BLOCK], plan[P.BLOCKS], plan[cut + P.OUTPUT], what)
+            covers(plan[P.LANE_BLOCK], plan[P.LANE_BLOCKS], plan[P.LANES], what)
+            stepped = axes[:outer] if role == "scatter" else axes[:-1]
+            tiles = plan[P.BLOCKS] * plan[P.LANE_BLOCKS]
+            for at in stepped:
+                covers(plan[at + P.BY], plan[at + P.STEPS], plan[at + P.OUTPUT], what)
+                tiles *= plan[at + P.STEPS]
+            assert plan[P.TILES] == tiles, what
+            assert plan[P.WORK] % 64 == 0, what
+            assert 0 < plan[P.WORK] < 2**24, what
+        for role, counts in outputs.items():
+            scale = 2 if problem.dtype == "c64" else 1
+            side = problem.shape if role in ("gather", "scatter") else problem.out_shape
+            assert counts == {scale * int(np.prod(side))}, (str(problem), role)
+
+
+def covers(step: int, steps: int, size: int, what: object) -> None:
+    """``steps`` blocks of ``step`` hold ``size``, and none of them is empty."""
+    assert step >= 1, what
+    assert (steps - 1) * step < size <= steps * step, what
+
+
+HUGE = (1, 2, 5, 1000, 2**15, 2**20 + 1, 2**31, 2**33 + 7, 2**45, 2**58)
+
+
+def huge_problem(rng: random.Random) -> Problem:
+    """A problem as large as the sizes of x and y in bytes allow, whatever its windows are."""
+    while True:
+        rank = rng.randrange(1, 4)
+        count = rng.randrange(1, rank + 1)
+        shape = [rng.choice(HUGE) for _ in range(rank)]
+        axes = rng.sample(range(rank), count)
+        op = rng.choice(OPS)
+        problem = make(
+            op,
+            shape,
+            axes,
+            [rng.choice((1, 2, 3, 2**10, shape[axis])) for axis in axes],
+            [rng.choice((1, 2, 3, 2**10, 2**33, 2**61, shape[axis])) for axis in axes],
+            [(rng.choice((0, 1, 2**10, 2**33, 2**58)), rng.choice((0, 1, 2**33))) for _ in axes],
+            [rng.choice((1, 2, 2**10, 2**33, 2**60)) for _ in axes],
+            direction=rng.choice(("fwd", "bwd")),
+            dtype=rng.choice(("u8", "f32", "f64", "i64")),
+            indices=rng.choice(("", "plane", "tap", "tensor")) if op in ("max", "min") else "",
+        )
+        if not problem.overflow() and min(problem.outputs) > 0:
+            return problem
+
+
+def test_no_plan_of_an_accepted_problem_passes_64_bits():
+    """Python's integers grow where compiled ones would wrap round."""
+    rng = random.Random(2)
+    wrong = []
+    for _ in range(1500):
+        problem = huge_problem(rng)
+        for form, role, spec in specs(problem, False):
+            plan, _ = planned(spec)
+            if any(not -(2**63) <= number < 2**63 for number in plan + spec):
+                wrong.append(f"{problem} {form.name} {role}")
+            elif compiled_plan(spec)[0] != plan:
+                wrong.append(f"{problem} {form.name} {role}: another plan when compiled")
+    assert not wrong, f"{len(wrong)} plans, such as {min(wrong, key=len)}"
+
+
+def test_gcd_and_inverse():
+    import math
+
+    for a in range(1, 40):
+        for b in range(1, 40):
+            assert layout.gcd(a, b) == math.gcd(a, b)
+            if math.gcd(a, b) == 1:
+                assert layout.inverse(a, b) == (pow(a, -1, b) if b > 1 else 0)
+
+
+def test_small_integer_functions():
+    for n in range(300):
+        assert planning.bit_length(n) == n.bit_length()
+        for m in (1, 2, 7, 64):
+            assert planning.ceil_div(n, m) == -(-n // m)
+            assert planning.round_up(n, m) == -(-n // m) * m
+    assert planning.bit_length(2**62) == 63
+
+
+@pytest.mark.parametrize(
+    ("problem", "kernel"),
+    [
+        ("max2d_fwd_f32_first_mb8ic64_ih112oh56kh3sh2ph1", "max_forward_f32__rows_k3s2"),
+        ("max2d_fwd_f32_first_mb8ic64_ih112oh56kh2sh2", "max_forward_f32__rows_k2s2"),
+        ("mean2d_fwd_f32_last_mb8ic64_ih112oh110kh3sh1", "mean_forward_f32__lanes_k3s1"),
+        ("max2d_fwd_u8_last_mb8ic64_ih112oh100kh13sh1", "max_forward_u8__lanes"),
+        ("sum2d_fwd_f64_first_mb8ic64_ih112oh100kh13sh1", "sum_forward_f64__rows"),
+    ],
+)
+def test_the_kernel_for_a_typical_problem(problem, kernel):
+    assert dispatch.explain(Problem.parse(problem)).kernels == (kernel,)
