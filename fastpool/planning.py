@@ -147,9 +147,12 @@ def _group(spec: Block, plan: Block, target: int, pitch: int) -> int:
     apart = spec[S.FAMILY] == 1 and plan[P.LANE_BLOCKS] > 1
     if many < 2 or apart or plan[P.FOLD] != 0 or plan[P.DECODE] != 0 or spec[S.ROLE] == S.CHECK:
         return 1
-    plane = spec[S.SOURCE_BYTES] * plan[P.LANES]
+    read, written = spec[S.SOURCE_BYTES] * plan[P.LANES], spec[S.OUTPUT_BYTES] * plan[P.LANES]
     for a in range(lead + 1):
-        plane *= plan[P.HEADER + (outer + a) * P.AXIS + P.SOURCE]
+        at = P.HEADER + (outer + a) * P.AXIS
+        read *= plan[at + P.SOURCE]
+        written *= plan[at + P.OUTPUT]
+    plane = read + written
     axis = -1
     if outer > 0 and (lead == 0 or many * plane <= BAND_BYTES):
         axis = outer - 1

@@ -97,6 +97,9 @@ def forms(variant: Variant, problem: Problem) -> Iterator[Form]:
 
 def is_exact(problem: Problem) -> bool:
     """Whether integer-valued data gives an answer that is rounded once at most."""
+    if problem.op == "mean" and problem.nan == "ignore":
+        # the numbers of taps that are left have no common multiple in 16 bits
+        return problem.dtype not in ("f16", "bf16")
     return problem.op != "lp" or problem.norm == 1.0 or (problem.norm == 2.0 and problem.direction == "fwd")
 
 
@@ -146,7 +149,11 @@ class Expected:
         if not is_exact(self.problem):
             self.check_ulps(result)
             return
-        np.testing.assert_array_equal(bits(result.array), bits(self.array), str(result.problem))
+        actual, expected = bits(result.array), bits(self.array)
+        if self.problem.op == "lp":
+            # the gradient at a negative element is -0 where no gradient arrives
+            actual = np.where(value(self.problem.dtype, result.array) == 0, 0, actual)
+        np.testing.assert_array_equal(actual, expected, str(result.problem))
         if result.indices is not None:
             np.testing.assert_array_equal(result.indices, self.indices, str(result.problem))
 

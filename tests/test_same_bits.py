@@ -1,0 +1,192 @@
+"""The same bits, whatever the number of threads, the layout, the memory order, or the kernel that runs."""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+import pytest
+
+import fastpool
+from fastpool import config, dispatch
+from fastpool.kernels.registry import FORMS
+from fastpool.problem import Problem
+from tests.problems import make
+from tests.strategies import (
+    LAYOUTS,
+    MEMORIES,
+    Array,
+    Result,
+    arrange,
+    bits,
+    pool,
+    pull_back,
+    real_numbers,
+    salt,
+    storage,
+    store,
+    turn,
+    turn_back,
+    turned,
+)
+
+GEOMETRIES: dict[str, dict[str, Any]] = {
+    # above the size from which several threads share the work, for every element type
+    "k2s2": {"shape": (2, 40, 42, 46), "k": 2, "s": 2},
+    "k3s2": {"shape": (3, 33, 41, 43), "k": 3, "s": 2, "p": 1},
+    "k3s1": {"shape": (1, 35, 61, 67), "k": (2, 3), "s": 1, "p": [0, 1]},
+    "other": {"shape": (2, 20, 61, 67), "k": (5, 13), "s": (2, 1), "p": [(2, 1), (5, 7)], "d": (2, 1), "ceil": True},
+    "image": {"shape": (1, 1, 401, 403), "k": (7, 4), "s": (3, 2), "p": 1},
+    "fold": {"shape": (2, 3, 150, 190), "k": (3, 90), "s": (2, 95)},
+    "global": {"shape": (2, 130, 25, 27), "k": (25, 27), "s": 1},
+    "line": {"shape": (2, 3, 30_000), "k": 6, "s": 4, "d": 3},
+    "volume": {"shape": (2, 9, 20, 21, 22), "k": (3, 2, 3), "s": (2, 2, 1), "p": 1},
+}
+
+CASES = [
+    ("max", "f32", {}),
+    ("max", "bf16", {}),
+    ("max", "u8", {}),
+    ("min", "f32", {"nan": "ignore"}),
+    ("mean", "f32", {"include_pad": False}),
+    ("mean", "f64", {"nan": "ignore"}),
+    ("mean", "f16", {}),
+    ("mean", "i8", {}),
+    ("sum", "f32", {}),
+    ("lp", "f64", {"norm": 2.0}),
+]
+
+SLOW = [
+    *(("max", dtype, {}) for dtype in ("f16", "f64", "i16", "i64", "u64", "b1")),
+    *(("min", dtype, {}) for dtype in ("f32", "f64", "f16", "i32")),
+    *(("mean", dtype, {}) for dtype in ("f32", "f64", "bf16", "u8", "i64")),
+    *(("mean", dtype, {"nan": "ignore"}) for dtype in ("f32", "f16", "bf16")),
+    *(("sum", dtype, {}) for dtype in ("f64", "f16", "bf16", "u8", "i32")),
+    *(("lp", dtype, {"norm": norm}) for dtype in ("f32", "f64", "f16") for norm in (1.0, 2.0, 3.0)),
+]
+
+
+def parameters() -> list[Any]:
+    marked = [(case, ()) for case in CASES] + [(case, pytest.mark.slow) for case in SLOW if case not in CASES]
+    return [
+        pytest.param(*case, id="-".join([case[0], case[1], *map(str, case[2].values())]), marks=marks)
+        for case, marks in marked
+    ]
+
+
+class Asked:
+    """A problem with data, in batch, channel, spatial... order."""
+
+    def __init__(self, problem: Problem) -> None:
+        rng = np.random.default_rng(problem.taps)
+        self.problem = problem
+        x = real_numbers(problem.dtype, problem.shape, rng)
+        self.x = salt(problem.dtype, x, rng, 0.002)
+        self.dy: Array | None = None
+        self.indices: Array | None = None
+        if problem.direction == "bwd":
+            dy = real_numbers(problem.out_dtype, problem.out_shape, rng)
+            self.dy = salt(problem.out_dtype, dy, rng, 0.002)
+            if problem.indices:
+                self.indices = pool(replace(problem, direction="fwd"), self.x).indices
+
+    def run(self, layout: str = "first", read: str = "contiguous", write: str = "contiguous") -> Result:
+        problem = turned(self.problem, layout)
+        order = turn(layout, len(problem.shape))
+        x = arrange(self.x.transpose(order), read)
+        if self.dy is None:
+            return pool(problem, x, write)
+        dy = arrange(self.dy.transpose(order), read)
+        indices = None if self.indices is None else arrange(self.indices.transpose(order), read)
+        linear = problem.op in ("mean", "sum") and problem.nan == "propagate"
+        return pull_back(problem, dy, None if linear or self.indices is not None else x, indices, write)
+
+
+def check(asked: Asked, expected: Result, result: Result, layout: str) -> None:
+    message = f"{result.problem} {result.kernels} against {expected.kernels}"
+    np.testing.assert_array_equal(bits(turn_back(result.array, layout)), bits(expected.array), message)
+    if expected.indices is not None:
+        np.testing.assert_array_equal(turn_back(result.indices, layout), expected.indices, message)
+
+
+def problems(op: str, dtype: str, options: dict[str, Any]) -> list[Problem]:
+    directions = [("fwd", ""), ("bwd", "")]
+    if op in ("max", "min"):
+        directions = [("fwd", ""), ("fwd", "plane"), ("bwd", "plane")]
+    found = []
+    for (direction, kind), geometry in itertools.product(directions, GEOMETRIES.values()):
+        fields = {"dtype": dtype, "direction": direction, "indices": kind} | options | geometry
+        shape = fields.pop("shape")
+        found.append(make(op, shape, range(2, len(shape)), **fields))
+    return found
+
+
+@pytest.mark.parametrize(("op", "dtype", "options"), parameters())
+def test_threads(op: str, dtype: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    # one-byte elements are below the grain at these sizes
+    monkeypatch.setattr(dispatch, "GRAIN_BYTES", 1 << 15)
+    for problem in problems(op, dtype, options):
+        asked = Asked(problem)
+        with fastpool.threads(1):
+            expected = asked.run()
+            assert _parts(expected.problem) == [1] * len(expected.kernels)
+        for count, layout in itertools.product((2, 3), LAYOUTS):
+            with fastpool.threads(count):
+                result = asked.run(layout)
+                assert all(1 < parts <= count for parts in _parts(result.problem)), str(result.problem)
+                check(asked, expected, result, layout)
+
+
+def _parts(problem: Problem) -> list[int]:
+    return [dispatch._parts(task.plan) for task in dispatch.explain(problem).tasks]
+
+
+@pytest.mark.parametrize(("op", "dtype", "options"), parameters())
+def test_layouts_and_memory(op: str, dtype: str, options: dict[str, Any]) -> None:
+    places = [
+        *((memory, "contiguous") for memory in MEMORIES[1:]),
+        *(("contiguous", memory) for memory in ("strided", "negative", "fortran")),
+        ("fortran", "fortran"),
+    ]
+    for problem in problems(op, dtype, options):
+        asked = Asked(problem)
+        expected = asked.run()
+        for layout, (read, write) in itertools.product(LAYOUTS, places):
+            check(asked, expected, asked.run(layout, read, write), layout)
+
+
+@pytest.mark.parametrize(("op", "dtype", "options"), parameters())
+def test_kernels(op: str, dtype: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    ran: set[str] = set()
+    for problem in problems(op, dtype, options):
+        asked = Asked(problem)
+        monkeypatch.setenv(config.FORCE_KERNEL.name, "rows")
+        expected = asked.run()
+        for form in FORMS:
+            if form.family == "reference" or (form.kernel and form.kernel != problem.kernel[-1]):
+                continue
+            monkeypatch.setenv(config.FORCE_KERNEL.name, form.name)
+            for layout in ("first", "last"):
+                result = asked.run(layout)
+                check(asked, expected, result, layout)
+                ran |= {kernel.split("__")[1] for kernel in result.kernels}
+    assert ran == {form.name for form in FORMS if form.family != "reference"}
+
+
+@pytest.mark.parametrize("op", ["max", pytest.param("min", marks=pytest.mark.slow), "mean"])
+@pytest.mark.parametrize("dtype", ["f32", "bf16", "f16", "f64"])
+def test_one_nan(op: str, dtype: str) -> None:
+    canonical = {"f16": 0x7E00, "bf16": 0x7FC0, "f32": 0x7FC00000, "f64": 0x7FF8 << 48}[dtype]
+    negative = {"f16": 0xFE01, "bf16": 0xFFC1, "f32": 0xFFC00001, "f64": (0xFFF8 << 48) + 1}[dtype]
+    x = store(dtype, np.ones((2, 40, 5, 40)))
+    bits(x)[:, ::3, 1::2, ::7] = negative
+    assert x.dtype == storage(dtype)
+    for k in (2, 3, (5, 40)):
+        problem = make(op, x.shape, (2, 3), k, dtype=dtype)
+        for layout in LAYOUTS:
+            result = pool(turned(problem, layout), arrange(x.transpose(turn(layout, 4)), "contiguous"))
+            found = set(np.unique(bits(result.array)).tolist())
+            assert found <= {canonical, int(bits(x)[0, 1, 0, 0])}
+            assert canonical in found
