@@ -42,9 +42,15 @@ class Task:
     verdicts: tuple[int, ...]
 
     @functools.cached_property
-    def plan_address(self) -> int:
-        """Where the plan block lies."""
-        return _address(self.plan)
+    def loaded(self) -> tuple[Any, Any, int, int, int]:
+        """(engine, kernel, address of the plan, bytes of workspace, tiles), compiled when first asked for."""
+        # here, so that importing fastpool does not wait for a compiler
+        from fastpool.kernels.cpu import engine
+
+        if self.variant is None:
+            raise AssertionError(f"{self.problem}: the reference is called elsewhere")
+        kernel = engine.compile_kernel(self.variant, config.cache_dir())
+        return engine, kernel, _address(self.plan), int(self.plan[P.WORK]), int(self.plan[P.TILES])
 
     @property
     def name(self) -> str:
@@ -238,22 +244,14 @@ def _address(array: np.ndarray | None) -> int:
 
 
 def _run(task: Task, source: np.ndarray | None, output: np.ndarray, aux: np.ndarray | None) -> None:
-    if task.variant is None:
-        raise AssertionError(f"{task.problem}: the reference is called elsewhere")
-    # here, so that importing fastpool does not wait for a compiler
-    from fastpool.kernels.cpu import engine
-
-    tiles = int(task.plan[P.TILES])
+    engine, kernel, plan, stride, tiles = task.loaded
     if tiles == 0:
         return
-    cache_dir = config.cache_dir()
-    kernel = engine.compile_kernel(task.variant, cache_dir)
     parts = _parts(task.plan)
-    stride = int(task.plan[P.WORK])
     work = np.empty(parts * stride + 64, np.uint8)
     start = -(-_address(work) // 64) * 64
     bufs = np.array([_address(source), _address(output), _address(aux), kernel.passes], np.int64)
-    engine.run(kernel, task.plan_address, _address(bufs), start, stride, tiles, parts, cache_dir)
+    engine.run(kernel, plan, _address(bufs), start, stride, tiles, parts, config.cache_dir() if parts > 1 else "")
 
 
 @functools.lru_cache(maxsize=4096)

@@ -18,18 +18,18 @@ from fastpool.problem import Problem
 SIDE = 46400
 """SIDE**2 is a little more than 2**31."""
 
-ROWS = np.unique([0, 1, SIDE // 2, 2**31 // SIDE // 2, SIDE // 2 - 1, *np.random.default_rng(1).integers(0, SIDE // 2, 40)])
-"""Rows of a result of 2/2 pooling that are looked at; the last but one band lies at element 2**31."""
+ROWS = np.unique(
+    [0, 1, SIDE // 2 - 1, 2**31 // SIDE // 2, *np.random.default_rng(1).integers(0, SIDE // 2, 40)]
+)
+"""Rows of a result of 2/2 pooling that are looked at, among them that at element 2**31."""
 
 
 @pytest.fixture(scope="module")
 def image():
-    """2.15 GB of bytes without a pattern that a wrong offset would meet again."""
+    """2.15 GB of bytes, read-only, without a pattern that a wrong offset would meet again."""
     assert SIDE**2 > 2**31
-    rng = np.random.default_rng(0)
-    x = rng.integers(0, 255, (SIDE, SIDE), np.uint8)
-    x.flags.writeable = False
-    return x
+    noise = np.random.default_rng(0).bytes(SIDE**2)
+    return np.frombuffer(noise, np.uint8).reshape(SIDE, SIDE)
 
 
 def windows(x: np.ndarray, rows: np.ndarray, k: int) -> np.ndarray:
@@ -68,7 +68,7 @@ def test_indices_and_gradient_of_a_large_plane(image):
     k = 8
     rows = np.unique(ROWS * 2 // k)
     y, indices = fastpool.max_pool2d(image, k, return_indices=True)
-    assert indices.max() > 2**31
+    assert indices.max() >= 2**31
     taken = windows(image, rows, k).transpose(0, 2, 1, 3).reshape(len(rows), -1, k * k)
     tap = taken.argmax(2)
     np.testing.assert_array_equal(y[rows], taken.max(2))
@@ -83,8 +83,7 @@ def test_indices_and_gradient_of_a_large_plane(image):
 @pytest.mark.slow
 def test_one_window_over_everything(image):
     """A window of more than 2**31 taps: the index and the count need 64 bits."""
-    assert image.max() == 254
-    x = image.copy()
+    x = np.minimum(image, 254)
     x[-1, -2] = 255
     assert fastpool.pool(x, x.shape, "max", return_indices=True) == (255, x.size - 2)
     total = x.sum(dtype=np.uint64)
@@ -184,7 +183,7 @@ def test_strides_and_dilations_that_reach_no_second_window(kernel, stride, dilat
     # in a thread, so that a loop that never ends is a failure and not the end of the tests
     worker = threading.Thread(target=pools, args=(stride, dilation), daemon=True)
     worker.start()
-    worker.join(60)
+    worker.join(20)
     assert not worker.is_alive()
     expected, actual = results
     for one, other in zip(expected, actual, strict=True):

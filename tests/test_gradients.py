@@ -17,6 +17,8 @@ from tests.strategies import LAYOUTS, Array, arrange, pool, pull_back, random_pr
 PIECES = 27720
 """Divides by every number of taps up to 12."""
 
+MIN = pytest.param("min", marks=pytest.mark.slow)
+
 LINEAR = [
     ("sum", {}),
     ("mean", {}),
@@ -44,16 +46,17 @@ def test_backward_is_the_transpose(op: str, options: dict[str, Any]) -> None:
             forward = replace(forward, kernel=tuple(min(k, 2) for k in forward.kernel))
         problem = turned(forward, layout)
         backward = replace(problem, direction="bwd")
-        x = whole(problem.shape, rng, PIECES)
-        dy = whole(problem.out_shape, rng, PIECES)
+        unit = PIECES if op == "mean" else 1
+        x = whole(problem.shape, rng, unit)
+        dy = whole(problem.out_shape, rng, unit)
         y = pool(problem, x).array
         dx = pull_back(backward, dy).array
-        # every product and sum is a whole number below 2**53
+        # all whole numbers
         assert np.vdot(dy, y) == np.vdot(dx, x), str(problem)
-        assert not dx.any() or np.abs(dx).max() < 2**24 * PIECES
+        assert np.abs(dy).sum() * problem.taps * np.abs(x).max(initial=0) < 2**53
 
 
-@pytest.mark.parametrize("op", ["max", "min"])
+@pytest.mark.parametrize("op", ["max", MIN])
 @pytest.mark.parametrize("kind", ["plane", "tensor", "tap"])
 def test_index_names_the_element(op: str, kind: str) -> None:
     rng = np.random.default_rng(len(kind))
@@ -125,9 +128,9 @@ def slopes(problem: Problem, x: Array, dy: Array, steps: float) -> Array:
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("op", ["max", "min", "sum", "mean", "mean without NaN"])
+@pytest.mark.parametrize("op", ["max", MIN, "sum", "mean", "mean without NaN"])
 def test_piecewise_linear(op: str, layout: str) -> None:
-    """Whole numbers and steps of a power of two: the differences are exact."""
+    """Whole numbers and steps that every divisor divides: the differences are exact."""
     rng = np.random.default_rng(len(op))
     skips = op == "mean without NaN"
     for geometry in GEOMETRIES:
@@ -137,14 +140,14 @@ def test_piecewise_linear(op: str, layout: str) -> None:
         problem = make(op.split()[0], shape, range(2, len(shape)), dtype="f64", nan=nan, **options)
         problem = turned(problem, layout)
         # all different, so that a step does not change which element is the largest
-        x = PIECES * rng.permutation(math.prod(problem.shape)).reshape(problem.shape).astype(np.float64)
+        x = 8.0 * PIECES * rng.permutation(math.prod(problem.shape)).reshape(problem.shape)
         if skips:
             x[rng.random(x.shape) < 0.3] = np.nan
         dy = whole(problem.out_shape, rng, PIECES)
         backward = replace(problem, direction="bwd")
         reads_x = skips or op in ("max", "min")
         dx = pull_back(backward, dy, x if reads_x else None).array
-        np.testing.assert_array_equal(dx, np.where(np.isnan(x), 0, slopes(problem, x, dy, PIECES / 8)))
+        np.testing.assert_array_equal(dx, np.where(np.isnan(x), 0, slopes(problem, x, dy, PIECES)))
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
@@ -162,8 +165,6 @@ def test_lp(norm: float, layout: str) -> None:
         # the error of a central difference falls with the square of the step: cancel its first term
         coarse, fine = slopes(problem, x, dy, 2.0**-9), slopes(problem, x, dy, 2.0**-10)
         estimate = (4 * fine - coarse) / 3
-        size = np.abs(dy).sum() * problem.taps
-        rounding = 2.0**11 * 2.0**-52 * size
-        # the next term is the fourth power of the step times a fifth derivative
-        fifth = 200 * (1 + norm) ** 5
-        np.testing.assert_allclose(dx, estimate, rtol=0, atol=rounding + fifth * 2.0**-40)
+        # what remains is the rounding of y, magnified by one over the step
+        rounding = 2.0**10 * 2.0**-52 * np.vdot(np.abs(dy), pool(problem, x).array)
+        np.testing.assert_allclose(dx, estimate, rtol=0, atol=rounding)

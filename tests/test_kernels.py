@@ -128,7 +128,9 @@ def test_layouts_and_memory(variant: Variant, monkeypatch: pytest.MonkeyPatch) -
         layouts, memories = LAYOUTS, MEMORIES
         if form.kernel:
             layouts = ("first",) if form.family == "rows" else ("last",)
-            memories = tuple(memory for memory in MEMORIES if memory != "fortran")
+            memories = ("contiguous", "read-only")
+            if variant.role != "weigh":
+                memories += ("strided", "negative")
         assert where[form.name] >= set(itertools.product(layouts, memories)), form.name
 
 
@@ -162,7 +164,7 @@ def test_long_windows(variant: Variant, monkeypatch: pytest.MonkeyPatch) -> None
                 assert ran(result, variant, form)
                 expected.check(result) if exact else expected.check_ulps(result)
                 tasks = dispatch.explain(result.problem).tasks
-                folded |= {int(task.plan[plan.FOLD]) for task in tasks if task.variant == variant}
+                folded |= {int(task.plan[plan.FOLD]) for task in tasks if task.name.startswith(variant.name + "__")}
     assert folded == ({0} if variant.role in ("gather", "scatter") else {0, 1})
 
 
