@@ -11,7 +11,7 @@ import pytest
 from fastpool import config
 from fastpool.kernels.registry import Variant
 from tests.kernel_cases import VARIANTS, Expected, marked, problem_of
-from tests.strategies import real_numbers
+from tests.strategies import real_numbers, store
 
 ADDING = [
     v
@@ -63,4 +63,17 @@ def test_global_pooling_of_an_image(variant: Variant) -> None:
     for shape in [(1, 2, 70, 90), (1, 2, 1, 5000), (1, 2, 5000, 1), (2, 1, 9, 10, 11)]:
         expected = Expected(variant, problem_of(variant, shape, shape[2:]), real_numbers, len(shape))
         for layout in ("first", "last", "permuted"):
+            expected.check_ulps(expected.run(layout))
+
+
+@pytest.mark.parametrize("variant", marked([v for v in ADDING if v.reduction.name in ("lp", "l1", "l2")]))
+def test_norms_of_any_size(variant: Variant) -> None:
+    """Powers of float32 and smaller are taken in float64, so that none overflows or vanishes."""
+    for exponent in {"f16": (-12, 12), "f64": (-90, 90)}.get(problem_of(variant, (1,), 1).dtype, (-100, 100)):
+
+        def scaled(dtype: str, shape: tuple[int, ...], rng: np.random.Generator, size: int = exponent) -> np.ndarray:
+            return store(dtype, np.ldexp(rng.uniform(0.5, 1, shape), size))
+
+        expected = Expected(variant, problem_of(variant, (2, 3, 40), 5, s=2), scaled, 1)
+        for layout in ("first", "last"):
             expected.check_ulps(expected.run(layout))

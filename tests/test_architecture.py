@@ -115,7 +115,9 @@ def test_only_dispatch_and_planning_know_kernels():
 
 
 def test_nobody_imports_kernels_by_the_name_of_the_folder():
-    paths = [path for folder in ("tests", "examples", "asv_benchmarks", "docs") for path in (ROOT / folder).rglob("*.py")]
+    paths = [
+        path for folder in ("tests", "examples", "asv_benchmarks", "docs") for path in (ROOT / folder).rglob("*.py")
+    ]
     trees = {str(path): ast.parse(path.read_text(encoding="utf-8")) for path in paths}
     assert len(trees) > 10
     for name, tree in {**TREES, **trees}.items():

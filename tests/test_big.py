@@ -18,9 +18,7 @@ from fastpool.problem import Problem
 SIDE = 46400
 """SIDE**2 is a little more than 2**31."""
 
-ROWS = np.unique(
-    [0, 1, SIDE // 2 - 1, 2**31 // SIDE // 2, *np.random.default_rng(1).integers(0, SIDE // 2, 40)]
-)
+ROWS = np.unique([0, 1, SIDE // 2 - 1, 2**31 // SIDE // 2, *np.random.default_rng(1).integers(0, SIDE // 2, 40)])
 """Rows of a result of 2/2 pooling that are looked at, among them that at element 2**31."""
 
 
@@ -193,7 +191,7 @@ def test_strides_and_dilations_that_reach_no_second_window(kernel, stride, dilat
 def test_the_plan_of_a_task_near_the_limit():
     """Kernel choice and tiles for a petabyte, without the array."""
     from fastpool import dispatch
-    from fastpool.kernels import plan as P  # noqa: N812
+    from fastpool.kernels import plan as P
 
     for text in (
         "max2d_fwd+plane_u8_first_n1073741824x268435456_ih1073741824oh536870912kh2sh2_iw268435456ow134217728kw2sw2",
