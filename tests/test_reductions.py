@@ -122,7 +122,7 @@ def lying(array: Array, layout: str, memory: str) -> Array:
     return arrange(array.transpose(turn(layout, array.ndim)), memory)
 
 
-@pytest.mark.parametrize("dtype", ["f64", "f32"])
+@pytest.mark.parametrize("dtype", ["f64", pytest.param("f32", marks=pytest.mark.slow)])
 @pytest.mark.parametrize("reduction", [LOG_SUM_EXP, STABLE], ids=lambda reduction: reduction.name)
 def test_log_sum_exp(reduction: Reduction, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     special = pytest.importorskip("scipy.special")
@@ -176,7 +176,7 @@ def test_a_name_is_given_once() -> None:
 
 
 def test_an_added_reduction_is_found_after_it_was_missed() -> None:
-    problem = make("lse", (6,), 0, 2, dtype="f64")
+    problem = make("lse", (6,), 0, 4, dtype="f64")
     assert dispatch.explain(problem).kernels == ("reference",)
     registry.add_reduction(LOG_SUM_EXP)
     assert dispatch.explain(problem).kernels == ("lse_forward_f64__rows",)
@@ -200,11 +200,10 @@ def test_an_edited_reduction_is_compiled_again(tmp_path: Path, monkeypatch: pyte
         registry.remove_reduction("edited")
         return y
 
+    # another captured number, and another function
     assert value_now(lift_by(1.0)) == [6.0, 22.0]
     assert value_now(lift_by(2.0)) == [12.0, 44.0]
     assert value_now(lambda x, p: x * x) == [14.0, 126.0]
-    assert value_now(lambda x, p: x * x + 1.0) == [18.0, 130.0]
-    assert value_now(lift_by(1.0)) == [6.0, 22.0]
 
 
 SCRIPT = """

@@ -81,7 +81,11 @@ def _decorate(decorator: Any, function: Any, cache_dir: str) -> Any:
         numba.config.CACHE_DIR = known
 
 
-def _compile(signature: Any, function: Any, cache_dir: str) -> Any:
+def _compile(signature: Any, function: Any, name: str, cache_dir: str) -> Any:
+    # Numba numbers the cached versions of a function by what its index file holds. Kernels of one name, compiled by two
+    # processes at a time, could get the same number, and one of them the other's code: each has a name of its own.
+    function.__name__ = function.__qualname__ = name
+
     def decorator(cache: bool) -> Any:
         return cfunc(signature, error_model="numpy", cache=cache)
 
@@ -97,13 +101,13 @@ def compile_kernel(variant: Variant, cache_dir: str = "") -> Kernel:
         if variant not in _kernels:
             digest = registry.digest(variant.reduction)
             if variant.role in _WALKS:
-                walk = _compile(SIGNATURE, _WALKS[variant.role](variant, digest), cache_dir)
+                walk = _compile(SIGNATURE, _WALKS[variant.role](variant, digest), variant.name, cache_dir)
                 _kernels[variant] = Kernel(walk)
             else:
-                passes = _compile(PASSES, make_passes(variant, digest), cache_dir)
+                passes = _compile(PASSES, make_passes(variant, digest), variant.name, cache_dir)
                 if not _sweep:
                     sources = int.from_bytes(registry.sources_digest()[:7], "little")
-                    _sweep.append(_compile(SIGNATURE, make_sweep(sources), cache_dir))
+                    _sweep.append(_compile(SIGNATURE, make_sweep(sources), "sweep", cache_dir))
                 _kernels[variant] = Kernel(_sweep[0], passes)
         return _kernels[variant]
 
