@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -53,14 +54,14 @@ SELECTED = {
     ),
     *(f"mean_{role}_f64_skipna" for role in ("forward", "weigh", "gather")),
 }
-"""Names of the variants that are not slow: every operation, role and width. Each takes seconds to compile."""
+"""Names of the variants of the default set: every operation, role and width. Each takes seconds to compile."""
 
 ULPS = 4
 
 
 def marked(variants: Sequence[Variant]) -> list[Any]:
-    """The variants as parameters, those beyond the selection in the slow set."""
-    return [pytest.param(v, id=v.name, marks=() if v.name in SELECTED else pytest.mark.slow) for v in variants]
+    """The variants as parameters, those beyond the selection in the exhaustive set."""
+    return [pytest.param(v, id=v.name, marks=() if v.name in SELECTED else pytest.mark.exhaustive) for v in variants]
 
 
 def asks(variant: Variant) -> dict[str, Any]:
@@ -159,7 +160,7 @@ class Expected:
 
     def check_ulps(self, result: Result) -> None:
         """Within some ulp of the exact answer, and every NaN canonical."""
-        exact, unit = self._exact_and_ulp()
+        exact, unit = self.exact_and_ulp
         dtype = self.problem.dtype
         actual = value(dtype, result.array).astype(np.longdouble)
         nan = np.isnan(exact)
@@ -170,7 +171,8 @@ class Expected:
         worst = np.max(np.abs(actual[finite] - exact[finite]) / unit[finite], initial=0)
         assert worst <= ULPS, f"{result.problem}: {worst} ulp"
 
-    def _exact_and_ulp(self) -> tuple[Array, Array]:
+    @cached_property
+    def exact_and_ulp(self) -> tuple[Array, Array]:
         """The exact answer, and the size of an ulp.
 
         It is that of a window's mean absolute value, times the number of taps for sums; of the result for Lp.

@@ -255,7 +255,7 @@ def test_digests_are_the_same_in_every_process(repository):
     printed = set()
     for seed in ("0", "1", "2"):
         process = start(code, repository, PYTHONHASHSEED=seed)
-        output, errors = process.communicate(timeout=60)
+        output, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
         printed.add(output)
     assert len(printed) == 1
@@ -279,7 +279,7 @@ def test_the_digest_covers_every_source(repository, tmp_path):
         "    seen.add(registry.sources_digest())\n"
         "print(len(paths), len(seen))\n"
     )
-    output, errors = start(code, package).communicate(timeout=60)
+    output, errors = start(code, package).communicate(timeout=300)
     place, counts = output.splitlines()
     assert errors == ""
     assert place.startswith(str(package))
@@ -298,7 +298,7 @@ def test_an_edited_kernel_source_is_not_served_as_it_was(repository, tmp_path):
     edited = text.replace("return a if (a > b)", "return a if (a < b)")
     assert edited != text
     path.write_text(edited)
-    shutil.rmtree(path.parent / "__pycache__")
+    shutil.rmtree(path.parent / "__pycache__", ignore_errors=True)
     report = run(ONE_CALL, package, FASTPOOL_CACHE_DIR=cache)
     assert report["first"] == 0.0
     assert report["from cache"]["max_forward_f32"] is False
@@ -308,11 +308,11 @@ def test_an_edited_kernel_source_is_not_served_as_it_was(repository, tmp_path):
 def test_processes_that_start_together_on_an_empty_cache(repository, tmp_path):
     package = copy_package(repository, tmp_path / "package")
     cache = tmp_path / "cache"
-    started = [start(CALLS + REPORT, package, FASTPOOL_CACHE_DIR=cache) for _ in range(3)]
+    started = [start(SCATTER + REPORT, package, FASTPOOL_CACHE_DIR=cache) for _ in range(3)]
     for process in started:
         finish(process, package)
     # what the race left behind is whole
-    run(CALLS, package, FASTPOOL_CACHE_DIR=cache)
+    run(SCATTER, package, FASTPOOL_CACHE_DIR=cache)
 
 
 def test_kernels_are_compiled_once_in_a_process():

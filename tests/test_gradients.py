@@ -17,7 +17,7 @@ from tests.strategies import LAYOUTS, Array, arrange, pool, pull_back, random_pr
 PIECES = 27720
 """Divides by every number of taps up to 12."""
 
-MIN = pytest.param("min", marks=pytest.mark.slow)
+MIN = pytest.param("min", marks=pytest.mark.exhaustive)
 
 LINEAR = [
     ("sum", {}),

@@ -219,8 +219,8 @@ def test_check_of_indices(variant: Variant, kind: str) -> None:
     [
         ("f32", "tensor", (2, 3)),
         ("f32", "tap", (2, 3)),
-        *(pytest.param("f32", "tap", k, marks=pytest.mark.slow) for k in [(15, 17), (16, 16), (256, 257)]),
-        *(pytest.param(d, "tap", (2, 3), marks=pytest.mark.slow) for d in registry.SIZES if d != "f32"),
+        *(pytest.param("f32", "tap", k, marks=pytest.mark.exhaustive) for k in [(15, 17), (16, 16), (256, 257)]),
+        *(pytest.param(d, "tap", (2, 3), marks=pytest.mark.exhaustive) for d in registry.SIZES if d != "f32"),
     ],
 )
 def test_other_indices(dtype: str, kind: str, k: tuple[int, int], monkeypatch: pytest.MonkeyPatch) -> None:
@@ -260,7 +260,7 @@ def test_indices_beyond_32_bits(monkeypatch: pytest.MonkeyPatch) -> None:
         np.testing.assert_array_equal(result.indices, indices)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize(
     "variant", [v for v in COMPUTING if v.state[-1] == "i32" and len(v.state) == 2], ids=lambda v: v.name
 )

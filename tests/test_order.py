@@ -51,7 +51,7 @@ LONG = (
 
 ADDING = [
     *(("sum", "f32"), ("mean", "f32"), ("mean", "f64"), ("mean", "f16")),
-    *(pytest.param("sum", dtype, marks=pytest.mark.slow) for dtype in ("f64", "f16")),
+    *(pytest.param("sum", dtype, marks=pytest.mark.exhaustive) for dtype in ("f64", "f16")),
 ]
 
 

@@ -122,7 +122,7 @@ def lying(array: Array, layout: str, memory: str) -> Array:
     return arrange(array.transpose(turn(layout, array.ndim)), memory)
 
 
-@pytest.mark.parametrize("dtype", ["f64", pytest.param("f32", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("dtype", ["f64", pytest.param("f32", marks=pytest.mark.exhaustive)])
 @pytest.mark.parametrize("reduction", [LOG_SUM_EXP, STABLE], ids=lambda reduction: reduction.name)
 def test_log_sum_exp(reduction: Reduction, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     special = pytest.importorskip("scipy.special")

@@ -69,7 +69,7 @@ SLOW = [
 
 
 def parameters() -> list[Any]:
-    marked = [(case, ()) for case in CASES] + [(case, pytest.mark.slow) for case in SLOW if case not in CASES]
+    marked = [(case, ()) for case in CASES] + [(case, pytest.mark.exhaustive) for case in SLOW if case not in CASES]
     return [
         pytest.param(*case, id="-".join([case[0], case[1], *map(str, case[2].values())]), marks=marks)
         for case, marks in marked
@@ -175,7 +175,7 @@ def test_kernels(op: str, dtype: str, options: dict[str, Any], monkeypatch: pyte
     assert ran == {form.name for form in FORMS if form.family != "reference"}
 
 
-@pytest.mark.parametrize("op", ["max", pytest.param("min", marks=pytest.mark.slow), "mean"])
+@pytest.mark.parametrize("op", ["max", pytest.param("min", marks=pytest.mark.exhaustive), "mean"])
 @pytest.mark.parametrize("dtype", ["f32", "bf16", "f16", "f64"])
 def test_one_nan(op: str, dtype: str) -> None:
     canonical = {"f16": 0x7E00, "bf16": 0x7FC0, "f32": 0x7FC00000, "f64": 0x7FF8 << 48}[dtype]
