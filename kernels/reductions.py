@@ -128,16 +128,17 @@ def keep_gradient(a, x, p):
     return a
 
 
+# x * 1.0 is x in float64, on every target: float(x) leaves a float32 as it is where Numba compiles it
 def magnitude(x, p):
-    return abs(float(x))
+    return abs(x * 1.0)
 
 
 def square(x, p):
-    return float(x) * float(x)
+    return (x * 1.0) * (x * 1.0)
 
 
 def power(x, p):
-    return abs(float(x)) ** p
+    return abs(x * 1.0) ** p
 
 
 def square_root(s, count, inside, p):
@@ -145,7 +146,10 @@ def square_root(s, count, inside, p):
 
 
 def root(s, count, inside, p):
-    return s ** (1.0 / p)
+    y = s ** (1.0 / p)
+    # 1 / p is rounded, which costs up to log(s) ulp: one Newton step takes them back
+    r = y**p
+    return y - y * ((r - s) / (p * s)) if (s > 0) & (r < math.inf) & (s < math.inf) else y
 
 
 def pull_square_root(g, s, count, inside, p):
@@ -153,21 +157,21 @@ def pull_square_root(g, s, count, inside, p):
 
 
 def pull_root(g, s, count, inside, p):
-    return g * s ** ((1.0 - p) / p) if s > 0 else s * 0.0
+    return g * root(s, count, inside, p) ** (1.0 - p) if s > 0 else s * 0.0
 
 
 def push_sign(a, x, p):
-    return a if x > 0 else (-a if x < 0 else float(x))
+    return a if x > 0 else (-a if x < 0 else (x * 1.0))
 
 
 def push_square(a, x, p):
-    return a * float(x) if x != 0 else 0.0
+    return a * (x * 1.0) if x != 0 else 0.0
 
 
 def push_power(a, x, p):
     if x == 0:
         return 0.0
-    slope = a * abs(float(x)) ** (p - 1.0)
+    slope = a * abs(x * 1.0) ** (p - 1.0)
     return -slope if x < 0 else slope
 
 
