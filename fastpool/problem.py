@@ -324,6 +324,10 @@ def _parse(text: str) -> Problem:
         axes = _parse_axes(head["layout"], 2 + count, count)
         outer = [int(head["mb"]), int(head["ic"])]
         shape = (*outer, *size) if head["layout"] == "first" else (outer[0], *size, outer[1])
+    if len(axes) != count or len(set(axes)) != count or max(axes) >= len(shape):
+        raise ValueError(
+            f"Problem.parse: {text!r} pools the axes {axes} of a shape {shape}: it must name {count} axes that are there"
+        )
     return Problem(
         op=head["op"],
         direction=head["direction"],
