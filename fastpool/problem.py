@@ -299,6 +299,8 @@ def _parse(text: str) -> Problem:
             f"operations: {', '.join(OPS)}; dtypes: {', '.join(DTYPES)}"
         )
     count = int(head["count"])
+    if count < 1:
+        raise ValueError(f"Problem.parse: {text!r} pools no axis: it must pool one at least")
     found: dict[str, tuple[int, int, int, int, int, int]] = {}
     options: dict[str, object] = {}
     for word in head["rest"].split("_")[1:]:
@@ -324,10 +326,16 @@ def _parse(text: str) -> Problem:
         axes = _parse_axes(head["layout"], 2 + count, count)
         outer = [int(head["mb"]), int(head["ic"])]
         shape = (*outer, *size) if head["layout"] == "first" else (outer[0], *size, outer[1])
-    if len(axes) != count or len(set(axes)) != count or max(axes) >= len(shape):
+    if len(axes) != count or len(set(axes)) != count or min(axes) < 0 or max(axes) >= len(shape):
+        raise ValueError(f"Problem.parse: {text!r} pools the axes {axes}: it must name {count} axes of {shape}")
+    if min(*kernel, *stride, *dilation) < 1:
+        raise ValueError(f"Problem.parse: {text!r} has a kernel size, stride or dilation of 0: each must be at least 1")
+    if any(shape[axis] != n for axis, n in zip(axes, size, strict=True)):
         raise ValueError(
-            f"Problem.parse: {text!r} pools the axes {axes} of a shape {shape}: it must name {count} axes that are there"
+            f"Problem.parse: {text!r} does not say what it means: sizes {size} of windows in a shape {shape}"
         )
+    if any(isinstance(given, tuple) and len(given) != len(shape) for given in options.values()):
+        raise ValueError(f"Problem.parse: {text!r} has strides of another length than its shape, {shape}")
     return Problem(
         op=head["op"],
         direction=head["direction"],
