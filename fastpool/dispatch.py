@@ -23,8 +23,7 @@ from fastpool.kernels import registry
 from fastpool.kernels.registry import FORMS, ROLES, Form, Variant
 from fastpool.problem import Ints, Problem
 
-GRAIN_BYTES = 1 << 17
-"""A task that moves less stays in the calling thread: waking a second one costs as long as moving this much."""
+GRAIN_BYTES = planning.PARALLEL_BYTES
 
 _KINDS = {"plane": 0, "tensor": 1, "tap": 2}
 _COMPLEX = {"c64": "f32", "c128": "f64"}
@@ -49,7 +48,7 @@ class Task:
 
         if self.variant is None:
             raise AssertionError(f"{self.problem}: the reference is called elsewhere")
-        kernel = engine.compile_kernel(self.variant, config.cache_dir())
+        kernel = engine.compile_kernel(self.variant, self.form.walk(self.role), config.cache_dir())
         return engine, kernel, _address(self.plan), int(self.plan[P.WORK]), int(self.plan[P.TILES])
 
     @property
@@ -158,6 +157,7 @@ def _spec(problem: Problem, variant: Variant, form: Form, role: str, kind: str, 
     spec[S.ORDER_FREE] = int(order_free and role not in ("scatter", "check"))
     spec[S.FORM_KERNEL] = form.kernel
     spec[S.FORM_STRIDE] = form.stride
+    spec[S.MATCH] = int(form.match)
     spec[S.COUNTED] = int(variant.reduction.counted)
     spec[S.FORCED] = int(forced)
     spec[S.REPEATABLE] = int(variant.reduction.repeatable)
@@ -171,7 +171,11 @@ def _spec(problem: Problem, variant: Variant, form: Form, role: str, kind: str, 
         spec[S.RANK] += 1
         spec += [2, 2, 1, 1, 1, 0]
     for i, axis in enumerate(problem.axes):
-        geometry = (problem.kernel[i], problem.stride[i], problem.dilation[i], problem.pad_begin[i], problem.pad_end[i])
+        # steps that reach no second window, or no second tap, may be of any size: what is planned stays below 2**63
+        padded = problem.shape[axis] + problem.pad_begin[i] + problem.pad_end[i]
+        stride = min(problem.stride[i], max(padded, 1))
+        dilation = problem.dilation[i] if problem.kernel[i] > 1 else 1
+        geometry = (problem.kernel[i], stride, dilation, problem.pad_begin[i], problem.pad_end[i])
         spec += [axis, *geometry, tap_units[i]]
     return spec
 

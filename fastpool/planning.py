@@ -20,6 +20,27 @@ LANES_ROW_BYTES = 32768
 BAND_BYTES = 1 << 18
 """What a scatter tile keeps warm: half of a typical second-level cache."""
 
+MATCH_TAPS = 32
+"""Windows of up to so many taps are compared with each of them: beyond, a scatter does less."""
+
+MATCH_PHASES = 64
+"""Sums that are kept apart by phase, at most: the product of the strides."""
+
+MATCH_BYTES = 1 << 16
+"""Scratch of a tile that compares taps."""
+
+MATCH_LANES_BYTES = 1 << 18
+"""The same with lanes, where one row of windows is long."""
+
+MATCH_STATES = 1 << 24
+"""States of one phase in such a tile, at most."""
+
+PARALLEL_BYTES = 1 << 17
+"""A task that moves less stays in the calling thread: waking a second one costs as long as moving this much."""
+
+ENOUGH_TILES = 16
+"""A tile is made smaller than its scratch would allow where there were fewer: each thread is to have several."""
+
 TABLE_TAPS = 4096
 """Windows of up to so many taps have a table of offsets in the scatter kernels."""
 
@@ -33,6 +54,8 @@ REASONS = (
     "is for windows that share taps or are short; here each output folds its own",
     "has no arithmetic for this element type or reduction",
     "another kernel was forced",
+    "needs more workspace than any machine has",
+    "compares indices with every tap: the taps, or the strides, are too many here",
 )
 (
     _,
@@ -43,7 +66,13 @@ REASONS = (
     FOLDS,
     NO_ARITHMETIC,
     NOT_FORCED,
+    TOO_LARGE,
+    NO_MATCH,
 ) = range(len(REASONS))
+
+
+MOST_STATES = 1 << 44
+"""States in a scratch row beyond which nothing is planned: no machine has the memory, and sizes stay below 2**63."""
 
 
 def bit_length(n: int) -> int:
@@ -115,7 +144,9 @@ def _folds(plan: Block, last: int, backward: bool) -> bool:
     kernel, outputs = plan[last + P.KERNEL], plan[last + P.OUTPUT]
     if outputs == 1:
         return kernel > 64
-    return kernel > 64 and 3 * outputs < _span(plan, last, outputs, backward) * bit_length(kernel) // kernel
+    span, digits = _span(plan, last, outputs, backward), bit_length(kernel)
+    # span * digits / kernel, without a product that could pass 2**63
+    return kernel > 64 and 3 * outputs < span // kernel * digits + span % kernel * digits // kernel
 
 
 def _product(plan: Block, first: int, count: int, field: int) -> int:
@@ -230,13 +261,17 @@ def _plan_sweep(spec: Block, plan: Block) -> None:
     else:
         # at least as many outputs as one window is long, so that no position is read much more than twice
         block = max(target - reach, reach)
-        block = block * stride if backward else block // stride
-        block, blocks = _cut(plan[last + P.OUTPUT], max(1, block))
+        size = plan[last + P.OUTPUT]
+        block = min(block, ceil_div(size, stride)) * stride if backward else block // stride
+        block, blocks = _cut(size, max(1, block))
         positions = _span(plan, last, block, backward)
     plan[P.CHUNK] = chunk
     plan[P.BLOCK] = block
     plan[P.BLOCKS] = blocks
     pitch = positions * lanes
+    if pitch > MOST_STATES:
+        plan[P.TILES] = -TOO_LARGE
+        return
     group = _group(spec, plan, target * lanes, pitch)
     row = round_up(group * pitch + 8, 16)
     rows = bit_length(_most_taps(plan, last, backward)) + 1
@@ -286,6 +321,77 @@ def _plan_scatter(spec: Block, plan: Block) -> None:
     plan[P.TILES] = _product(plan, 0, outer, P.STEPS) * blocks * plan[P.LANE_BLOCKS]
 
 
+def _match_rows(plan: Block) -> tuple[int, int, int]:
+    """(states that one cell of the first spatial axis has, sums by phase, refusal or ACCEPTED) for comparing taps."""
+    first = P.HEADER + plan[P.OUTER] * P.AXIS
+    phases, codes, row = 1, 0, max(plan[P.LANE_BLOCK], 1)
+    if plan[P.TAPS] > MATCH_TAPS:
+        return 0, 0, NO_MATCH
+    for a in range(plan[P.SPATIAL]):
+        axis = first + a * P.AXIS
+        stride, pad, size = plan[axis + P.WINDOW_STRIDE], plan[axis + P.PAD], plan[axis + P.OUTPUT]
+        codes += (plan[axis + P.KERNEL] - 1) * plan[axis + P.JUMP]
+        if stride > MATCH_PHASES // phases or codes >= 1 << 31:
+            return 0, 0, NO_MATCH
+        phases *= stride
+        reach = (plan[axis + P.KERNEL] - 1) * plan[axis + P.DILATION] // stride
+        cells = (size - 1 + pad) // stride - pad // stride + 1 + reach
+        # of the first axis, two windows' reach must fit
+        if a == 0:
+            cells = 2 * reach + 2
+        if cells > MATCH_STATES // row:
+            return 0, 0, TOO_LARGE
+        if a > 0:
+            row *= cells
+    return row, phases, ACCEPTED
+
+
+def _plan_match(spec: Block, plan: Block) -> None:
+    row, phases, refused = _match_rows(plan)
+    if refused != ACCEPTED:
+        plan[P.TILES] = -refused
+        return
+    outer, spatial = plan[P.OUTER], plan[P.SPATIAL]
+    first = P.HEADER + outer * P.AXIS
+    plan[P.LEAD] = 0
+    size, stride = plan[first + P.OUTPUT], plan[first + P.WINDOW_STRIDE]
+    reach = (plan[first + P.KERNEL] - 1) * plan[first + P.DILATION] // stride
+    state_bytes = spec[S.STATE_BYTES]
+    states = (MATCH_BYTES if plan[P.LANE_BLOCK] <= 1 else MATCH_LANES_BYTES) // (4 + state_bytes * (1 + phases))
+    # a tile not much longer than a window would visit every window twice
+    block, blocks = _cut(size, max(states // row - reach, reach, 1) * stride)
+    _single_steps(plan, outer)
+    tiles = _product(plan, 0, outer, P.OUTPUT) * plan[P.LANE_BLOCKS]
+    if 0 < tiles < ENOUGH_TILES and plan[P.BYTES] >= PARALLEL_BYTES:
+        least = max(reach, 1) * stride
+        block = min(block, max(ceil_div(size, ceil_div(ENOUGH_TILES, tiles)), least))
+    block = min(round_up(block, stride), size)
+    blocks = ceil_div(size, max(1, block))
+    # a tile may begin and end inside a cell
+    plane = ((block + 2 * stride - 2) // stride + reach) * row
+    plan[P.GROUP_AXIS] = -1
+    plan[P.GROUP] = 1
+    if blocks == 1 and outer > 0:
+        at = P.HEADER + (outer - 1) * P.AXIS
+        many = min(states // plane, tiles // ENOUGH_TILES, plan[at + P.OUTPUT])
+        if many > 1:
+            plan[P.GROUP_AXIS] = outer - 1
+            plan[P.GROUP], plan[at + P.STEPS] = _cut(plan[at + P.OUTPUT], many)
+            plan[at + P.BY] = plan[P.GROUP]
+    # whole vectors are read past the last state
+    states = round_up(plan[P.GROUP] * plane + 64, 16)
+    plan[P.BLOCK] = block
+    plan[P.BLOCKS] = blocks
+    plan[P.ROW] = states
+    integers = outer + 2 + 5 * spatial + phases * (2 * plan[P.TAPS] + 1) + 8
+    plan[P.COORDINATES] = round_up(8 * W.WORDS, 64)
+    plan[P.STATE] = plan[P.COORDINATES] + round_up(8 * integers, 64)
+    plan[P.STATE2] = plan[P.STATE] + round_up(phases * states * state_bytes, 64)
+    plan[P.PACK] = plan[P.STATE2] + round_up(states * state_bytes, 64)
+    plan[P.WORK] = plan[P.PACK] + round_up(4 * states, 64)
+    plan[P.TILES] = _product(plan, 0, outer, P.STEPS) * blocks * plan[P.LANE_BLOCKS]
+
+
 def make_plan(spec: Block, plan: Block) -> None:
     """Fills the plan block of a spec. The block has room for one axis record more than the array has axes."""
     for i in range(P.HEADER):
@@ -315,7 +421,9 @@ def make_plan(spec: Block, plan: Block) -> None:
     plan[P.BYTES] = source * spec[S.SOURCE_BYTES] + output * spec[S.OUTPUT_BYTES] + y_size * spec[S.AUX_BYTES]
     S.canonical(spec, plan)
     _cut_lanes(plan, spec[S.ROLE] == S.SCATTER)
-    if spec[S.ROLE] == S.SCATTER:
+    if spec[S.MATCH] != 0:
+        _plan_match(spec, plan)
+    elif spec[S.ROLE] == S.SCATTER:
         _plan_scatter(spec, plan)
     else:
         _plan_sweep(spec, plan)
@@ -323,6 +431,8 @@ def make_plan(spec: Block, plan: Block) -> None:
 
 def refusal(spec: Block, plan: Block) -> int:
     """Why the form that the spec names does not take the planned task: a number of ``REASONS``."""
+    if plan[P.TILES] < 0:
+        return -plan[P.TILES]
     last = _last_axis(plan)
     source_unit = plan[last + P.SOURCE_STRIDE] == 1
     if spec[S.FORM_KERNEL] != 0:

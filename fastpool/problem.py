@@ -193,7 +193,10 @@ class Problem:
                 return f"the padded size of axis {axis}"
         if self.taps == OVERFLOW:
             return "the number of taps of a window"
-        for name, shape in (("x", self.shape), ("the result", self.out_shape)):
+        padded = list(self.shape)
+        for axis, lo, hi in zip(self.axes, self.pad_begin, self.pad_end, strict=True):
+            padded[axis] += lo + hi
+        for name, shape in (("x", self.shape), ("the result", self.out_shape), ("x with its padding", padded)):
             if 0 not in shape and math.prod(shape) * 16 > LIMIT:
                 return f"the size of {name} in bytes"
         return ""

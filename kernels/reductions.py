@@ -12,7 +12,8 @@ A pooling moves a window over an array and reduces its taps. A reduction says ho
     the result, from the state, the divisor, and the number of taps that lie on the input
 ``pull(g, s, count, inside, p)``, ``push(a, x, p)``
     the gradient of a reduction whose states add up: an output with gradient ``g`` sends ``pull`` to each of its
-    taps, and a tap of value ``x`` that received ``a`` in all has gradient ``push``
+    taps, and a tap of value ``x`` that received ``a`` in all has gradient ``push``; where ``push`` reads x and no
+    window holds the tap, ``a`` is -0.0, and is never -0.0 otherwise
 
 ``p`` is the reduction's parameter, a float. States are one scalar, or a pair. The functions are plain Python in the
 subset that the CPU and GPU compilers share; this module imports nothing of the project.
@@ -73,6 +74,10 @@ class Reduction:
 
 def value(x, p):
     return x
+
+
+def positive_zero(x, p):
+    return x + 0.0
 
 
 def add(a, b):
@@ -160,16 +165,22 @@ def pull_root(g, s, count, inside, p):
     return g * root(s, count, inside, p) ** (1.0 - p) if s > 0 else s * 0.0
 
 
+def in_no_window(a):
+    return (a == 0) & (math.copysign(1.0, a) < 0)
+
+
 def push_sign(a, x, p):
+    if in_no_window(a):
+        return 0.0
     return a if x > 0 else (-a if x < 0 else (x * 1.0))
 
 
 def push_square(a, x, p):
-    return a * (x * 1.0) if x != 0 else 0.0
+    return a * (x * 1.0) if (x != 0) & (not in_no_window(a)) else 0.0
 
 
 def push_power(a, x, p):
-    if x == 0:
+    if (x == 0) | in_no_window(a):
         return 0.0
     slope = a * abs(x * 1.0) ** (p - 1.0)
     return -slope if x < 0 else slope

@@ -26,13 +26,23 @@ gradient of a sum; the gradient of a selection, by its indices; the check of ind
 
 
 class Form(NamedTuple):
-    """How a kernel walks over memory. ``kernel`` and ``stride`` are those that its loops have compiled in, or 0."""
+    """How a kernel walks over memory. ``kernel`` and ``stride`` are those that its loops have compiled in, or 0.
+
+    ``match``: compares the index of each window with each of its taps.
+    """
 
     name: str
     family: str
     kernel: int
     stride: int
     roles: tuple[str, ...]
+    match: bool = False
+
+    def walk(self, role: str) -> str:
+        """Which walk it takes in a role: "sweep", "match", "scatter" or "check"."""
+        if self.match:
+            return "match"
+        return role if role in ("scatter", "check") else "sweep"
 
 
 _SWEEPS = ("forward", "index", "weigh")
@@ -44,6 +54,8 @@ FORMS = (
     Form("lanes_k2s2", "lanes", 2, 2, _SWEEPS),
     Form("lanes_k3s2", "lanes", 3, 2, _SWEEPS),
     Form("lanes_k3s1", "lanes", 3, 1, _SWEEPS),
+    Form("lanes_match", "lanes", 0, 0, ("scatter",), match=True),
+    Form("rows_match", "rows", 0, 0, ("scatter",), match=True),
     Form("lanes", "lanes", 0, 0, (*_SWEEPS, "gather", "scatter", "check")),
     Form("rows", "rows", 0, 0, (*_SWEEPS, "gather", "scatter", "check")),
     Form("reference", "reference", 0, 0, ROLES),
@@ -236,8 +248,8 @@ def _value(base: R.Reduction, dtype: str, role: str, skip: bool, long: bool) -> 
             aux = dtype if reduction.push_reads_x else "u8"
             reduction = dataclasses.replace(
                 reduction,
-                identity=(0,),
-                lift=R.value,
+                identity=(-0.0,) if base.push_reads_x else (0,),
+                lift=R.positive_zero if base.push_reads_x else R.value,
                 combine=R.add,
                 lower=R.first_state,
                 state=reduction.state[:1],
@@ -280,17 +292,21 @@ def digest(reduction: R.Reduction) -> int:
     return int.from_bytes(sha.digest()[:7], "little")
 
 
-def _feed(sha: Any, thing: Any, seen: set[int]) -> None:
+def _feed(sha: Any, thing: Any, seen: set[Any]) -> None:
+    """Adds to a digest what a function does: its code, defaults and closure, and all that they reach by name."""
     if isinstance(thing, types.FunctionType):
         if id(thing) in seen:
             return
         seen.add(id(thing))
         _feed(sha, thing.__code__, seen)
+        _feed(sha, thing.__defaults__, seen)
+        _feed(sha, tuple(sorted((thing.__kwdefaults__ or {}).items())), seen)
         for cell in thing.__closure__ or ():
             _feed(sha, cell.cell_contents, seen)
-        for name in thing.__code__.co_names:
+        names = _names(thing.__code__)
+        for name in names:
             if name in thing.__globals__:
-                _feed(sha, thing.__globals__[name], seen)
+                _feed_named(sha, thing.__globals__[name], names, seen)
     elif isinstance(thing, types.CodeType):
         sha.update(thing.co_code)
         for constant in thing.co_consts:
@@ -301,5 +317,32 @@ def _feed(sha: Any, thing: Any, seen: set[int]) -> None:
             _feed(sha, part, seen)
     elif isinstance(thing, (types.ModuleType, type)):
         sha.update(thing.__name__.encode())
+    elif isinstance(thing, np.ndarray):
+        sha.update(thing.tobytes())
+    elif hasattr(thing, "py_func"):
+        # compiled by Numba already; its repr holds an address
+        _feed(sha, thing.py_func, seen)
     else:
         sha.update(repr(thing).encode())
+
+
+def _names(code: types.CodeType) -> tuple[str, ...]:
+    """The names that a function's code and the functions inside it use, in the order of their first use."""
+    inner = [constant for constant in code.co_consts if isinstance(constant, types.CodeType)]
+    return tuple(dict.fromkeys(itertools.chain(code.co_names, *map(_names, inner))))
+
+
+def _feed_named(sha: Any, thing: Any, names: tuple[str, ...], seen: set[Any]) -> None:
+    """Adds a global; of a module that is not a library's, those attributes that the function may use."""
+    _feed(sha, thing, seen)
+    if isinstance(thing, types.ModuleType) and thing.__name__.partition(".")[0] not in _LIBRARIES:
+        if (id(thing), names) in seen:
+            return
+        seen.add((id(thing), names))
+        for name in names:
+            if hasattr(thing, name):
+                _feed_named(sha, getattr(thing, name), names, seen)
+
+
+_LIBRARIES = {"math", "cmath", "numpy", "numba", "operator", "builtins"}
+"""Modules whose functions do not change between two runs without their version, which the cache knows."""

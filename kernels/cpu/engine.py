@@ -5,14 +5,18 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numba
 from numba import cfunc, njit, prange, types
+from numba.np.ufunc import parallel
 
 from fastpool.kernels import registry
 from fastpool.kernels.cpu.call import call_kernel
 from fastpool.kernels.cpu.checking import make_check
+from fastpool.kernels.cpu.match import make_match
+from fastpool.kernels.cpu.match_passes import make_match_passes
 from fastpool.kernels.cpu.memory import SIGNATURE
 from fastpool.kernels.cpu.passes import make_passes
 from fastpool.kernels.cpu.scatter import make_scatter
@@ -20,7 +24,10 @@ from fastpool.kernels.cpu.sweep import make_sweep
 from fastpool.kernels.registry import Variant
 
 PASSES = types.void(types.CPointer(types.int64))
-_WALKS = {"scatter": make_scatter, "check": make_check}
+_WHOLE = {"scatter": make_scatter, "check": make_check}
+"""Kernels that are one function for each variant."""
+_SPLIT = {"sweep": (make_sweep, make_passes), "match": (make_match, make_match_passes)}
+"""Kernels that are a walk, compiled once, and the passes of each variant."""
 _PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 
 
@@ -44,20 +51,19 @@ class Kernel:
 
 
 _lock = threading.RLock()
-_kernels: dict[Variant, Kernel] = {}
-_sweep: list[Any] = []
+_kernels: dict[tuple[Variant, str], Kernel] = {}
+_walks: dict[str, Any] = {}
 _driver: list[Any] = []
 _forked = False
-# the first parallel call starts Numba's pool; with the workqueue layer a second one beside it would abort the process
-_parallel = threading.Lock()
+_workers: list[ThreadPoolExecutor] = []
 
 
 def _after_fork() -> None:
-    global _forked, _lock, _parallel
+    global _forked, _lock
     # a pool does not survive a fork, and Numba kills a child that uses OpenMP again
     _forked = True
     _lock = threading.RLock()
-    _parallel = threading.Lock()
+    _workers.clear()
 
 
 if hasattr(os, "register_at_fork"):
@@ -92,24 +98,26 @@ def _compile(signature: Any, function: Any, name: str, cache_dir: str) -> Any:
     return _decorate(decorator, function, cache_dir)
 
 
-def compile_kernel(variant: Variant, cache_dir: str = "") -> Kernel:
-    """The kernel of a variant, from memory, from the disk cache, or from the compiler."""
-    kernel = _kernels.get(variant)
+def compile_kernel(variant: Variant, walk: str = "sweep", cache_dir: str = "") -> Kernel:
+    """The kernel of a variant and a walk, from memory, from the disk cache, or from the compiler."""
+    kernel = _kernels.get((variant, walk))
     if kernel is not None:
         return kernel
     with _lock:
-        if variant not in _kernels:
+        if (variant, walk) not in _kernels:
             digest = registry.digest(variant.reduction)
-            if variant.role in _WALKS:
-                walk = _compile(SIGNATURE, _WALKS[variant.role](variant, digest), variant.name, cache_dir)
-                _kernels[variant] = Kernel(walk)
+            if walk in _WHOLE:
+                whole = _compile(SIGNATURE, _WHOLE[walk](variant, digest), variant.name, cache_dir)
+                _kernels[variant, walk] = Kernel(whole)
             else:
-                passes = _compile(PASSES, make_passes(variant, digest), variant.name, cache_dir)
-                if not _sweep:
+                make_walk, make = _SPLIT[walk]
+                name = variant.name if walk == "sweep" else f"{variant.name}_{walk}"
+                passes = _compile(PASSES, make(variant, digest), name, cache_dir)
+                if walk not in _walks:
                     sources = int.from_bytes(registry.sources_digest()[:7], "little")
-                    _sweep.append(_compile(SIGNATURE, make_sweep(sources), "sweep", cache_dir))
-                _kernels[variant] = Kernel(_sweep[0], passes)
-        return _kernels[variant]
+                    _walks[walk] = _compile(SIGNATURE, make_walk(sources), walk, cache_dir)
+                _kernels[variant, walk] = Kernel(_walks[walk], passes)
+        return _kernels[variant, walk]
 
 
 def _driver_function(cache_dir: str) -> Any:
@@ -131,23 +139,49 @@ def threading_layer() -> str:
         return ""
 
 
+def _start_layer() -> str:
+    """The threading layer, which is chosen, and its pool started, at the first call."""
+    if not threading_layer():
+        parallel._launch_threads()
+    return threading_layer()
+
+
+def _share(
+    kernel: Kernel, plan: int, bufs: int, work: int, stride: int, tiles: int, parts: int, begin: int, part: int
+) -> None:
+    """Runs the tiles of one part."""
+    kernel.serial(plan, bufs, work + part * stride, begin, begin + tiles // parts + (part < tiles % parts))
+
+
+def _run_in_threads(
+    kernel: Kernel, plan: int, bufs: int, work: int, stride: int, tiles: int, parts: int
+) -> None:
+    """As the driver, on Python's own threads: a kernel is called without the interpreter's lock."""
+    with _lock:
+        if not _workers:
+            _workers.append(ThreadPoolExecutor(numba.config.NUMBA_NUM_THREADS, "fastpool"))
+        workers = _workers[0]
+    size, rest = divmod(tiles, parts)
+    shares = [(part * size + min(part, rest), part) for part in range(parts)]
+    running = [workers.submit(_share, kernel, plan, bufs, work, stride, tiles, parts, *share) for share in shares[1:]]
+    _share(kernel, plan, bufs, work, stride, tiles, parts, *shares[0])
+    for future in running:
+        future.result()
+
+
 def run(
     kernel: Kernel, plan: int, bufs: int, work: int, stride: int, tiles: int, parts: int, cache_dir: str = ""
 ) -> None:
     """Runs tiles ``0 .. tiles - 1`` in ``parts`` equal shares, part ``i`` with workspace ``work + i * stride``.
 
-    All arguments are addresses and integers. Serial where a parallel call is not safe: in a forked child, in a thread
-    that Python did not start (a worker of somebody's pool), and beside another call under the workqueue layer.
+    All arguments are addresses and integers. Serial where a parallel call is not safe: in a forked child, and in a
+    thread that Python did not start (a worker of somebody's pool).
     """
     if parts > 1 and not _forked and not isinstance(threading.current_thread(), threading._DummyThread):
-        drive = _driver_function(cache_dir)
-        if threading_layer() in ("omp", "tbb"):
-            drive(kernel.address, plan, bufs, work, stride, tiles, parts)
-            return
-        if _parallel.acquire(blocking=False):
-            try:
-                drive(kernel.address, plan, bufs, work, stride, tiles, parts)
-                return
-            finally:
-                _parallel.release()
+        # Numba's own pool aborts the process when two threads use it at a time, one of which may be the caller's
+        if _start_layer() == "workqueue":
+            _run_in_threads(kernel, plan, bufs, work, stride, tiles, parts)
+        else:
+            _driver_function(cache_dir)(kernel.address, plan, bufs, work, stride, tiles, parts)
+        return
     kernel.serial(plan, bufs, work, 0, tiles)

@@ -110,6 +110,8 @@ def make_scatter(variant: Variant, digest: int) -> Any:
     band_code, int64_code = CODES[variant.state[0]], CODES["i64"]
     halves = variant.output in ("f16", "bf16")
     decode, encode = DECODE[variant.source], ENCODE[variant.output]
+    # inf - inf is a NaN with a sign on some processors
+    canonical = ENCODE[variant.state[0]]
 
     def clear(plan, c, band, base, begin, end, lanes, lane_stride):
         """Zeroes the band: positions ``begin .. end - 1`` of the first axis, all of the others."""
@@ -162,7 +164,7 @@ def make_scatter(variant: Variant, digest: int) -> Any:
             index = np.int64(load_side(indices, ia))
             if (index >= 0) & (index < entries):
                 here = to + load_second(table, index)
-                store_out(band, here, load_out(band, here) + decode(load_source(g, ga)))
+                store_out(band, here, canonical(load_out(band, here) + decode(load_source(g, ga))))
             ia += istep
             ga += gstep
             to += along
@@ -253,7 +255,7 @@ def make_scatter(variant: Variant, digest: int) -> Any:
                         index = np.int64(indices[ia + k * xstep])
                         moved = index - flat
                         if (index >= 0) & (moved >= flat_low) & (moved < flat_high):
-                            band[base + moved] = band[base + moved] + decode(g[ga + k * gstep])
+                            band[base + moved] = canonical(band[base + moved] + decode(g[ga + k * gstep]))
                 else:
                     for k in range(k_low, k_high):
                         if spatial == 1:
@@ -285,7 +287,7 @@ def make_scatter(variant: Variant, digest: int) -> Any:
                                     taken = (position >= low) & (position < high)
                                     here += base + moved
                             if taken:
-                                band[here] = band[here] + decode(g[ga + k * gstep + e * source_lane])
+                                band[here] = canonical(band[here] + decode(g[ga + k * gstep + e * source_lane]))
                 step(plan, c, P.SOURCE, o_low, o_high)
             if halves:
                 copy_out(plan, c, band, base, y, d, low, high, lanes, lane_stride)
