@@ -171,15 +171,9 @@ def add(plan, c, passes, w, table, phases, count):
 
 @register_jitable
 def write(plan, c, passes, w, planes, plane, low, high):
-    """Writes the positions of the tile, ``low .. high - 1`` along the first spatial axis, rows of a phase at a time."""
+    """Writes the positions of the tile, ``low .. high - 1`` along the first spatial axis, row after row."""
     outer, spatial = plan[P.OUTER], plan[P.SPATIAL]
     base, last = outer + 2, _HEADER + (outer + spatial - 1) * _AXIS
-    many = planes if spatial > 1 else 1
-    for a in range(spatial - 2):
-        many *= high - low if a == 0 else plan[_HEADER + (outer + a) * _AXIS + P.OUTPUT]
-    phases = 1
-    if spatial > 1:
-        phases = plan[last - _AXIS + P.WINDOW_STRIDE]
     planes_step, d = w[W.D_GROUP], w[W.D]
     stride = plan[last + P.WINDOW_STRIDE]
     begin = low if spatial == 1 else 0
@@ -187,12 +181,25 @@ def write(plan, c, passes, w, planes, plane, low, high):
     w[W.KERNEL], w[W.STEP] = stride, plan[P.ROW]
     w[W.FIRST] = begin + plan[last + P.PAD] - c[base + spatial - 1 + _CELL * spatial] * stride
     w[W.D_STEP] = plan[last + P.OUTPUT_STRIDE]
-    w[W.ROWS_COUNT], w[W.PITCH] = planes, plane
+    # rows of planes: each is the only phase, one plane after the other
+    many, scale = 1, stride
+    w[W.ROWS_COUNT], w[W.PITCH], w[W.AMOUNT], w[W.C] = planes, plane, 1, 0
+    if spatial > 1:
+        axis, a = last - _AXIS, spatial - 2
+        step = plan[axis + P.WINDOW_STRIDE]
+        first, rows = 0, plan[axis + P.OUTPUT]
+        if a == 0:
+            first, rows = low, high - low
+        d += first * plan[axis + P.OUTPUT_STRIDE]
+        many, scale = planes, stride * step
+        w[W.ROWS_COUNT], w[W.PITCH], w[W.AMOUNT] = rows, c[base + a + _PITCH * spatial], step
+        w[W.C] = first + plan[axis + P.PAD] - c[base + a + _CELL * spatial] * step
+        w[W.D_GROUP] = plan[axis + P.OUTPUT_STRIDE]
+    for a in range(spatial - 2):
+        many *= high - low if a == 0 else plan[_HEADER + (outer + a) * _AXIS + P.OUTPUT]
     w[W.OP] = W.MATCH_WRITE
     for number in range(many):
-        rest, at, to, scale, lead = number, 0, d + begin * plan[last + P.OUTPUT_STRIDE], stride, 0
-        if spatial > 1:
-            scale = stride * phases
+        rest, at, to, phases, lead = number, 0, d + begin * plan[last + P.OUTPUT_STRIDE], scale, 0
         for b in range(2, spatial):
             a = spatial - 1 - b
             axis = _HEADER + (outer + a) * _AXIS
@@ -203,29 +210,12 @@ def write(plan, c, passes, w, planes, plane, low, high):
             rest //= size
             shifted, step = position + plan[axis + P.PAD], plan[axis + P.WINDOW_STRIDE]
             at += (shifted // step - c[base + a + _CELL * spatial]) * c[base + a + _PITCH * spatial]
-            lead += shifted % step * scale
-            scale *= step
+            lead += shifted % step * phases
+            phases *= step
             to += position * plan[axis + P.OUTPUT_STRIDE]
-        if spatial == 1:
-            w[W.A], w[W.D] = 0, to
-            call_pass(passes, w)
-        else:
-            at, to = at + rest * plane, to + rest * planes_step
-            axis, a = last - _AXIS, spatial - 2
-            step, pad, pitch = plan[axis + P.WINDOW_STRIDE], plan[axis + P.PAD], c[base + a + _PITCH * spatial]
-            first, end = 0, plan[axis + P.OUTPUT]
-            if a == 0:
-                first, end = low, high
-            w[W.PITCH], w[W.D_GROUP] = pitch, step * plan[axis + P.OUTPUT_STRIDE]
-            for phase in range(step):
-                cell, position = 0, c[base + a + _CELL * spatial] * step + phase - pad
-                if position < first:
-                    cell, position = 1, position + step
-                if position < end:
-                    w[W.ROWS_COUNT] = (end - 1 - position) // step + 1
-                    w[W.A] = (lead + phase * stride) * plan[P.ROW] + at + cell * pitch
-                    w[W.D] = to + position * plan[axis + P.OUTPUT_STRIDE]
-                    call_pass(passes, w)
+        w[W.A] = lead * plan[P.ROW] + at + rest * plane
+        w[W.D] = to + rest * planes_step
+        call_pass(passes, w)
     w[W.D_GROUP] = planes_step
 
 

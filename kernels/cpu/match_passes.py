@@ -115,9 +115,11 @@ def make_match_passes(variant: Variant, digest: int) -> Any:
         else:
             y = pointer(w[W.Y], output_code)
             d_step, d_lane, phases, skip = w[W.D_STEP], w[W.D_LANE], w[W.KERNEL], w[W.FIRST]
-            size, lanes = w[W.STEP], w[W.LANES]
+            size, lanes, row_phases = w[W.STEP], w[W.LANES], w[W.AMOUNT]
+            # rows in the order of memory: every second row at a time, a plane of 112 x 112 took 1.7 times as long
             for row in range(w[W.ROWS_COUNT]):
-                s, d = a + row * w[W.PITCH], w[W.D] + row * w[W.D_GROUP]
+                cell, phase = (row + w[W.C]) // row_phases, (row + w[W.C]) % row_phases
+                s, d = a + cell * w[W.PITCH] + phase * phases * size, w[W.D] + row * w[W.D_GROUP]
                 if (lanes == 1) & (d_step == 1) & (phases == 1):
                     for k in range(count):
                         store(y, d + k, encode(load(sums, s + k, SOURCE)), RESULT)
@@ -132,12 +134,12 @@ def make_match_passes(variant: Variant, digest: int) -> Any:
                     if skip + 2 * pairs < count:
                         store(y, d + count - 1, encode(load(sums, s + skip + pairs, SOURCE)), RESULT)
                 else:
-                    for phase in range(phases):
+                    for turn in range(phases):
                         # the first position of this phase, and its cell
-                        k, cell = phase - skip, 0
+                        k, first = turn - skip, 0
                         if k < 0:
-                            k, cell = k + phases, 1
-                        at = s + phase * size + cell * b
+                            k, first = k + phases, 1
+                        at = s + turn * size + first * b
                         if k < count:
                             many = (count - 1 - k) // phases + 1
                             if (lanes > 1) & (d_lane == 1):
