@@ -194,9 +194,10 @@ def _merge_outer(plan: Block, count: int) -> int:
                 if plan[a + field] != plan[b + field] * plan[b + P.OUTPUT]:
                     fits = False
         if fits:
-            size = plan[a + P.OUTPUT]
+            output, source = plan[a + P.OUTPUT], plan[a + P.SOURCE]
             _move(plan, b, a)
-            plan[a + P.OUTPUT] = size * plan[b + P.OUTPUT]
+            plan[a + P.OUTPUT] = output * plan[b + P.OUTPUT]
+            plan[a + P.SOURCE] = source * plan[b + P.SOURCE]
         else:
             _move(plan, b, at + kept * P.AXIS)
             kept += 1

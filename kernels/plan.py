@@ -55,7 +55,8 @@ REPEATABLE = 39  # 1: a tap may be combined twice
 GROUP_AXIS = 40  # the axis, counted over outer and leading ones, along which a tile takes several rows; or -1
 GROUP = 41  # rows that a tile takes, at most
 SOURCE_END = 42  # one past the last element of the source, where it is dense and its strides are positive; else 0
-HEADER = 43
+IN_PLACE = 43  # 1: taps are compared where gradients and indices lie, without scratch
+HEADER = 44
 
 # ---- axis record ----
 OUTPUT = 0  # coordinates on the output side

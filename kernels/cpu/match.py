@@ -29,6 +29,7 @@ from numba.extending import register_jitable
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import words as W
 from fastpool.kernels.cpu.call import call_pass
+from fastpool.kernels.cpu.match_lanes import match_lanes
 from fastpool.kernels.cpu.memory import CODES, address, pointer
 from fastpool.kernels.cpu.walk import advance, offset, seek
 
@@ -238,17 +239,17 @@ def make_match(digest: int) -> Any:
         w[W.LANE_STEP], w[W.D_LANE], w[W.I_LANE] = plan[P.SOURCE_LANE], plan[P.OUTPUT_LANE], plan[P.AUX_LANE]
         # a tap's number is its code; a flat index becomes one when the window's origin is taken off
         flat = plan[P.INDEX_KIND] != 2
-        w[W.INDEX_LANE] = plan[P.INDEX_LANE]
-        codes = 0
-        pitch = plan[P.LANE_BLOCK]
-        for b in range(spatial):
-            a = spatial - 1 - b
-            axis = _HEADER + (outer + a) * _AXIS
-            codes += (plan[axis + P.KERNEL] - 1) * plan[axis + P.JUMP]
-            pitch = set_axis(plan, c, a, 0, plan[axis + P.OUTPUT], pitch)
-        w[W.TWO] = codes
+        w[W.INDEX_LANE] = plan[P.INDEX_LANE] if flat else 0
         table = outer + 2 + _FIELDS * spatial
-        phases = list_taps(plan, c, table)
+        codes, phases, pitch = 0, 0, plan[P.LANE_BLOCK]
+        if plan[P.IN_PLACE] == 0:
+            for b in range(spatial):
+                a = spatial - 1 - b
+                axis = _HEADER + (outer + a) * _AXIS
+                codes += (plan[axis + P.KERNEL] - 1) * plan[axis + P.JUMP]
+                pitch = set_axis(plan, c, a, 0, plan[axis + P.OUTPUT], pitch)
+            phases = list_taps(plan, c, table)
+        w[W.TWO] = codes
         grouped = plan[P.GROUP_AXIS] >= 0
         axis = _HEADER + max(plan[P.GROUP_AXIS], 0) * _AXIS
         w[W.X_GROUP], w[W.I_GROUP] = plan[axis + P.SOURCE_STRIDE], plan[axis + P.AUX_STRIDE]
@@ -268,6 +269,10 @@ def make_match(digest: int) -> Any:
             w[W.INDEX] = offset(plan, c, outer, P.INDEX_UNIT) + lane * plan[P.INDEX_LANE] if flat else 0
             low = c[outer] * plan[P.BLOCK]
             high = min(low + plan[P.BLOCK], plan[first + P.OUTPUT])
+            if plan[P.IN_PLACE] != 0:
+                match_lanes(plan, c, passes, w, low, high)
+                advance(plan, c)
+                continue
             d = w[W.D]
             plane = set_axis(plan, c, 0, low, high, c[outer + 2 + _PITCH * spatial])
             w[W.B] = plan[P.LANE_BLOCK]

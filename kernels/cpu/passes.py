@@ -26,6 +26,7 @@ from fastpool.kernels.cpu.memory import (
     float_of_bits,
     load,
     load_side,
+    load_source,
     pointer,
     store,
     store_result,
@@ -140,6 +141,21 @@ def make_passes(variant: Variant, digest: int) -> Any:
 
     seven = inlined(seven)
 
+    def seven_rows(x, u, c, p, jump):
+        """The states of seven rows, ``c`` apart."""
+        return seven(
+            lift(decode(load_source(x, u)), p),
+            lift(decode(load_source(x, u + c)), p),
+            lift(decode(load_source(x, u + 2 * c)), p),
+            lift(decode(load_source(x, u + 3 * c)), p),
+            lift(decode(load_source(x, u + 4 * c)), p),
+            lift(decode(load_source(x, u + 5 * c)), p),
+            lift(decode(load_source(x, u + 6 * c)), p),
+            jump,
+        )
+
+    seven_rows = inlined(seven_rows)
+
     def passes(w):
         digest  # noqa: B018  (captured, so that a changed source is another kernel in the cache)
         op = w[W.OP]
@@ -178,17 +194,7 @@ def make_passes(variant: Variant, digest: int) -> Any:
                 else:
                     # global pooling of 7x7 planes ends most networks: in one pass, 27 cycles a plane instead of 90
                     for e in range(count):
-                        s = seven(
-                            lift(decode(load(x, u + e, SOURCE)), p),
-                            lift(decode(load(x, u + c + e, SOURCE)), p),
-                            lift(decode(load(x, u + 2 * c + e, SOURCE)), p),
-                            lift(decode(load(x, u + 3 * c + e, SOURCE)), p),
-                            lift(decode(load(x, u + 4 * c + e, SOURCE)), p),
-                            lift(decode(load(x, u + 5 * c + e, SOURCE)), p),
-                            lift(decode(load(x, u + 6 * c + e, SOURCE)), p),
-                            amount,
-                        )
-                        put(t, o + e, s)
+                        put(t, o + e, seven_rows(x, u + e, c, p, amount))
         elif op == W.PACK:
             x = pointer(w[W.X], source_code)
             packed = pointer(w[W.ROWS], rows_code)
