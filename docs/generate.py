@@ -66,7 +66,8 @@ def kernels():
                 reductions.append((op, role, " ".join(f"`{dtype}`" for dtype in dtypes)))
     roles = [(role, ROLES[role]) for role in registry.ROLES]
     compiled = [form for form in registry.FORMS if form.family != "reference"]
-    count = sum(variant.role in form.roles for variant in registry.variants() for form in compiled)
+    variants = list(registry.variants())
+    count = sum(variant.role in form.roles for variant in variants for form in compiled)
     return f"""# Kernels
 
 {NOTE.format(source="kernels/registry.py")}
@@ -77,9 +78,9 @@ not.
 
 {table(["form", "family", "kernel size, stride", "roles"], forms)}
 {table(["role", "what the kernel does"], roles)}
-A form is compiled, at the first call that needs it, for one reduction, role and element type: {count} kernels
-in all, those that leave out NaN included. Complex numbers are handled as two floats each, `longdouble` and
-`clongdouble` by the reference.
+A kernel is a form with a variant: a reduction in a role, for one element type. There are {count}, of {len(variants)}
+variants, those that leave out NaN included. A form's walk over memory is compiled once, a variant's loops at the first
+call that needs them. Complex numbers are handled as two floats each, `longdouble` and `clongdouble` by the reference.
 
 {table(["reduction", "role", "element types"], reductions)}"""
 

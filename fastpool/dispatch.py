@@ -16,14 +16,14 @@ from typing import Any
 
 import numpy as np
 
-from fastpool import config, planning
+from fastpool import config, planning, tiling
 from fastpool import layout as S
 from fastpool.kernels import plan as P
 from fastpool.kernels import registry
 from fastpool.kernels.registry import FORMS, ROLES, Form, Variant
 from fastpool.problem import Ints, Problem
 
-GRAIN_BYTES = planning.PARALLEL_BYTES
+GRAIN_BYTES = tiling.PARALLEL_BYTES
 
 _KINDS = {"plane": 0, "tensor": 1, "tap": 2}
 _COMPLEX = {"c64": "f32", "c128": "f64"}
@@ -80,7 +80,7 @@ class Explanation:
                 )
             for form, code in zip(FORMS, task.verdicts, strict=False):
                 if task.role in form.roles:
-                    verdict = planning.REASONS[code] if form is not task.form else "taken"
+                    verdict = tiling.REASONS[code] if form is not task.form else "taken"
                     lines.append(f"  {form.name:12s} {verdict}")
             rest = [form for form in FORMS[len(task.verdicts) :] if task.role in form.roles]
             lines += [f"  {form.name:12s} comes later" for form in rest]
@@ -191,12 +191,12 @@ def _task(problem: Problem, role: str, kind: str, forced: str, generation: int) 
     for attempt in (wanted,) if wanted else ():
         found = _try(problem, dtype, role, kind, index, long, attempt, True)
         if isinstance(found, tuple):
-            skipped = tuple(planning.NOT_FORCED for _ in FORMS[: FORMS.index(attempt)])
-            return Task(problem, role, attempt, *found, (*skipped, planning.ACCEPTED))
+            skipped = tuple(tiling.NOT_FORCED for _ in FORMS[: FORMS.index(attempt)])
+            return Task(problem, role, attempt, *found, (*skipped, tiling.ACCEPTED))
     for form in FORMS:
         found = _try(problem, dtype, role, kind, index, long, form, False)
         if isinstance(found, tuple):
-            return Task(problem, role, form, *found, (*verdicts, planning.ACCEPTED))
+            return Task(problem, role, form, *found, (*verdicts, tiling.ACCEPTED))
         verdicts.append(found)
     raise AssertionError("the reference takes every problem")
 
@@ -221,16 +221,16 @@ def _try(
     if form.family == "reference":
         return None, None
     if role not in form.roles:
-        return planning.NO_ROLE
+        return tiling.NO_ROLE
     skip = problem.nan == "ignore"
     variant = registry.variant(problem.op, problem.norm, dtype, role, skip, index, long)
     if variant is None:
-        return planning.NO_ARITHMETIC
+        return tiling.NO_ARITHMETIC
     spec = _spec(problem, variant, form, role, kind or "plane", forced)
     plan = [0] * (P.HEADER + (spec[S.RANK] + 1) * P.AXIS)
     planning.make_plan(spec, plan)
     code = planning.refusal(spec, plan)
-    if code != planning.ACCEPTED:
+    if code != tiling.ACCEPTED:
         return int(code)
     block = np.array(plan, np.int64)
     block.flags.writeable = False

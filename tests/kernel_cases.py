@@ -60,8 +60,17 @@ ULPS = 4
 
 
 def marked(variants: Sequence[Variant]) -> list[Any]:
-    """The variants as parameters, those beyond the selection in the exhaustive set."""
-    return [pytest.param(v, id=v.name, marks=() if v.name in SELECTED else pytest.mark.exhaustive) for v in variants]
+    """The variants as parameters, those beyond the selection in the exhaustive set.
+
+    Tests of one variant form a group, so that it is compiled by one process of several.
+    """
+    parameters = []
+    for v in variants:
+        group = pytest.mark.xdist_group(v.name)
+        parameters.append(
+            pytest.param(v, id=v.name, marks=[group] + [pytest.mark.exhaustive] * (v.name not in SELECTED))
+        )
+    return parameters
 
 
 def asks(variant: Variant) -> dict[str, Any]:

@@ -104,6 +104,8 @@ def test_only_dispatch_and_planning_know_kernels():
     allowed = {
         "fastpool.dispatch",
         "fastpool.planning",
+        "fastpool.selecting",
+        "fastpool.tiling",
         "fastpool.layout",
         "fastpool.window",
         "fastpool.diagnostics",

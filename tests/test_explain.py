@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fastpool
-from fastpool import dispatch, planning, reference
+from fastpool import dispatch, reference, tiling
 from fastpool.kernels.registry import FORMS
 from fastpool.problem import Problem
 
@@ -53,7 +53,7 @@ def test_every_form_is_there_with_a_reason(name):
         assert [form for form, _ in mine] == [form.name for form in FORMS if task.role in form.roles]
         assert [form for form, verdict in mine if verdict == "taken"] == [task.form.name]
         at = [verdict for _, verdict in mine].index("taken")
-        assert {verdict for _, verdict in mine[:at]} <= set(planning.REASONS[1:])
+        assert {verdict for _, verdict in mine[:at]} <= set(tiling.REASONS[1:])
         assert all(verdict == "comes later" for _, verdict in mine[at + 1 :])
     assert verdicts == []
     assert explanation.kernels == tuple(task.name for task in explanation.tasks)
@@ -82,13 +82,13 @@ def test_the_kernels_of_a_call(name, kernels):
 
 def test_the_reason_fits():
     table = str(fastpool.explain(fastpool.max_pool2d, X, 3, stride=2))
-    other = planning.REASONS[planning.OTHER_WINDOW]
+    other = tiling.REASONS[tiling.OTHER_WINDOW]
     assert f"  rows_k2s2    {other}\n" in table
     assert "  rows_k3s2    taken\n" in table
     table = str(fastpool.explain(fastpool.max_pool2d, X, 3, stride=2, dilation=2))
     assert f"  rows_k3s2    {other}\n" in table
     table = str(fastpool.explain(fastpool.avg_pool2d, X.astype(np.longdouble), 2))
-    assert f"  rows         {planning.REASONS[planning.NO_ARITHMETIC]}\n" in table
+    assert f"  rows         {tiling.REASONS[tiling.NO_ARITHMETIC]}\n" in table
 
 
 def test_verbose_prints_it_for_each_call(monkeypatch, capsys):
@@ -125,7 +125,7 @@ def test_the_reference_can_be_forced(monkeypatch, oracle):
     monkeypatch.setenv("FASTPOOL_FORCE_KERNEL", "reference")
     table = fastpool.explain(fastpool.max_pool2d, x, 2)
     assert table.kernels == ("reference",)
-    assert f"  rows_k2s2    {planning.REASONS[planning.NOT_FORCED]}\n" in str(table)
+    assert f"  rows_k2s2    {tiling.REASONS[tiling.NOT_FORCED]}\n" in str(table)
     assert oracle == []
     y, indices = fastpool.max_pool2d(x, 2, return_indices=True)
     dx = fastpool.max_pool2d_backward(y, x, 2, indices=indices)

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from fastpool import config, dispatch, planning, reference
+from fastpool import config, dispatch, reference, selecting
 from fastpool.kernels import plan, registry
 from fastpool.kernels.registry import FORMS, Form, Variant
 from fastpool.memory import element_strides
@@ -107,7 +107,7 @@ def kernels(variant: Variant) -> list[Form]:
 def ran(result: Result, variant: Variant, form: Form) -> bool:
     """Whether the forced kernel ran. One may refuse memory without contiguous rows, one many taps; no other may."""
     names = [name == f"{variant.name}__{form.name}" for name in result.kernels]
-    many = form.match and result.problem.taps > planning.MATCH_TAPS
+    many = form.match and result.problem.taps > selecting.MATCH_TAPS
     assert any(names) or form.kernel != 0 or many, (str(result.problem), result.kernels)
     return any(names)
 

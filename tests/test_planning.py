@@ -10,14 +10,14 @@ import types
 import numpy as np
 import pytest
 
-from fastpool import dispatch, layout, planning, window
+from fastpool import dispatch, layout, planning, selecting, tiling, window
 from fastpool.kernels import plan as P
 from fastpool.kernels import registry, taps
 from fastpool.kernels.registry import FORMS, ROLES
 from fastpool.problem import Problem
 from tests.problems import make
 
-MODULES = (taps, window, layout, planning)
+MODULES = (taps, window, layout, tiling, selecting, planning)
 PLANNED = [form for form in FORMS if form.family != "reference"]
 OPS = ("max", "min", "mean", "sum", "lp")
 DTYPES = ("u8", "i16", "i64", "f16", "bf16", "f32", "f64", "c64", "b1")
@@ -159,7 +159,7 @@ def test_plans_of_one_problem_agree():
         outputs: dict[str, set[int]] = {}
         for form, role, spec in specs(problem, True):
             plan, code = planned(spec)
-            if code != planning.ACCEPTED:
+            if code != tiling.ACCEPTED:
                 continue
             what = (str(problem), form.name, role)
             outer, spatial = plan[P.OUTER], plan[P.SPATIAL]
@@ -252,11 +252,11 @@ def test_gcd_and_inverse():
 
 def test_small_integer_functions():
     for n in range(300):
-        assert planning.bit_length(n) == n.bit_length()
+        assert tiling.bit_length(n) == n.bit_length()
         for m in (1, 2, 7, 64):
-            assert planning.ceil_div(n, m) == -(-n // m)
-            assert planning.round_up(n, m) == -(-n // m) * m
-    assert planning.bit_length(2**62) == 63
+            assert tiling.ceil_div(n, m) == -(-n // m)
+            assert tiling.round_up(n, m) == -(-n // m) * m
+    assert tiling.bit_length(2**62) == 63
 
 
 @pytest.mark.parametrize(

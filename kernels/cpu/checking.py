@@ -3,9 +3,9 @@
 Reads ``bufs[2]`` (indices); sets the int64 at ``bufs[1]`` to 1 where one is wrong, and writes nothing otherwise. A
 tile is a run of windows along the last spatial axis, for some windows of the axis before.
 
-Where a window lies on the input as a whole, its index is any tap's, which is checked in vectors: a tap's number is below
-the number of taps; a flat index, less the window's origin, is one of the offsets that the taps have. The few windows at
-the borders are checked one by one. ``c``, the integers of the workspace, after the coordinates of ``walk``::
+Where a window lies on the input as a whole, its index is any tap's, which is checked in vectors: a tap's number is
+below the number of taps; a flat index, less the window's origin, is one of the offsets that the taps have. The few
+windows at the borders are checked one by one. ``c``, the integers of the workspace, after the coordinates of ``walk``::
 
     offsets of runs of taps | for each border window along a row a bit for each tap on the input
 """
@@ -82,7 +82,7 @@ def list_masks(plan, c, table, low, high, windows):
 
 @register_jitable
 def mask_along(plan, axis, window, later):
-    """A bit for each tap of a window that lies on the input along one axis; ``later`` taps of later axes share a tap."""
+    """A bit for each tap of a window that lies on the input along one axis; ``later`` is its unit in a tap's number."""
     kernel, dilation = plan[axis + P.KERNEL], plan[axis + P.DILATION]
     origin = window * plan[axis + P.WINDOW_STRIDE] - plan[axis + P.PAD]
     mask = 0
@@ -257,14 +257,14 @@ def make_check(variant: Variant, digest: int) -> Any:
         last = _HEADER + (outer + lead) * _AXIS
         by_tap, bad = plan[P.INDEX_KIND] == 2, 0
         none = (1 << (8 * plan[P.INDEX_BYTES])) - 1 if by_tap and plan[P.INDEX_BYTES] < 8 else -1
-        for row in range(rows):
+        for _ in range(rows):
             for k in range(first, stop):
                 for e in range(lanes):
                     index = np.int64(indices[at + k * plan[last + P.AUX_STRIDE] + e * plan[P.AUX_LANE]])
                     if index != none:
-                        if by_tap & ((index < 0) | (index >= taps)):
-                            bad += 1
-                        elif not names_tap(plan, c, index, k, flat + e * plan[P.INDEX_LANE]):
+                        if by_tap & ((index < 0) | (index >= taps)) or not names_tap(
+                            plan, c, index, k, flat + e * plan[P.INDEX_LANE]
+                        ):
                             bad += 1
             if lead > 0:
                 c[outer + lead - 1] += 1

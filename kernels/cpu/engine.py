@@ -153,9 +153,7 @@ def _share(
     kernel.serial(plan, bufs, work + part * stride, begin, begin + tiles // parts + (part < tiles % parts))
 
 
-def _run_in_threads(
-    kernel: Kernel, plan: int, bufs: int, work: int, stride: int, tiles: int, parts: int
-) -> None:
+def _run_in_threads(kernel: Kernel, plan: int, bufs: int, work: int, stride: int, tiles: int, parts: int) -> None:
     """As the driver, on Python's own threads: a kernel is called without the interpreter's lock."""
     with _lock:
         if not _workers:

@@ -15,9 +15,10 @@ Windows and cells share one pitch along each axis, so a tap is one loop over all
 windows are added in row-major order, as a scatter adds them.
 
 Reads ``bufs[0]`` (the gradient of y) and ``bufs[2]`` (indices, already checked), writes ``bufs[1]`` (the gradient of
-x). float16 and bfloat16 are summed in float32. ``c``, the integers of the workspace, after the coordinates of ``walk``::
+x). float16 and bfloat16 are summed in float32. ``c``, the integers of the workspace, after the coordinates of
+``walk``::
 
-    one entry per spatial axis: pitch | cells | first cell | first window | end of the windows     then the taps by phase
+    pitch | cells | first cell | first window | end of the windows (one entry per spatial axis each) | taps by phase
 """
 
 from __future__ import annotations

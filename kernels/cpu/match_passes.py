@@ -43,7 +43,7 @@ def make_match_passes(variant: Variant, digest: int) -> Any:
     band_code, code_code = CODES[variant.state[0]], CODES["i32"]
     decode, encode = DECODE[variant.source], ENCODE[variant.output]
     zero = SCALARS[variant.state[0]](0)
-    number, wide = SCALARS["i32"], SCALARS["i64"]
+    number = SCALARS["i32"]
     if variant.aux == "i64":
 
         def code(index, origin, most):

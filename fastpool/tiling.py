@@ -1,0 +1,93 @@
+"""How a task is cut: the small integer functions and limits that every plan is made with."""
+
+from __future__ import annotations
+
+from fastpool.kernels import plan as P
+from fastpool.layout import Block
+
+PARALLEL_BYTES = 1 << 17
+"""A task that moves less stays in the calling thread: waking a second one costs as long as moving this much."""
+
+ENOUGH_TILES = 16
+"""A tile is made smaller than its scratch would allow where there were fewer: each thread is to have several."""
+
+MOST_STATES = 1 << 44
+"""States in a scratch row beyond which nothing is planned: no machine has the memory, and sizes stay below 2**63."""
+
+BAND_BYTES = 1 << 18
+"""What a scatter tile keeps warm: half of a typical second-level cache."""
+
+ACCEPTED = 0
+REASONS = (
+    "accepted",
+    "has no kernel for this role",
+    "is for windows of its own size and stride along the last axis, without dilation",
+    "writes rows whose elements are neighbours in memory",
+    "vectors run better along the rows here: the last pooled axis is contiguous",
+    "is for windows that share taps or are short; here each output folds its own",
+    "has no arithmetic for this element type or reduction",
+    "another kernel was forced",
+    "needs more workspace than any machine has",
+    "compares indices with every tap: the taps, or the strides, are too many here",
+    "compares indices with every tap, in scratch: a scatter in place does less here",
+)
+(
+    _,
+    NO_ROLE,
+    OTHER_WINDOW,
+    NOT_CONTIGUOUS,
+    ROWS_BETTER,
+    FOLDS,
+    NO_ARITHMETIC,
+    NOT_FORCED,
+    TOO_LARGE,
+    NO_MATCH,
+    SCATTERS,
+) = range(len(REASONS))
+
+
+def bit_length(n: int) -> int:
+    """Binary digits of a non-negative integer."""
+    count = 0
+    while n > 0:
+        n >>= 1
+        count += 1
+    return count
+
+
+def ceil_div(a: int, b: int) -> int:
+    """``a / b``, rounded up."""
+    return -((-a) // b)
+
+
+def round_up(n: int, multiple: int) -> int:
+    """The least multiple that is not below ``n``."""
+    return ceil_div(n, multiple) * multiple
+
+
+def last_axis(plan: Block) -> int:
+    """Where the record of the last spatial axis begins."""
+    return P.HEADER + (plan[P.OUTER] + plan[P.SPATIAL] - 1) * P.AXIS
+
+
+def cut(size: int, block: int) -> tuple[int, int]:
+    """(block, blocks): even blocks of at most about that size."""
+    blocks = ceil_div(size, max(1, min(block, size)))
+    block = ceil_div(size, max(1, blocks))
+    return block, ceil_div(size, max(1, block))
+
+
+def product(plan: Block, first: int, count: int, field: int) -> int:
+    """The product of one field over ``count`` axes from axis ``first`` on."""
+    total = 1
+    for a in range(count):
+        total *= plan[P.HEADER + (first + a) * P.AXIS + field]
+    return total
+
+
+def single_steps(plan: Block, axes: int) -> None:
+    """Makes each coordinate of the first ``axes`` axes a tile of its own."""
+    for a in range(axes):
+        at = P.HEADER + a * P.AXIS
+        plan[at + P.STEPS] = plan[at + P.OUTPUT]
+        plan[at + P.BY] = 1
