@@ -61,7 +61,7 @@ REPORT = """
 import json
 from fastpool.kernels.cpu import engine
 
-report = {variant.name: kernel.from_cache for variant, kernel in engine._kernels.items()}
+report = {variant.name: kernel.from_cache for (variant, walk), kernel in engine._kernels.items()}
 report["driver"] = all(sum(driver.stats.cache_hits.values()) == 1 for driver in engine._driver)
 print(json.dumps({"file": engine.__file__, "first": float(y.flat[0]), "from cache": report}))
 """

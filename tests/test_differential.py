@@ -127,8 +127,11 @@ def compiled() -> set[Any]:
     """The kernels that exist once one problem of each kind was run."""
     rng = np.random.default_rng(0)
     for (op, check), dtype in itertools.product(CHECKS.items(), ("f32", "f64")):
-        problem = Problem(op, "fwd", dtype, (2, 3, 9), (2,), (4,), (2,), (1,), (1,), (1,))
-        check(problem, "channels_first", rng)
+        # a gradient of rows compares taps, that of planes is scattered
+        for axes in ((2,), (2, 3)):
+            shape, one = (2, 3, *(9 for _ in axes)), tuple(1 for _ in axes)
+            problem = Problem(op, "fwd", dtype, shape, axes, tuple(4 * k for k in one), one, one, one, one)
+            check(problem, "channels_first", rng)
     return set(engine._kernels)
 
 

@@ -149,7 +149,11 @@ def test_a_forced_form_is_taken_where_it_can(form, monkeypatch):
     monkeypatch.setenv("FASTPOOL_FORCE_KERNEL", form)
     k, s = {"k2s2": (2, 2), "k3s2": (3, 2), "k3s1": (3, 1)}.get(form.partition("_")[2], (5, 2))
     x, layout = (X.reshape(2, 16, 16, 3), "NHWC") if form.startswith("lanes") else (X, "NCHW")
-    table = fastpool.explain(fastpool.avg_pool2d, x, k, stride=s, layout=layout)
+    if form.endswith("match"):
+        y, indices = fastpool.max_pool2d(x, k, s, layout=layout, return_indices=True)
+        table = fastpool.explain(fastpool.max_pool2d_backward, y, x, k, stride=s, indices=indices, layout=layout)
+    else:
+        table = fastpool.explain(fastpool.avg_pool2d, x, k, stride=s, layout=layout)
     assert [task.form.name for task in table.tasks] == [form]
     assert f"  {form:12s} taken" in str(table)
 
@@ -204,4 +208,4 @@ def test_explain_needs_no_compiler(repository):
 
 def test_a_problem_can_be_explained_by_its_text():
     problem = Problem.parse("max2d_bwd+tap_u8_first_mb2ic3_ih16oh8kh2sh2")
-    assert dispatch.explain(problem).kernels == ("scatter_u8_u8__rows",)
+    assert dispatch.explain(problem).kernels == ("scatter_u8_u8__rows_match",)

@@ -267,6 +267,11 @@ def test_small_integer_functions():
         ("mean2d_fwd_f32_last_mb8ic64_ih112oh110kh3sh1", "mean_forward_f32__lanes_k3s1"),
         ("max2d_fwd_u8_last_mb8ic64_ih112oh100kh13sh1", "max_forward_u8__lanes"),
         ("sum2d_fwd_f64_first_mb8ic64_ih112oh100kh13sh1", "sum_forward_f64__rows"),
+        ("max2d_bwd+plane_f32_first_mb8ic64_ih112oh56kh3sh2ph1", "scatter_f32_i64__rows"),
+        ("max2d_bwd+plane_f16_first_mb8ic64_ih112oh56kh3sh2ph1", "scatter_f16_i64__rows_match"),
+        ("max2d_bwd+tap_f32_last_mb8ic64_ih112oh56kh3sh2ph1", "scatter_f32_u8__lanes_match"),
+        ("max1d_bwd+tap_f32_first_mb8ic64_iw112ow56kw3sw2pw1", "scatter_f32_u8__rows_match"),
+        ("max2d_bwd+plane_f32_last_mb8ic64_ih112oh4kh28sh28", "scatter_f32_i64__lanes"),
     ],
 )
 def test_the_kernel_for_a_typical_problem(problem, kernel):

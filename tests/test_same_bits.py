@@ -172,7 +172,8 @@ def test_kernels(op: str, dtype: str, options: dict[str, Any], monkeypatch: pyte
                 result = asked.run(layout)
                 check(asked, expected, result, layout)
                 ran |= {kernel.split("__")[1] for kernel in result.kernels}
-    assert ran == {form.name for form in FORMS if form.family != "reference"}
+    selects = op in ("max", "min")
+    assert ran == {form.name for form in FORMS if form.family != "reference" and (selects or not form.match)}
 
 
 @pytest.mark.parametrize("op", ["max", pytest.param("min", marks=pytest.mark.exhaustive), "mean"])
