@@ -73,10 +73,20 @@ def plan_scatter(spec: Block, plan: Block) -> None:
         if a > 0 and plan[axis + P.INDEX_UNIT] * plan[axis + P.OUTPUT] > plan[first + P.INDEX_UNIT]:
             dense = 0
     plan[P.DENSE] = dense
+    single_steps(plan, outer)
+    plan[P.GROUP] = 1
+    last = last_axis(plan)
+    dense = plan[last + P.SOURCE_STRIDE] == 1 and plan[last + P.AUX_STRIDE] == 1
+    whole = plan[P.TABLE] != 0 and blocks == 1 and spatial > 1 and plan[P.LANE_BLOCK] == 1
+    if dense and whole and outer > 0 and tiles >= 2 * ENOUGH_TILES and spec[S.STATE_BYTES] == spec[S.OUTPUT_BYTES]:
+        # two planes at a time
+        at = P.HEADER + (outer - 1) * P.AXIS
+        plan[P.GROUP] = 2
+        plan[at + P.BY] = 2
+        plan[at + P.STEPS] = ceil_div(plan[at + P.OUTPUT], 2)
     plan[P.STATE] = round_up(8 * (outer + 2 + 2 * spatial + 2 * plan[P.TABLE] + 1), 64)
     band = block * rest * plan[P.LANE_BLOCK] * spec[S.STATE_BYTES]
     plan[P.WORK] = round_up(plan[P.STATE] + band + 64, 64)
-    single_steps(plan, outer)
     plan[P.TILES] = product(plan, 0, outer, P.STEPS) * blocks * plan[P.LANE_BLOCKS]
 
 

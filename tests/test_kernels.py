@@ -248,6 +248,25 @@ def test_other_indices(dtype: str, kind: str, k: tuple[int, int], monkeypatch: p
             np.testing.assert_array_equal(bits(pull_back(replace(back, indices=""), dy, x).array), bits(dx))
 
 
+@pytest.mark.parametrize("shape", [(5, 7, 6, 9), (8, 8, 5, 4)], ids=str)
+@pytest.mark.parametrize("kind", ["tap", "plane"])
+def test_gradient_of_many_planes(shape: tuple[int, ...], kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Planes are taken in pairs, or several side by side; the last ones may be fewer."""
+    rng = np.random.default_rng(1)
+    for k, s, p in ((3, 2, 1), (2, 2, 0), (3, 1, 1)):
+        problem = make("max", shape, (2, 3), k, s, p, dtype="f32", indices=kind)
+        x = salt("f32", whole("f32", shape, rng), rng, 0.01)
+        dy = whole("f32", problem.out_shape, rng)
+        _, indices = reference.forward(problem, x)
+        back = replace(problem, direction="bwd")
+        dx = reference.backward(back, dy, None, indices)
+        for form in (form for form in FORMS if "scatter" in form.roles):
+            monkeypatch.setenv(config.FORCE_KERNEL.name, form.name)
+            result = pull_back(back, dy, None, indices)
+            assert form.family == "reference" or result.kernels[0].endswith("__" + form.name)
+            np.testing.assert_array_equal(bits(result.array), bits(dx))
+
+
 def test_indices_beyond_32_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     far = 2**28
     x = whole("f32", (2, 4, 5), np.random.default_rng(0))

@@ -122,6 +122,18 @@ def make_scatter(variant: Variant, digest: int) -> Any:
         low = begin if spatial == 1 else 0
         high = end if spatial == 1 else plan[last + P.OUTPUT]
         stride = c[strides + spatial - 1]
+        # one run, where the band is one: 50 KB are set without being read first, rows of 448 bytes are not
+        whole, size = (lanes == 1) & (stride == 1) & (spatial > 1), high
+        for b in range(1, spatial):
+            a = spatial - 1 - b
+            whole = whole & (c[strides + a] == size)
+            if a > 0:
+                size *= plan[_HEADER + (outer + a) * _AXIS + P.OUTPUT]
+        if whole:
+            at = base + begin * c[strides]
+            for i in range((end - begin) * c[strides]):
+                band[at + i] = 0
+            return
         for _ in range(start(plan, c, P.OUTPUT, begin, end)):
             at = base
             for a in range(spatial - 1):
@@ -169,7 +181,20 @@ def make_scatter(variant: Variant, digest: int) -> Any:
             ga += gstep
             to += along
 
-    clear, copy_out, add_row = map(register_jitable, (clear, copy_out, add_row))
+    def add_rows(g, indices, band, table, entries, ga, ia, to, along, many, g_next, i_next, next_plane):
+        """The same for one row of two planes. A sum waits for the one before where windows share a tap; two do not."""
+        for k in range(many):
+            index = np.int64(load_side(indices, ia + k))
+            other = np.int64(load_side(indices, ia + i_next + k))
+            if (index >= 0) & (index < entries):
+                here = to + load_second(table, index)
+                store_out(band, here, canonical(load_out(band, here) + decode(load_source(g, ga + k))))
+            if (other >= 0) & (other < entries):
+                here = to + next_plane + load_second(table, other)
+                store_out(band, here, canonical(load_out(band, here) + decode(load_source(g, ga + g_next + k))))
+            to += along
+
+    clear, copy_out, add_row, add_rows = map(register_jitable, (clear, copy_out, add_row, add_rows))
 
     def kernel(plan, bufs, work, begin, end):
         digest  # noqa: B018  (captured, so that a changed source is another kernel in the cache)
@@ -200,6 +225,8 @@ def make_scatter(variant: Variant, digest: int) -> Any:
             for a in range(spatial):
                 c[strides + a] = plan[_HEADER + (outer + a) * _AXIS + P.OUTPUT_STRIDE]
         tables(plan, c)
+        group = _HEADER + (outer - 1) * _AXIS
+        next_plane = plan[group + P.OUTPUT_STRIDE] if plan[P.GROUP] == 2 else 0
         seek(plan, c, begin)
         for _ in range(begin, end):
             first_lane, lanes = 0, 1
@@ -218,7 +245,12 @@ def make_scatter(variant: Variant, digest: int) -> Any:
             else:
                 band = y
                 base = d
+            planes = 1
+            if plan[P.GROUP] == 2:
+                planes = min(2, plan[group + P.OUTPUT] - c[outer - 1])
             clear(plan, c, band, base, low, high, lanes, lane_stride)
+            if planes == 2:
+                clear(plan, c, band, base + next_plane, low, high, lanes, lane_stride)
             o_low = max(0, -((reach - low - pad) // window))
             o_high = max(o_low, min(plan[first + P.SOURCE], (high - 1 + pad) // window + 1))
             k_low, k_high = 0, plan[last + P.SOURCE]
@@ -242,7 +274,12 @@ def make_scatter(variant: Variant, digest: int) -> Any:
                     along = plan[last + P.WINDOW_STRIDE] * c[strides + spatial - 1]
                     to = origin - plan[last + P.PAD] * c[strides + spatial - 1]
                     offsets = pointer(address(work) + 8 * table, int64_code)
-                    if lanes == 1:
+                    if planes == 2:
+                        g_next, i_next = plan[group + P.SOURCE_STRIDE], plan[group + P.AUX_STRIDE]
+                        add_rows(
+                            g, indices, band, offsets, entries, ga, ia, to, along, k_high, g_next, i_next, next_plane
+                        )
+                    elif lanes == 1:
                         add_row(g, indices, band, offsets, entries, ga, gstep, ia, xstep, to, along, k_high)
                     else:
                         for k in range(k_high):
