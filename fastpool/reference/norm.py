@@ -48,7 +48,7 @@ def backward(problem: Problem, dy: Array, planes: Array | None) -> Array:
 
 
 def _norms(problem: Problem, planes: Array) -> Array:
-    """Norms in longdouble. Values are divided by the largest first, so that no power overflows."""
+    """Norms in longdouble. Values are divided by about the largest first, so that no power overflows."""
     norms = np.empty((len(planes), math.prod(problem.outputs)), np.longdouble)
     power = np.longdouble(problem.norm)
     absent = missing(problem.dtype, problem.nan, planes)
@@ -56,10 +56,23 @@ def _norms(problem: Problem, planes: Array) -> Array:
     for output, taps in enumerate(windows(problem)):
         size = sizes[:, taps.columns]
         largest = size.max(axis=1, initial=0)
-        scale = np.where((largest > 0) & np.isfinite(largest), largest, 1)
+        largest = np.where((largest > 0) & np.isfinite(largest), largest, 1)
+        # a power of two divides exactly; with large exponents only 1 has a power that neither overflows nor vanishes
+        scale = np.ldexp(np.longdouble(1), np.frexp(largest)[1]) if problem.norm in (1.0, 2.0) else largest
         with np.errstate(all="ignore"):
             total = ((size / scale[:, None]) ** power).sum(axis=1)
-            norms[:, output] = scale * total ** (1 / power)
+            norms[:, output] = scale * _root(problem, total)
         if problem.nan == "ignore":
             norms[absent[:, taps.columns].all(axis=1), output] = np.nan
     return norms
+
+
+def _root(problem: Problem, total: Array) -> Array:
+    """The root of sums of powers; a square root of what float64 holds is rounded to float64 at once, not twice."""
+    if problem.norm != 2.0:
+        return np.asarray(total ** (1 / np.longdouble(problem.norm)))
+    root = np.sqrt(total)
+    if problem.dtype == "f64" and problem.direction == "fwd":
+        double = total.astype(np.float64)
+        root = np.where(double == total, np.sqrt(double), root)
+    return np.asarray(root)

@@ -268,7 +268,14 @@ def encode_float64(v):
 DECODE = dict.fromkeys(_NUMBA, plain) | {"f16": decode_float16, "bf16": decode_bfloat16}
 """Element to value, by element type."""
 
+
+def encode_bool(v):
+    # a gradient of True and True is True
+    return np.uint8(v != 0)
+
+
 ENCODE = dict.fromkeys(_NUMBA, plain) | {
+    "b1": encode_bool,
     "f16": encode_float16,
     "bf16": encode_bfloat16,
     "f32": encode_float32,
