@@ -76,9 +76,9 @@ def plan_scatter(spec: Block, plan: Block) -> None:
     single_steps(plan, outer)
     plan[P.GROUP] = 1
     last = last_axis(plan)
-    dense = plan[last + P.SOURCE_STRIDE] == 1 and plan[last + P.AUX_STRIDE] == 1
+    rows = plan[last + P.SOURCE_STRIDE] == 1 and plan[last + P.AUX_STRIDE] == 1
     whole = plan[P.TABLE] != 0 and blocks == 1 and spatial > 1 and plan[P.LANE_BLOCK] == 1
-    if dense and whole and outer > 0 and tiles >= 2 * ENOUGH_TILES and spec[S.STATE_BYTES] == spec[S.OUTPUT_BYTES]:
+    if rows and whole and outer > 0 and tiles >= 2 * ENOUGH_TILES and spec[S.STATE_BYTES] == spec[S.OUTPUT_BYTES]:
         # two planes at a time
         at = P.HEADER + (outer - 1) * P.AXIS
         plan[P.GROUP] = 2

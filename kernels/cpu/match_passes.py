@@ -159,7 +159,7 @@ def make_match_passes(variant: Variant, digest: int) -> Any:
             y = pointer(w[W.Y], output_code)
             d_step, d_lane, phases, skip = w[W.D_STEP], w[W.D_LANE], w[W.KERNEL], w[W.FIRST]
             size, lanes, row_phases = w[W.STEP], w[W.LANES], w[W.AMOUNT]
-            # rows in the order of memory: every second row at a time, a plane of 112 x 112 took 1.7 times as long
+            # rows in the order of memory: by phase, every second one, took 3.4 ms instead of 2.7
             for row in range(w[W.ROWS_COUNT]):
                 cell, phase = (row + w[W.C]) // row_phases, (row + w[W.C]) % row_phases
                 s, d = a + cell * w[W.PITCH] + phase * phases * size, w[W.D] + row * w[W.D_GROUP]
