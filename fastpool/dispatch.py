@@ -255,7 +255,7 @@ def _run(task: Task, source: np.ndarray | None, output: np.ndarray, aux: np.ndar
     work = np.empty(parts * stride + 64, np.uint8)
     start = -(-_address(work) // 64) * 64
     bufs = np.array([_address(source), _address(output), _address(aux), kernel.passes], np.int64)
-    engine.run(kernel, plan, _address(bufs), start, stride, tiles, parts, config.cache_dir() if parts > 1 else "")
+    engine.run(kernel, plan, _address(bufs), start, stride, tiles, parts, config.cache_dir)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -1,4 +1,4 @@
-"""Calling compiled code by its address, from inside compiled code."""
+"""Calling compiled code by its address, from inside compiled code, and sharing tiles among threads."""
 
 from __future__ import annotations
 
@@ -33,3 +33,14 @@ def call_pass(typing_context, passes, words):
         return context.get_dummy_value()
 
     return types.void(types.int64, types.CPointer(types.int64)), generate
+
+
+@intrinsic
+def claim(typing_context, counter, many):
+    """Adds to the integer at that address, atomically, and returns what it was."""
+
+    def generate(context, builder, signature, arguments):
+        place = builder.inttoptr(arguments[0], _WORDS)
+        return builder.atomic_rmw("add", place, arguments[1], "monotonic")
+
+    return types.int64(types.int64, types.int64), generate

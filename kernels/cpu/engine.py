@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -13,7 +14,7 @@ from numba import cfunc, njit, prange, types
 from numba.np.ufunc import parallel
 
 from fastpool.kernels import registry
-from fastpool.kernels.cpu.call import call_kernel
+from fastpool.kernels.cpu.call import call_kernel, claim
 from fastpool.kernels.cpu.checking import make_check
 from fastpool.kernels.cpu.match import make_match
 from fastpool.kernels.cpu.match_passes import make_match_passes
@@ -28,15 +29,19 @@ _WHOLE = {"scatter": make_scatter, "check": make_check}
 """Kernels that are one function for each variant."""
 _SPLIT = {"sweep": (make_sweep, make_passes), "match": (make_match, make_match_passes)}
 """Kernels that are a walk, compiled once, and the passes of each variant."""
+TURNS = 8
+"""Times that each thread comes back for tiles, if all are equally fast."""
 _PROTOTYPE = ctypes.CFUNCTYPE(None, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_int64, ctypes.c_int64)
 
 
-def _drive(kernel, plan, bufs, work, stride, tiles, parts):
-    share, rest = tiles // parts, tiles % parts
+def _drive(kernel, plan, bufs, work, stride, tiles, parts, counter, many):
+    # Threads take tiles as they come to them: one that wakes late, or shares its core, does fewer. Where a tile is
+    # done does not change its result.
     for part in prange(parts):
-        begin = part * share + min(part, rest)
-        end = begin + share + (1 if part < rest else 0)
-        call_kernel(kernel, plan, bufs, work + part * stride, begin, end)
+        begin = claim(counter, many)
+        while begin < tiles:
+            call_kernel(kernel, plan, bufs, work + part * stride, begin, min(begin + many, tiles))
+            begin = claim(counter, many)
 
 
 class Kernel:
@@ -120,14 +125,16 @@ def compile_kernel(variant: Variant, walk: str = "sweep", cache_dir: str = "") -
         return _kernels[variant, walk]
 
 
-def _driver_function(cache_dir: str) -> Any:
+def _driver_function(cache_dir: Callable[[], str]) -> Any:
+    if _driver:
+        return _driver[0]
     with _lock:
         if not _driver:
 
             def decorator(cache: bool) -> Any:
-                return njit(types.void(*[types.int64] * 7), parallel=True, nogil=True, error_model="numpy", cache=cache)
+                return njit(types.void(*[types.int64] * 9), parallel=True, nogil=True, error_model="numpy", cache=cache)
 
-            _driver.append(_decorate(decorator, _drive, cache_dir))
+            _driver.append(_decorate(decorator, _drive, cache_dir()))
         return _driver[0]
 
 
@@ -168,18 +175,29 @@ def _run_in_threads(kernel: Kernel, plan: int, bufs: int, work: int, stride: int
 
 
 def run(
-    kernel: Kernel, plan: int, bufs: int, work: int, stride: int, tiles: int, parts: int, cache_dir: str = ""
+    kernel: Kernel,
+    plan: int,
+    bufs: int,
+    work: int,
+    stride: int,
+    tiles: int,
+    parts: int,
+    cache_dir: Callable[[], str] = str,
 ) -> None:
-    """Runs tiles ``0 .. tiles - 1`` in ``parts`` equal shares, part ``i`` with workspace ``work + i * stride``.
+    """Runs tiles ``0 .. tiles - 1`` in ``parts`` threads, thread ``i`` with workspace ``work + i * stride``.
 
-    All arguments are addresses and integers. Serial where a parallel call is not safe: in a forked child, and in a
-    thread that Python did not start (a worker of somebody's pool).
+    ``plan``, ``bufs`` and ``work`` are addresses; ``cache_dir`` is asked when the driver is compiled. Serial where a
+    parallel call is not safe: in a forked child, and in a thread that Python did not start (a worker of somebody's
+    pool).
     """
     if parts > 1 and not _forked and not isinstance(threading.current_thread(), threading._DummyThread):
         # Numba's own pool aborts the process when two threads use it at a time, one of which may be the caller's
         if _start_layer() == "workqueue":
             _run_in_threads(kernel, plan, bufs, work, stride, tiles, parts)
         else:
-            _driver_function(cache_dir)(kernel.address, plan, bufs, work, stride, tiles, parts)
+            counter = ctypes.c_int64(0)
+            many = max(1, tiles // (TURNS * parts))
+            drive = _driver_function(cache_dir)
+            drive(kernel.address, plan, bufs, work, stride, tiles, parts, ctypes.addressof(counter), many)
         return
     kernel.serial(plan, bufs, work, 0, tiles)
