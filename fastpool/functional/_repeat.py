@@ -9,8 +9,8 @@ call that is refused, goes the whole way.
 from __future__ import annotations
 
 import marshal
-from collections.abc import Hashable
-from typing import Any, Generic, TypeVar
+from collections.abc import Hashable, Iterable
+from typing import Any, Generic, TypeVar, cast
 
 import numpy as np
 
@@ -19,7 +19,18 @@ from fastpool.arguments import Options
 MOST = 1024
 """Calls that are kept; then all are forgotten."""
 
+_PLAIN = frozenset({int, bool, float, str, type(None)})
+
 Recipe = TypeVar("Recipe")
+
+
+def _plain(values: Iterable[object]) -> bool:
+    """Whether all values are Python's own, in tuples and lists, too: those of NumPy would be told by their bytes."""
+    for value in values:
+        kind = type(value)
+        if kind not in _PLAIN and not (kind in (tuple, list) and _plain(cast(Iterable[object], value))):
+            return False
+    return True
 
 
 def likeness(called: str, options: Options, others: tuple[object, ...], arrays: tuple[object, ...]) -> Hashable:
@@ -36,13 +47,11 @@ def likeness(called: str, options: Options, others: tuple[object, ...], arrays: 
     arrays : tuple
         Its arrays; one may also be None.
     """
-    try:
-        # unlike a hash, it tells 1 from True and from 1.0, inside of tuples, too
-        written: Any = (*options, *others)
-        values = marshal.dumps(written, 2)
-    except ValueError:
+    written: Any = (*options, *others)
+    if not _plain(written):
         return None
-    known: list[Hashable] = [called, values]
+    # unlike a hash, this tells 1 from True and from 1.0, inside of tuples, too
+    known: list[Hashable] = [called, marshal.dumps(written, 2)]
     for array in arrays:
         if type(array) is np.ndarray:
             known += (array.dtype, array.shape, array.strides, array.flags.num)
