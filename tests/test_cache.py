@@ -33,6 +33,11 @@ with fastpool.threads(2):
     dx = fastpool.max_pool2d_backward(y, x, 2, indices=indices)
     np.testing.assert_array_equal(dx[1::2, 1::2], y)
     assert np.count_nonzero(dx) == y.size
+    # along channels taps are compared
+    z = x.reshape(1, 64, 64, 64)
+    v, taps = fastpool.max_pool2d(z, 2, layout="channels_last", return_indices="tap")
+    dz = fastpool.max_pool2d_backward(v, z, 2, layout="channels_last", indices=taps, index_kind="tap")
+    np.testing.assert_array_equal(dz[:, 1::2, 1::2], v)
 """
 
 ONE_CALL = """

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+import types as types_of_python
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -92,10 +93,31 @@ def _decorate(decorator: Any, function: Any, cache_dir: str) -> Any:
         numba.config.CACHE_DIR = known
 
 
+def name_by_content(function: Any, seen: set[Any] | None = None) -> None:
+    """Adds to the name of every function inside of others that a kernel reaches a digest of what it does.
+
+    Numba names the code of a function by its qualified name and a number, which begins anew in each process. Of two
+    functions of one name, one from the disk cache and one compiled here, the linker took the first for both: a norm
+    summed its taps by the rule of ``nan="ignore"``, once in some 50,000 calls of the tests.
+    """
+    seen = set() if seen is None else seen
+    if not isinstance(function, types_of_python.FunctionType) or function in seen:
+        return
+    seen.add(function)
+    for cell in function.__closure__ or ():
+        name_by_content(cell.cell_contents, seen)
+    for name in function.__code__.co_names:
+        name_by_content(function.__globals__.get(name), seen)
+    if "<" in function.__qualname__ and not hasattr(function, "__fastpool_named__"):
+        function.__qualname__ += f"_{registry.content(function)}"
+        function.__fastpool_named__ = True  # type: ignore[attr-defined]
+
+
 def _compile(signature: Any, function: Any, name: str, cache_dir: str) -> Any:
     # Numba numbers the cached versions of a function by what its index file holds. Kernels of one name, compiled by two
     # processes at a time, could get the same number, and one of them the other's code: each has a name of its own.
     function.__name__ = function.__qualname__ = name
+    name_by_content(function)
 
     def decorator(cache: bool) -> Any:
         return cfunc(signature, error_model="numpy", cache=cache)

@@ -26,10 +26,11 @@ from fastpool.kernels.cpu.memory import (
     OUT,
     RESULT,
     SCALARS,
-    SECOND,
-    SIDE,
     SOURCE,
     load,
+    load_second,
+    load_side,
+    load_source,
     pointer,
     store,
 )
@@ -58,8 +59,8 @@ def make_match_passes(variant: Variant, digest: int) -> Any:
     code = inlined(code)
 
     def taken(codes, band, e, tap):
-        g = load(band, e, SECOND)
-        return g if load(codes, e, SIDE) == tap else zero
+        g = load_second(band, e)
+        return g if load_side(codes, e) == tap else zero
 
     taken = inlined(taken)
     index_type = SCALARS[variant.aux]
@@ -67,15 +68,15 @@ def make_match_passes(variant: Variant, digest: int) -> Any:
     if variant.aux == "i64":
 
         def sent(g, indices, v, i, code, e, lane):
-            value = decode(load(g, v + e, SOURCE))
-            return value if load(indices, i + e, SIDE) == code + e * lane else zero
+            value = decode(load_source(g, v + e))
+            return value if load_side(indices, i + e) == code + e * lane else zero
 
     else:
         # the lanes share a tap's number: one that grew along them, by nothing, would be computed in 64 bits
 
         def sent(g, indices, v, i, code, e, lane):
-            value = decode(load(g, v + e, SOURCE))
-            return value if load(indices, i + e, SIDE) == code else zero
+            value = decode(load_source(g, v + e))
+            return value if load_side(indices, i + e) == code else zero
 
     sent = inlined(sent)
 
