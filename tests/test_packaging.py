@@ -96,7 +96,8 @@ def clean(tmp_path):
         run(*command, "--no-build-isolation", *what, cwd=elsewhere, PYTHONPATH=borrowed)
 
     def look(**environment):
-        return json.loads(run(python, "-c", LOOK, borrowed, cwd=elsewhere, **environment))
+        # a path of the caller's environment would make the repository's own folders importable
+        return json.loads(run(python, "-c", LOOK, borrowed, cwd=elsewhere, PYTHONPATH="", **environment))
 
     return home, install, look
 
