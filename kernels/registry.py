@@ -299,6 +299,19 @@ def content(function: Any) -> str:
     return sha.hexdigest()[:16]
 
 
+def reached(function: Any) -> list[types.FunctionType]:
+    """The plain functions that a function is made of: itself, those that it captures or uses by name, and theirs."""
+    found: dict[types.FunctionType, None] = {}
+    waiting = [function]
+    while waiting:
+        thing = waiting.pop()
+        if isinstance(thing, types.FunctionType) and thing not in found:
+            found[thing] = None
+            waiting += [cell.cell_contents for cell in thing.__closure__ or ()]
+            waiting += [thing.__globals__.get(name) for name in _names(thing.__code__)]
+    return list(found)
+
+
 def _feed(sha: Any, thing: Any, seen: set[Any]) -> None:
     """Adds to a digest what a function does: its code, defaults and closure, and all that they reach by name."""
     if isinstance(thing, types.FunctionType):

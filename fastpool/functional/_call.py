@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
@@ -17,7 +17,7 @@ from fastpool import arguments, arrays
 from fastpool.arguments import SELECTING, Options
 from fastpool.arrays import Outline, Source
 from fastpool.errors import type_error, type_name, value_error
-from fastpool.functional._repeat import Recipes, apart, likeness
+from fastpool.functional._repeat import Recipe, Recipes, apart, likeness
 from fastpool.memory import (
     Array,
     element_strides,
@@ -141,20 +141,7 @@ class Backward:
             dispatch.backward(self.problem, self.grad.data, self.dx.data, self.x, self.indices)
 
 
-class _Known(NamedTuple):
-    """What the checks of a call of plain arrays have found: all but the arrays. A target is its outline and the axes
-    that the caller does not see.
-    """
-
-    problem: Problem
-    kind: arrays.Kind
-    dtype: str
-    targets: tuple[tuple[Outline, Ints], ...]
-    reads_x: bool = False
-
-
-_known_forward: Recipes[_Known] = Recipes()
-_known_backward: Recipes[_Known] = Recipes()
+_known = Recipes()
 
 
 def forward(called: str, x: A, options: Options, out: A | None, device: object, keepdims: bool = True) -> A:
@@ -163,7 +150,7 @@ def forward(called: str, x: A, options: Options, out: A | None, device: object, 
     """
     outs: tuple[Any, ...] = out if type(out) is tuple else (out,)
     key = likeness(called, options, (device, keepdims, type(out) is tuple), (x, *outs))
-    known = _known_forward.find(key)
+    known = _known.find(key)
     if known is not None and apart((x,), outs):
         source = Source(known.kind, known.dtype, cast(Array, x))
         outs += (None,) * (len(known.targets) - len(outs))
@@ -175,7 +162,7 @@ def forward(called: str, x: A, options: Options, out: A | None, device: object, 
         if call.x.data is x:
             found = [target for target in (call.y, call.indices) if target is not None]
             shapes = tuple((target.outline, target.dropped) for target in found)
-            _known_forward.keep(key, _Known(call.problem, call.x.kind, call.x.dtype, shapes))
+            _known.keep(key, Recipe(call.problem, call.x.kind, call.x.dtype, shapes))
     call.run()
     y: A = call.y.give()
     if call.indices is None:
@@ -196,7 +183,7 @@ def backward(
     """Run the public function ``called``, a backward."""
     shape, array = (x, None) if type(x) is tuple else (None, x)
     key = likeness(called, options, (device, shape), (grad_output, array, indices, out))
-    known = _known_backward.find(key)
+    known = _known.find(key)
     read: tuple[Any, ...] = (grad_output, array, indices)
     if known is not None and apart(read, (out,)):
         grad = Source(known.kind, known.dtype, cast(Array, grad_output))
@@ -208,7 +195,7 @@ def backward(
         if call.grad.data is grad_output and (call.x is None or call.x is array):
             kind, dtype = call.grad.kind, call.grad.dtype
             targets = ((call.dx.outline, call.dx.dropped),)
-            _known_backward.keep(key, _Known(call.problem, kind, dtype, targets, call.x is not None))
+            _known.keep(key, Recipe(call.problem, kind, dtype, targets, call.x is not None))
     call.run()
     dx: A = call.dx.give()
     return dx

@@ -1,27 +1,39 @@
 """What was found out about the arguments of a call, kept for calls that are made alike.
 
-Checking a call and bringing it to a Problem takes 20 to 40 us, as long as pooling 100 KB. Nearly all of it depends on
-the arguments as they are written and on how the arrays lie in memory, but not on where: a call that was accepted once
-is accepted again, unless its arrays now overlap. Only plain NumPy arrays are looked up; every other call, and every
-call that is refused, goes the whole way.
+Checking a call and bringing it to a Problem takes 18 of the 39 us of a small call; knowing it again, 3. Nearly all of
+it depends on the arguments as they are written and on how the arrays lie in memory, but not on where: a call that was
+accepted once is accepted again, unless its arrays now overlap. Only plain NumPy arrays are looked up; every other call,
+and every call that is refused, goes the whole way.
 """
 
 from __future__ import annotations
 
 import marshal
 from collections.abc import Hashable, Iterable
-from typing import Any, Generic, TypeVar, cast
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
 from fastpool.arguments import Options
+from fastpool.arrays import Kind, Outline
+from fastpool.problem import Ints, Problem
 
 MOST = 1024
 """Calls that are kept; then all are forgotten."""
 
 _PLAIN = frozenset({int, bool, float, str, type(None)})
 
-Recipe = TypeVar("Recipe")
+
+class Recipe(NamedTuple):
+    """What the checks of a call have found: all but the arrays. A target is its outline and the axes that the caller
+    does not see.
+    """
+
+    problem: Problem
+    kind: Kind
+    dtype: str
+    targets: tuple[tuple[Outline, Ints], ...]
+    reads_x: bool = False
 
 
 def _plain(values: Iterable[object]) -> bool:
@@ -62,7 +74,7 @@ def likeness(called: str, options: Options, others: tuple[object, ...], arrays: 
     return tuple(known)
 
 
-class Recipes(Generic[Recipe]):
+class Recipes:
     """Recipes by likeness."""
 
     def __init__(self) -> None:

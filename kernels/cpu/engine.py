@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
-import types as types_of_python
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -93,24 +92,17 @@ def _decorate(decorator: Any, function: Any, cache_dir: str) -> Any:
         numba.config.CACHE_DIR = known
 
 
-def name_by_content(function: Any, seen: set[Any] | None = None) -> None:
+def name_by_content(function: Any) -> None:
     """Adds to the name of every function inside of others that a kernel reaches a digest of what it does.
 
     Numba names the code of a function by its qualified name and a number, which begins anew in each process. Of two
-    functions of one name, one from the disk cache and one compiled here, the linker took the first for both: a norm
-    summed its taps by the rule of ``nan="ignore"``, once in some 50,000 calls of the tests.
+    functions of one name, one from the disk cache and one compiled here, the linker takes the first for both: a norm
+    summed its taps by the rule of ``nan="ignore"`` (``tests/test_names.py`` makes the two meet).
     """
-    seen = set() if seen is None else seen
-    if not isinstance(function, types_of_python.FunctionType) or function in seen:
-        return
-    seen.add(function)
-    for cell in function.__closure__ or ():
-        name_by_content(cell.cell_contents, seen)
-    for name in function.__code__.co_names:
-        name_by_content(function.__globals__.get(name), seen)
-    if "<" in function.__qualname__ and not hasattr(function, "__fastpool_named__"):
-        function.__qualname__ += f"_{registry.content(function)}"
-        function.__fastpool_named__ = True  # type: ignore[attr-defined]
+    for part in registry.reached(function):
+        digest = registry.content(part)
+        if "<" in part.__qualname__ and not part.__qualname__.endswith(digest):
+            part.__qualname__ += f"_{digest}"
 
 
 def _compile(signature: Any, function: Any, name: str, cache_dir: str) -> Any:
@@ -148,8 +140,6 @@ def compile_kernel(variant: Variant, walk: str = "sweep", cache_dir: str = "") -
 
 
 def _driver_function(cache_dir: Callable[[], str]) -> Any:
-    if _driver:
-        return _driver[0]
     with _lock:
         if not _driver:
 
@@ -204,7 +194,7 @@ def run(
     stride: int,
     tiles: int,
     parts: int,
-    cache_dir: Callable[[], str] = str,
+    cache_dir: Callable[[], str],
 ) -> None:
     """Runs tiles ``0 .. tiles - 1`` in ``parts`` threads, thread ``i`` with workspace ``work + i * stride``.
 

@@ -7,11 +7,11 @@ writes over the first operand.
 
 from __future__ import annotations
 
-import types
 from typing import Any
 
 from numba.extending import register_jitable
 
+from fastpool.kernels import registry
 from fastpool.kernels.cpu.memory import FIRST, OUT, SECOND, load, store
 
 _known: set[Any] = set()
@@ -23,14 +23,10 @@ def inlined(function: Any) -> Any:
     They are inlined before types are inferred: compiled one by one and inlined by LLVM, a kernel's small functions
     took 12 s of compilation, against 1 s.
     """
-    if function not in _known and isinstance(function, types.FunctionType):
-        _known.add(function)
-        cells = [cell.cell_contents for cell in function.__closure__ or ()]
-        names = [function.__globals__.get(name) for name in function.__code__.co_names]
-        for used in cells + names:
-            if isinstance(used, types.FunctionType):
-                inlined(used)
-        register_jitable(function)
+    for used in registry.reached(function):
+        if used not in _known:
+            _known.add(used)
+            register_jitable(used)
     return function
 
 
