@@ -9,7 +9,6 @@ the caller gave none.
 from __future__ import annotations
 
 import functools
-import struct
 import sys
 from dataclasses import dataclass
 from typing import Any
@@ -129,6 +128,7 @@ def _units(problem: Problem, kind: str) -> tuple[Ints, Ints]:
 
 
 def _spec(problem: Problem, variant: Variant, form: Form, role: str, kind: str, forced: bool) -> list[int]:
+    dtype = _COMPLEX.get(problem.dtype, problem.dtype)
     has_aux = role in ("index", "weigh", "scatter", "check") or (role == "gather" and variant.reduction.push_reads_x)
     stored = variant.reduction.pull_reads_state
     source, output, aux = _steps(problem, role, stored)
@@ -145,9 +145,9 @@ def _spec(problem: Problem, variant: Variant, form: Form, role: str, kind: str, 
     spec[S.RANK] = len(problem.shape)
     spec[S.POOLED] = len(problem.axes)
     spec[S.INCLUDE_PAD] = int(problem.include_pad)
-    spec[S.DIVISOR] = problem.divisor
+    spec[S.DIVISOR] = problem.divisor or registry.fixed_divisor(problem.op, dtype)
     spec[S.INDEX_KIND] = _KINDS[kind]
-    spec[S.PARAM] = struct.unpack("<q", struct.pack("<d", problem.norm))[0]
+    spec[S.PARAM] = registry.parameter(problem.op, dtype, problem.norm)
     spec[S.SOURCE_BYTES] = registry.SIZES[variant.source]
     spec[S.OUTPUT_BYTES] = registry.SIZES[variant.output]
     spec[S.AUX_BYTES] = registry.SIZES[variant.aux] if has_aux else 0

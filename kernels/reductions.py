@@ -15,15 +15,15 @@ A pooling moves a window over an array and reduces its taps. A reduction says ho
     taps, and a tap of value ``x`` that received ``a`` in all has gradient ``push``; where ``push`` reads x and no
     window holds the tap, ``a`` is -0.0, and is never -0.0 otherwise
 
-``p`` is the reduction's parameter, a float. States are one scalar, or a pair. The functions are plain Python in the
-subset that the CPU and GPU compilers share; this module imports nothing of the project.
+``p`` is the reduction's parameter: a float64, or of the state's type. States are one scalar, or a pair. The functions
+are plain Python in the subset that the CPU and GPU compilers share; this module imports nothing of the project.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 Function = Callable[..., Any]
@@ -44,15 +44,16 @@ class Reduction:
         of up to 32 bits), ``"double"`` (float64), ``"count"`` (an integer that can count the taps).
     counted : bool
         ``lower`` or ``pull`` reads the divisor.
-    select : str
-        ``"max"`` or ``"min"`` where the result is one of the taps, so that it has an index and its gradient goes to
-        that tap; else "".
+    select : bool
+        The result is one of the taps, so that it has an index and its gradient goes to that tap.
     repeatable : bool
         A tap may be combined twice without changing the state, and the order of combining does not matter.
     wide_result : bool
         Integers give a 64-bit result.
     pull_reads_state, push_reads_x : bool
         Whether the gradient's two functions need more than the gradient.
+    keyed : bool
+        ``p`` has the type of the state's first component, and turns elements into keys and back.
     """
 
     name: str
@@ -63,13 +64,14 @@ class Reduction:
     lower: Function
     state: tuple[str, ...] = ("wide",)
     counted: bool = False
-    select: str = ""
+    select: bool = False
     repeatable: bool = False
     wide_result: bool = False
     pull: Function | None = None
     push: Function | None = None
     pull_reads_state: bool = False
     push_reads_x: bool = False
+    keyed: bool = False
 
 
 def value(x, p):
@@ -88,12 +90,30 @@ def first_state(s, count, inside, p):
     return s
 
 
+# One loop finds the largest and the smallest, of numbers with a sign and without: among keys, which are the elements
+# times -1, or with some bits inverted. In memory-bound loops the multiplication is not seen.
+def key_of_float(x, p):
+    return x * p
+
+
+def float_of_key(s, count, inside, p):
+    return s * p
+
+
+def key_of_integer(x, p):
+    return x ^ p
+
+
+def integer_of_key(s, count, inside, p):
+    return s ^ p
+
+
 def larger(a, b):
     return a if (a > b) | (a != a) else b
 
 
-def smaller(a, b):
-    return a if (a < b) | (a != a) else b
+def larger_number(a, b):
+    return a if (a > b) | (b != b) else b
 
 
 def quotient(s, count, inside, p):
@@ -186,9 +206,31 @@ def push_power(a, x, p):
     return -slope if x < 0 else slope
 
 
-MAX = Reduction("max", "biuf", ("lowest",), value, larger, first_state, ("same",), select="max", repeatable=True)
-MIN = Reduction("min", "biuf", ("highest",), value, smaller, first_state, ("same",), select="min", repeatable=True)
-SUM = Reduction("sum", "iufc", (0,), value, add, first_state, wide_result=True, pull=pass_gradient, push=keep_gradient)
+MAX = Reduction(
+    "max",
+    "f",
+    ("lowest",),
+    key_of_float,
+    larger,
+    float_of_key,
+    ("same",),
+    select=True,
+    repeatable=True,
+    keyed=True,
+)
+INTEGER_MAX = Reduction(
+    "max",
+    "biu",
+    ("lowest",),
+    key_of_integer,
+    larger,
+    integer_of_key,
+    ("same",),
+    select=True,
+    repeatable=True,
+    keyed=True,
+)
+SUM = Reduction("sum", "iu", (0,), value, add, first_state, wide_result=True, pull=pass_gradient, push=keep_gradient)
 MEAN = Reduction("mean", "fc", (0,), value, add, quotient, counted=True, pull=share_gradient, push=keep_gradient)
 SIGNED_MEAN = Reduction(
     "mean",
@@ -248,34 +290,29 @@ def takes_larger(a, i, b, j):
     return (b > a) | ((b == a) & (j < i)) | ((b != b) & ((a == a) | (j > i)))
 
 
-def takes_smaller(a, i, b, j):
-    """Whether the tap (b, j) replaces (a, i): smaller, or equal and earlier; of NaN the last."""
-    return (b < a) | ((b == a) & (j < i)) | ((b != b) & ((a == a) | (j > i)))
-
-
 def with_index(reduction: Reduction, real: Any, integer: Any, none: int, skip_nan: bool) -> Reduction:
     """The same selection on pairs (value, index of the tap in its block); ``none`` is an index beyond all.
 
     ``real`` and ``integer`` are the types of the components. With ``skip_nan`` a NaN tap counts as no tap.
     """
-    takes = takes_larger if reduction.select == "max" else takes_smaller
+    key, element = reduction.lift, reduction.lower
     nothing = reduction.identity[0]
 
     def lift(x, p):
-        return (x, integer(0))
+        return (real(key(x, p)), integer(0))
 
     def lift_numbers(x, p):
-        return (x, integer(0)) if x == x else (real(nothing), integer(none))
+        return (real(key(x, p)), integer(0)) if x == x else (real(nothing), integer(none))
 
     def combine(a, b):
-        t = takes(a[0], a[1], b[0], b[1])
+        t = takes_larger(a[0], a[1], b[0], b[1])
         return (b[0] if t else a[0], b[1] if t else a[1])
 
     def lower(s, count, inside, p):
-        return s[0]
+        return real(element(s[0], count, inside, p))
 
     def lower_numbers(s, count, inside, p):
-        return s[0] if s[1] < none else real(math.nan)
+        return real(element(s[0], count, inside, p)) if s[1] < none else real(math.nan)
 
     return Reduction(
         reduction.name,
@@ -285,9 +322,28 @@ def with_index(reduction: Reduction, real: Any, integer: Any, none: int, skip_na
         combine,
         lower_numbers if skip_nan else lower,
         ("same", "count"),
-        select=reduction.select,
+        select=True,
         repeatable=True,
+        keyed=True,
     )
+
+
+def of_type(reduction: Reduction, real: Any) -> Reduction:
+    """The same selection with keys of the type ``real``: the compiler would widen those of small integers."""
+    key, element = reduction.lift, reduction.lower
+
+    def lift(x, p):
+        return real(key(x, p))
+
+    def lower(s, count, inside, p):
+        return real(element(s, count, inside, p))
+
+    return replace(reduction, lift=lift, lower=lower)
+
+
+def numbers_only(reduction: Reduction) -> Reduction:
+    """The same selection with NaN left out: it stands for no tap."""
+    return replace(reduction, identity=(math.nan,), combine=larger_number)
 
 
 def without_nan(reduction: Reduction, real: Any, integer: Any) -> Reduction:

@@ -12,6 +12,7 @@ import hashlib
 import itertools
 import math
 import pathlib
+import struct
 import types
 from collections.abc import Iterator
 from typing import Any, NamedTuple
@@ -63,15 +64,16 @@ FORMS = (
 """Best first, the reference last: the order in which a kernel is looked for."""
 
 REDUCTIONS: dict[str, tuple[R.Reduction, ...]] = {
-    "max": (R.MAX,),
-    "min": (R.MIN,),
+    "max": (R.MAX, R.INTEGER_MAX),
+    "min": (R.MAX, R.INTEGER_MAX),
     "mean": (R.MEAN, R.SIGNED_MEAN, R.UNSIGNED_MEAN),
-    "sum": (R.SUM,),
+    "sum": (R.SUM, R.MEAN),
     "lp": (R.LP,),
     "l1": (R.L1,),
     "l2": (R.L2,),
 }
-"""Definitions by name; a name has one definition for each kind of element."""
+"""Definitions by name; a name has one definition for each kind of element. The smallest is the largest of keys in the
+opposite order, see ``parameter``; a sum of floats is a mean whose divisor is 1."""
 
 _changes: list[str] = []
 
@@ -93,6 +95,9 @@ SIZES = {
 """Bytes of each element type that kernels handle. Complex elements are handled as two floats."""
 
 _SCALARS: dict[str, Any] = {
+    "u8": np.uint8,
+    "i8": np.int8,
+    "i16": np.int16,
     "i32": np.int32,
     "i64": np.int64,
     "f32": np.float32,
@@ -159,6 +164,12 @@ def definition(op: str, dtype: str, norm: float = 2.0) -> R.Reduction | None:
     return None
 
 
+def fixed_divisor(op: str, dtype: str) -> int:
+    """The divisor that an operation has by itself, or 0."""
+    base = definition(op, dtype)
+    return int(op == "sum" and base is not None and base.counted)
+
+
 def result_dtype(reduction: R.Reduction, dtype: str) -> str:
     """Element type of the forward's result."""
     return kind(dtype) + "64" if reduction.wide_result and kind(dtype) in "iu" else dtype
@@ -205,7 +216,14 @@ def variant(
     base = definition(op, dtype, norm)
     if base is None or dtype not in SIZES:
         return None
-    return _variant(base, dtype, role, skip_nan and kind(dtype) == "f", index, long)
+    skip = skip_nan and kind(dtype) == "f"
+    if base.select:
+        # keys have a sign, whether elements do or not; which selection it was does not matter once there are indices
+        dtype = dtype.replace("u", "i")
+        if role == "check":
+            base, dtype = R.MAX, "b1"
+        skip, long = skip and role in ("forward", "index"), long and role == "index"
+    return _variant(base, dtype, role, skip, index if role in ("index", "scatter", "check") else "", long)
 
 
 @functools.cache
@@ -218,14 +236,15 @@ def _variant(base: R.Reduction, dtype: str, role: str, skip: bool, index: str, l
 def _selection(base: R.Reduction, dtype: str, role: str, skip: bool, index: str, long: bool) -> Variant | None:
     if not base.select:
         return None
-    if role != "index":
-        # which selection it was does not matter once there are indices
+    if role == "check":
+        return Variant(f"check_{index}", base, role, "b1", "i64", index, ("u8",))
+    if role == "scatter":
         band = "f32" if dtype in ("f16", "bf16") else dtype
-        return Variant(f"{role}_{dtype}_{index}", base, role, dtype, dtype, index, (band,))
+        return Variant(f"scatter_{dtype}_{index}", base, role, dtype, dtype, index, (band,))
     state = (_state_dtype("same", dtype, long), _state_dtype("count", dtype, long))
     resolved = dataclasses.replace(base, identity=(_number(base.identity[0], dtype),))
     none = 2**62 if long else 2**30
-    reduction = R.with_index(resolved, _SCALARS.get(state[0]), _SCALARS[state[1]], none, skip)
+    reduction = R.with_index(resolved, _SCALARS[state[0]], _SCALARS[state[1]], none, skip)
     name = "_".join([base.name, role, dtype, index] + ["skipna"] * skip + ["long"] * long)
     return Variant(name, reduction, role, dtype, dtype, index, state)
 
@@ -235,7 +254,9 @@ def _value(base: R.Reduction, dtype: str, role: str, skip: bool, long: bool) -> 
     reduction = dataclasses.replace(base, identity=identity)
     first = _state_dtype(base.state[0], dtype, long)
     result = result_dtype(base, dtype)
-    if skip:
+    if base.select:
+        reduction = R.of_type(R.numbers_only(reduction) if skip else reduction, _SCALARS[first])
+    elif skip:
         reduction = R.without_nan(reduction, _SCALARS[first], _SCALARS["i64" if long else "i32"])
     source, output, aux = dtype, result, "u8"
     if role in ("weigh", "gather"):
@@ -261,14 +282,49 @@ def _value(base: R.Reduction, dtype: str, role: str, skip: bool, long: bool) -> 
     return Variant(name, reduction, role, source, output, aux, state)
 
 
+def parameter(op: str, dtype: str, norm: float = 2.0) -> int:
+    """The parameter of a reduction as an integer: a float64 by its bits, or the mask of integer keys.
+
+    Keys are compared as signed numbers. A mask inverts the sign bit of elements that have no sign, and for the
+    smallest all bits, so that the order is reversed; of a bool just the last one.
+    """
+    if op in ("max", "min"):
+        if kind(dtype) in "iu":
+            mask = -(2 ** (8 * SIZES[dtype] - 1)) if kind(dtype) == "u" else 0
+            return mask if op == "max" else ~mask
+        if kind(dtype) == "b":
+            return int(op == "min")
+        norm = 1.0 if op == "max" else -1.0
+    bits: int = struct.unpack("<q", struct.pack("<d", norm))[0]
+    return bits
+
+
+class Ask(NamedTuple):
+    """What a problem may ask for: an operation in a role, for an element type; and the variant that does it."""
+
+    op: str
+    role: str
+    dtype: str
+    skip_nan: bool
+    variant: Variant
+
+    @property
+    def name(self) -> str:
+        """The operation and element type that are asked for, which a variant may serve under another name."""
+        return "_".join([self.op, self.role, self.dtype] + ["skipna"] * self.skip_nan)
+
+
+def asks() -> Iterator[Ask]:
+    """Everything that can be asked for with the reductions that are known, with int64 indices."""
+    for op, dtype, role, skip_nan in itertools.product(REDUCTIONS, SIZES, ROLES, (False, True)):
+        found = variant(op, 3.0, dtype, role, skip_nan) if not skip_nan or kind(dtype) == "f" else None
+        if found is not None and not (skip_nan and role in ("scatter", "check")):
+            yield Ask(op, role, dtype, skip_nan, found)
+
+
 def variants() -> Iterator[Variant]:
     """Every variant for the reductions that are known, with int64 indices."""
-    seen = set()
-    for op, dtype, role, skip_nan in itertools.product(REDUCTIONS, SIZES, ROLES, (False, True)):
-        found = variant(op, 3.0, dtype, role, skip_nan)
-        if found is not None and found.name not in seen:
-            seen.add(found.name)
-            yield found
+    return iter(dict.fromkeys(ask.variant for ask in asks()))
 
 
 @functools.cache

@@ -1,4 +1,4 @@
-"""The registry as test cases: which problems need which variant, and what the reference says of them."""
+"""The registry as test cases: which problems ask for which variant, and what the reference says of them."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 
 from fastpool import reference
 from fastpool.kernels import registry
-from fastpool.kernels.registry import FORMS, Form, Variant
+from fastpool.kernels.registry import FORMS, Ask, Form
 from fastpool.problem import Problem
 from tests.problems import make
 from tests.strategies import (
@@ -33,73 +33,66 @@ from tests.strategies import (
 
 Data = Callable[..., Array]
 
-VARIANTS = tuple(registry.variants())
+ASKS = tuple(registry.asks())
 
 SELECTED = {
     *(f"max_forward_{dtype}" for dtype in ("b1", "i8", "u8", "i64", "f16", "bf16", "f32", "f64")),
     *(f"mean_forward_{dtype}" for dtype in ("i8", "u64", "f16", "bf16", "f32", "f64")),
+    *(f"min_forward_{dtype}" for dtype in ("b1", "i8", "u8", "u64")),
     *(f"sum_forward_{dtype}" for dtype in ("u8", "i64", "f32", "f64")),
-    *(f"max_index_{dtype}_i64" for dtype in ("u8", "bf16", "f32", "f64")),
-    *(f"scatter_{dtype}_i64" for dtype in ("i8", "f16", "f32", "f64")),
-    *(f"check_{dtype}_i64" for dtype in ("f32", "f64")),
+    *(f"max_index_{dtype}" for dtype in ("u8", "bf16", "f32", "f64")),
+    *(f"max_scatter_{dtype}" for dtype in ("i8", "f16", "f32", "f64")),
+    "max_check_f32",
     *(f"mean_gather_{dtype}" for dtype in ("i8", "f16", "f32", "f64")),
-    *("sum_gather_u8", "sum_gather_f32", "sum_gather_f64", "min_forward_f32", "min_index_i8_i64"),
+    *("sum_gather_u8", "sum_gather_f32", "sum_gather_f64", "min_forward_f32", "min_index_i8"),
     *(f"{op}_{role}_f64" for op in ("l2", "lp") for role in ("forward", "weigh", "gather")),
     *(
         "l1_forward_f64",
         "l1_gather_f64",
         "l2_forward_f32",
         "max_forward_f32_skipna",
-        "max_index_f32_i64_skipna",
+        "max_index_f32_skipna",
     ),
     *(f"mean_{role}_f64_skipna" for role in ("forward", "weigh", "gather")),
 }
-"""Names of the variants of the default set: every operation, role and width. Each takes seconds to compile."""
+"""Names of the asks of the default set: every operation, role and width. A variant takes seconds to compile."""
 
 ULPS = 4
 
 
-def marked(variants: Sequence[Variant]) -> list[Any]:
-    """The variants as parameters, those beyond the selection in the exhaustive set.
+def marked(asks: Sequence[Ask]) -> list[Any]:
+    """The asks as parameters, those beyond the selection in the exhaustive set.
 
-    Tests of one variant form a group, so that it is compiled by one process of several.
+    Those that one variant serves form a group, so that it is compiled by one process of several.
     """
     parameters = []
-    for v in variants:
-        group = pytest.mark.xdist_group(v.name)
-        parameters.append(
-            pytest.param(v, id=v.name, marks=[group] + [pytest.mark.exhaustive] * (v.name not in SELECTED))
-        )
+    for ask in asks:
+        group = pytest.mark.xdist_group(ask.variant.name)
+        marks = [group] + [pytest.mark.exhaustive] * (ask.name not in SELECTED)
+        parameters.append(pytest.param(ask, id=ask.name, marks=marks))
     return parameters
 
 
-def asks(variant: Variant) -> dict[str, Any]:
-    """The fields of a Problem that ask for this variant."""
-    name = variant.reduction.name
-    op, norm = {"l1": ("lp", 1.0), "l2": ("lp", 2.0), "lp": ("lp", 3.0)}.get(name, (name, 2.0))
-    return {
-        "op": op,
-        "norm": norm,
-        "direction": "bwd" if variant.role in ("weigh", "gather", "scatter") else "fwd",
-        "dtype": variant.output if variant.role == "gather" else variant.source,
-        "indices": "plane" if variant.role in ("index", "scatter", "check") else "",
-        "nan": "ignore" if "skipna" in variant.name else "propagate",
-    }
-
-
-def problem_of(variant: Variant, shape: Sequence[int], k: Any, **options: Any) -> Problem:
-    """The problem that needs this variant, the spatial axes last; only a mean has a divisor."""
-    options |= asks(variant)
-    if options["op"] != "mean":
+def problem_of(ask: Ask, shape: Sequence[int], k: Any, **options: Any) -> Problem:
+    """A problem that asks so, the spatial axes last; only a mean has a divisor."""
+    op, norm = {"l1": ("lp", 1.0), "l2": ("lp", 2.0), "lp": ("lp", 3.0)}.get(ask.op, (ask.op, 2.0))
+    if op != "mean":
         options.pop("divisor", None)
         options.pop("include_pad", None)
-    return make(options.pop("op"), shape, range(2, len(shape)), k, **options)
+    options |= {
+        "norm": norm,
+        "direction": "bwd" if ask.role in ("weigh", "gather", "scatter") else "fwd",
+        "dtype": ask.dtype,
+        "indices": "plane" if ask.role in ("index", "scatter", "check") else "",
+        "nan": "ignore" if ask.skip_nan else "propagate",
+    }
+    return make(op, shape, range(2, len(shape)), k, **options)
 
 
-def forms(variant: Variant, problem: Problem) -> Iterator[Form]:
-    """The forms that have this variant's role and this window."""
+def forms(ask: Ask, problem: Problem) -> Iterator[Form]:
+    """The forms that have this role and this window."""
     for form in FORMS:
-        if variant.role in form.roles and form.family != "reference":
+        if ask.role in form.roles and form.family != "reference":
             window = (problem.kernel[-1], problem.stride[-1], problem.dilation[-1])
             if form.kernel == 0 or window == (form.kernel, form.stride, 1):
                 yield form
@@ -119,11 +112,10 @@ def _widened(problem: Problem) -> Problem:
 
 
 class Expected:
-    """A problem of a variant with data, and the reference's answer to it."""
+    """A problem with data, and the reference's answer to it."""
 
-    def __init__(self, variant: Variant, problem: Problem, data: Data, seed: int, specials: float = 0) -> None:
+    def __init__(self, problem: Problem, data: Data, seed: int, specials: float = 0) -> None:
         rng = np.random.default_rng(seed)
-        self.variant = variant
         self.problem = problem
         skips = problem.nan == "ignore"
         x = data(problem.dtype, problem.shape, rng)

@@ -208,4 +208,4 @@ def test_explain_needs_no_compiler(repository):
 
 def test_a_problem_can_be_explained_by_its_text():
     problem = Problem.parse("max2d_bwd+tap_u8_first_mb2ic3_ih16oh8kh2sh2")
-    assert dispatch.explain(problem).kernels == ("scatter_u8_u8__rows_match",)
+    assert dispatch.explain(problem).kernels == ("scatter_i8_u8__rows_match",)

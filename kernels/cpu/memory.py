@@ -134,6 +134,11 @@ def load_out(p, i):
 
 
 @register_jitable
+def as_float(bits):
+    return float_of_bits(bits)
+
+
+@register_jitable
 def store_out(p, i, value):
     store(p, i, value, OUT)
 

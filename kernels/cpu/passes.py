@@ -23,7 +23,7 @@ from fastpool.kernels.cpu.memory import (
     OUT,
     SCALARS,
     SOURCE,
-    float_of_bits,
+    as_float,
     load,
     load_side,
     load_source,
@@ -61,6 +61,27 @@ def make_sharing_lift(pull: Any, real: Any) -> Any:
         return pull(real(g), real(g), real(p), 1, p)
 
     return lift
+
+
+def make_parameter(variant: Variant) -> Any:
+    """``parameter(bits)``: the reduction's parameter from its word."""
+    real = SCALARS[variant.state[0]]
+    if not variant.reduction.keyed:
+
+        def parameter(bits):
+            return as_float(bits)
+
+    elif variant.state[0][0] == "f":
+
+        def parameter(bits):
+            return real(as_float(bits))
+
+    else:
+
+        def parameter(bits):
+            return real(bits)
+
+    return inlined(parameter)
 
 
 def make_write(variant: Variant) -> Any:
@@ -132,7 +153,7 @@ def make_passes(variant: Variant, digest: int) -> Any:
     pull = inlined(reduction.pull) if share else inlined(_as_is)
     decode = DECODE["f32"] if share else DECODE[variant.source]
     decode_source = DECODE[variant.source]
-    write = make_write(variant)
+    write, parameter = make_write(variant), make_parameter(variant)
 
     def seven(s0, s1, s2, s3, s4, s5, s6, jump):
         """Seven neighbouring taps: 4 + 2 + 1, as binary blocks go."""
@@ -162,7 +183,7 @@ def make_passes(variant: Variant, digest: int) -> Any:
         t = bind(pointer(w[W.STATES], first_code), pointer(w[W.STATES2], second_code))
         a, b, out, count, amount = w[W.A], w[W.B], w[W.OUT], w[W.COUNT], w[W.AMOUNT]
         rows, pitch, lanes = w[W.ROWS_COUNT], w[W.PITCH], w[W.LANES]
-        p = float_of_bits(w[W.PARAM])
+        p = parameter(w[W.PARAM])
         if op == W.FILL:
             for row in range(rows):
                 o = out + row * pitch
