@@ -1,10 +1,4 @@
-"""From a Problem to a result: which kernels run, and why the others do not.
-
-A forward call is one task. A backward call is one or two: the gradient of a sum or mean is a *gather*; where the
-gradient depends on the window's state (Lp, NaN left out of a mean) a *weigh* comes first, which writes the share that
-each tap of a window receives; the gradient of a selection is a *scatter* by its indices, after an *index* pass where
-the caller gave none.
-"""
+"""From a Problem to a result: its tasks, their kernels, and why the others do not run."""
 
 from __future__ import annotations
 
@@ -15,17 +9,17 @@ from typing import Any
 
 import numpy as np
 
-from fastpool import config, planning, tiling
+from fastpool import choosing, config, tiling
 from fastpool import layout as S
+from fastpool import request as Q
 from fastpool.kernels import plan as P
 from fastpool.kernels import registry
+from fastpool.kernels import rows as T
 from fastpool.kernels.registry import FORMS, ROLES, Form, Variant
-from fastpool.problem import Ints, Problem
+from fastpool.kernels.table import table as table_now
+from fastpool.problem import INDEX_KINDS, Problem
 
 GRAIN_BYTES = tiling.PARALLEL_BYTES
-
-_KINDS = {"plane": 0, "tensor": 1, "tap": 2}
-_COMPLEX = {"c64": "f32", "c128": "f64"}
 
 
 @dataclass(frozen=True)
@@ -86,155 +80,25 @@ class Explanation:
         return "\n".join(lines)
 
 
-def _c_order(shape: Ints) -> Ints:
-    strides = []
-    step = 1
-    for size in reversed(shape):
-        strides.append(step)
-        step *= max(size, 1)
-    return tuple(reversed(strides))
-
-
-def _steps(problem: Problem, role: str, stored: bool) -> tuple[Ints, Ints, Ints]:
-    """Element strides of the three buffers of a role; ``stored`` where the source is a workspace in C order."""
-    x_order, y_order = _c_order(problem.shape), _c_order(problem.out_shape)
-    x = problem.x_strides or x_order
-    y = problem.y_strides or y_order
-    indices = problem.index_strides or y_order
-    aux = problem.aux_strides or x_order
-    if role == "forward":
-        return x, y, y
-    if role == "index":
-        return (x, y, indices) if problem.direction == "fwd" else (aux, y_order, y_order)
-    if role == "weigh":
-        return aux, y_order, y
-    if role == "gather":
-        return (y_order if stored else y), x, aux
-    if role == "scatter":
-        return y, x, (indices if problem.indices else y_order)
-    return indices, indices, indices
-
-
-def _units(problem: Problem, kind: str) -> tuple[Ints, Ints]:
-    """(index units of the array's axes, tap units of the pooled axes)."""
-    taps = _c_order(problem.kernel)
-    if kind == "tensor":
-        return _c_order(problem.shape), taps
-    units = [0] * len(problem.shape)
-    if kind == "plane":
-        for axis, unit in zip(problem.axes, _c_order(tuple(problem.shape[a] for a in problem.axes)), strict=True):
-            units[axis] = unit
-    return tuple(units), taps
-
-
-def _spec(problem: Problem, variant: Variant, form: Form, role: str, kind: str, forced: bool) -> list[int]:
-    dtype = _COMPLEX.get(problem.dtype, problem.dtype)
-    has_aux = role in ("index", "weigh", "scatter", "check") or (role == "gather" and variant.reduction.push_reads_x)
-    stored = variant.reduction.pull_reads_state
-    source, output, aux = _steps(problem, role, stored)
-    if not has_aux:
-        aux = output
-    units, tap_units = _units(problem, kind)
-    if role not in ("index", "scatter", "check"):
-        units = (0,) * len(units)
-    integers = variant.source[0] in "iu" and variant.output[0] in "iu"
-    order_free = variant.reduction.repeatable or integers
-    spec = [0] * S.SPEC
-    spec[S.ROLE] = ROLES.index(role)
-    spec[S.FAMILY] = int(form.family == "lanes")
-    spec[S.RANK] = len(problem.shape)
-    spec[S.POOLED] = len(problem.axes)
-    spec[S.INCLUDE_PAD] = int(problem.include_pad)
-    spec[S.DIVISOR] = problem.divisor or registry.fixed_divisor(problem.op, dtype)
-    spec[S.INDEX_KIND] = _KINDS[kind]
-    spec[S.PARAM] = registry.parameter(problem.op, dtype, problem.norm)
-    spec[S.SOURCE_BYTES] = registry.SIZES[variant.source]
-    spec[S.OUTPUT_BYTES] = registry.SIZES[variant.output]
-    spec[S.AUX_BYTES] = registry.SIZES[variant.aux] if has_aux else 0
-    spec[S.STATE_BYTES] = registry.SIZES[variant.state[0]]
-    spec[S.STATE2_BYTES] = registry.SIZES[variant.state[1]] if len(variant.state) == 2 else 0
-    # a scatter visits windows in the caller's order of axes, which may only change where ties cannot
-    spec[S.ORDER_FREE] = int(order_free and role not in ("scatter", "check"))
-    spec[S.FORM_KERNEL] = form.kernel
-    spec[S.FORM_STRIDE] = form.stride
-    spec[S.MATCH] = int(form.match)
-    spec[S.COUNTED] = int(variant.reduction.counted)
-    spec[S.FORCED] = int(forced)
-    spec[S.REPEATABLE] = int(variant.reduction.repeatable)
-    spec[S.SOURCE_IS_STATE] = int(variant.source == variant.state[0])
-    scale = 2 if problem.dtype in _COMPLEX else 1
-    for axis, (x_size, y_size) in enumerate(zip(problem.shape, problem.out_shape, strict=True)):
-        steps = (source[axis] * scale, output[axis] * scale, aux[axis] * scale)
-        spec += [x_size, y_size, *steps, units[axis]]
-    if scale == 2:
-        # the parts of a complex element are one more axis, pooled apart
-        spec[S.RANK] += 1
-        spec += [2, 2, 1, 1, 1, 0]
-    for i, axis in enumerate(problem.axes):
-        # steps that reach no second window, or no second tap, may be of any size: what is planned stays below 2**63
-        padded = problem.shape[axis] + problem.pad_begin[i] + problem.pad_end[i]
-        stride = min(problem.stride[i], max(padded, 1))
-        dilation = problem.dilation[i] if problem.kernel[i] > 1 else 1
-        geometry = (problem.kernel[i], stride, dilation, problem.pad_begin[i], problem.pad_end[i])
-        spec += [axis, *geometry, tap_units[i]]
-    return spec
-
-
 @functools.lru_cache(maxsize=4096)
 def _task(problem: Problem, role: str, kind: str, forced: str, generation: int) -> Task:
     """The task of a role; ``kind`` is the kind of indices, ``forced`` a form's name or ""."""
-    dtype = _COMPLEX.get(problem.dtype, problem.dtype)
-    index = Problem.index_dtype.fget(_as_kind(problem, kind)) if kind else "i64"  # type: ignore[attr-defined]
-    long = problem.plane >= 2**30 or problem.taps >= 2**30 or (kind == "tensor" and _extent(problem) >= 2**30)
-    verdicts: list[int] = []
-    wanted = next((form for form in FORMS if form.name == forced), None)
-    for attempt in (wanted,) if wanted else ():
-        found = _try(problem, dtype, role, kind, index, long, attempt, True)
-        if isinstance(found, tuple):
-            skipped = tuple(tiling.NOT_FORCED for _ in FORMS[: FORMS.index(attempt)])
-            return Task(problem, role, attempt, *found, (*skipped, tiling.ACCEPTED))
-    for form in FORMS:
-        found = _try(problem, dtype, role, kind, index, long, form, False)
-        if isinstance(found, tuple):
-            return Task(problem, role, form, *found, (*verdicts, tiling.ACCEPTED))
-        verdicts.append(found)
-    raise AssertionError("the reference takes every problem")
-
-
-def _as_kind(problem: Problem, kind: str) -> Problem:
-    fields = dict(problem.__dict__, indices=kind)
-    return Problem(**{name: fields[name] for name in Problem.__dataclass_fields__})
-
-
-def _extent(problem: Problem) -> int:
-    """How far the flat indices of one window's taps lie apart, at most."""
-    units = _c_order(problem.shape)
-    return sum(
-        (k - 1) * d * units[axis] for axis, k, d in zip(problem.axes, problem.kernel, problem.dilation, strict=True)
-    )
-
-
-def _try(
-    problem: Problem, dtype: str, role: str, kind: str, index: str, long: bool, form: Form, forced: bool
-) -> tuple[Variant | None, Any] | int:
-    """(variant, plan) if the form takes the task, else the reason why not."""
-    if form.family == "reference":
-        return None, None
-    if role not in form.roles:
-        return tiling.NO_ROLE
-    skip = problem.nan == "ignore"
-    variant = registry.variant(problem.op, problem.norm, dtype, role, skip, index, long)
-    if variant is None:
-        return tiling.NO_ARITHMETIC
-    spec = _spec(problem, variant, form, role, kind or "plane", forced)
-    plan = [0] * (P.HEADER + (spec[S.RANK] + 1) * P.AXIS)
-    planning.make_plan(spec, plan)
-    code = planning.refusal(spec, plan)
-    if code != tiling.ACCEPTED:
-        return int(code)
+    table = table_now()
+    names = [form.name for form in FORMS]
+    request = Q.request_of(problem, table, names.index(forced) if forced in names else -1)
+    number = INDEX_KINDS.index(kind) if kind else Q.NO_INDICES
+    rank, pooled = request[Q.RANK] + request[Q.COMPLEX], request[Q.POOLED]
+    spec = [0] * (S.SPEC + rank * S.ARRAY_AXIS + pooled * S.POOLED_AXIS)
+    plan = [0] * (P.HEADER + (rank + 1) * P.AXIS)
+    verdicts = [0] * len(FORMS)
+    taken = choosing.choose(request, table, ROLES.index(role), number, spec, plan, verdicts)
+    seen = tuple(verdicts[: taken + 1])
+    if FORMS[taken].family == "reference":
+        return Task(problem, role, FORMS[taken], None, None, seen)
+    row = choosing.row_of(request, table, ROLES.index(role), number)
     block = np.array(plan, np.int64)
     block.flags.writeable = False
-    return variant, block
+    return Task(problem, role, FORMS[taken], table.variants[table[row + T.NUMBER]], block, seen)
 
 
 def _parts(plan: Any) -> int:
@@ -260,18 +124,15 @@ def _run(task: Task, source: np.ndarray | None, output: np.ndarray, aux: np.ndar
 
 @functools.lru_cache(maxsize=4096)
 def _tasks(problem: Problem, forced: str, generation: int) -> tuple[Task, ...]:
-    """The tasks of a problem, in the order in which they run; ``generation`` is that of the reductions."""
-    if problem.direction == "fwd":
-        tasks = [_task(problem, "index" if problem.indices else "forward", problem.indices, forced, generation)]
-    elif problem.op in ("max", "min"):
-        tasks = [_task(problem, "scatter", problem.indices or "tap", forced, generation)]
-        if not problem.indices:
-            tasks.insert(0, _task(problem, "index", "tap", forced, generation))
-    else:
-        tasks = [_task(problem, "gather", "", forced, generation)]
-        variant = tasks[0].variant
-        if variant is not None and variant.reduction.pull_reads_state:
-            tasks.insert(0, _task(problem, "weigh", "", forced, generation))
+    """The tasks of a problem, in the order in which they run, but for the check of indices; ``generation`` is that of
+    the reductions.
+    """
+    table = table_now()
+    found = [0] * (2 * choosing.MOST_TASKS)
+    count = choosing.tasks_of(Q.request_of(problem, table), table, found)
+    kinds = ("", *INDEX_KINDS)
+    wanted = [(ROLES[found[2 * i]], kinds[found[2 * i + 1] + 1]) for i in range(count)]
+    tasks = [_task(problem, role, kind, forced, generation) for role, kind in wanted if role != "check"]
     # a problem is the reference's as a whole or not at all
     if any(task.variant is None for task in tasks):
         tasks = [task for task in tasks if task.variant is None][:1]

@@ -16,10 +16,14 @@ from typing import Protocol
 from fastpool.kernels import plan as P
 
 
-class Block(Protocol):
-    """A flat block of int64: a list in Python, an array or a pointer where the code is compiled."""
+class Numbers(Protocol):
+    """A flat block of int64 that is read: a list in Python, an array or a pointer where the code is compiled."""
 
     def __getitem__(self, i: int, /) -> int: ...
+
+
+class Block(Numbers, Protocol):
+    """One that is also written."""
 
     def __setitem__(self, i: int, value: int, /) -> None: ...
 

@@ -103,6 +103,8 @@ def test_only_dispatch_and_planning_know_kernels():
     """The public layer goes through dispatch; sizes share two functions with kernels; the rest is for looking at."""
     allowed = {
         "fastpool.dispatch",
+        "fastpool.choosing",
+        "fastpool.request",
         "fastpool.planning",
         "fastpool.selecting",
         "fastpool.tiling",

@@ -17,7 +17,7 @@ import types
 import numpy as np
 import pytest
 
-from fastpool.kernels import reductions, registry
+from fastpool.kernels import digests, reductions, registry
 
 CALLS = """
 import sys
@@ -240,22 +240,22 @@ EDITS = {
 @pytest.mark.parametrize("where", EDITS)
 def test_the_digest_sees_an_edit(where):
     one, other = ("+", "-") if where == "body" else (2.0, 3.0)
-    before, again, after = (registry.digest(reduction(EDITS[where].format(c))) for c in (one, one, other))
+    before, again, after = (digests.digest(reduction(EDITS[where].format(c))) for c in (one, one, other))
     assert before == again
     assert before != after
 
 
 def test_the_digest_sees_an_edit_of_another_module():
     source = "def lift(x, p): return helpers.f(x)"
-    digests = [registry.digest(reduction(source, helpers=own_module(f"def f(x): return x * {c}"))) for c in (2, 2, 3)]
+    digests = [digests.digest(reduction(source, helpers=own_module(f"def f(x): return x * {c}"))) for c in (2, 2, 3)]
     assert digests[0] == digests[1]
     assert digests[0] != digests[2]
 
 
 def test_digests_are_the_same_in_every_process(repository):
     code = (
-        "from fastpool.kernels import registry\n"
-        "for v in registry.variants(): print(v.name, registry.digest(v.reduction))\n"
+        "from fastpool.kernels import digests, registry\n"
+        "for v in registry.variants(): print(v.name, digests.digest(v.reduction))\n"
     )
     printed = set()
     for seed in ("0", "1", "2"):
@@ -274,14 +274,14 @@ def test_the_digest_covers_every_source(repository, tmp_path):
     package = copy_package(repository, tmp_path)
     code = (
         "import pathlib\n"
-        "from fastpool.kernels import registry\n"
+        "from fastpool.kernels import digests, registry\n"
         "print(registry.__file__)\n"
-        "seen = {registry.sources_digest()}\n"
+        "seen = {digests.sources_digest()}\n"
         "paths = sorted(pathlib.Path(registry.__file__).parent.rglob('*.py'))\n"
         "for path in paths:\n"
         "    path.write_text(path.read_text() + '# more')\n"
-        "    registry.sources_digest.cache_clear()\n"
-        "    seen.add(registry.sources_digest())\n"
+        "    digests.sources_digest.cache_clear()\n"
+        "    seen.add(digests.sources_digest())\n"
         "print(len(paths), len(seen))\n"
     )
     output, errors = start(code, package).communicate(timeout=300)

@@ -7,7 +7,7 @@ import sys
 
 import pytest
 
-from fastpool.kernels import registry
+from fastpool.kernels import digests, registry
 from fastpool.kernels.cpu import engine
 from fastpool.kernels.cpu.match_passes import make_match_passes
 from fastpool.kernels.cpu.passes import make_passes
@@ -24,10 +24,10 @@ def test_functions_of_one_name_do_the_same() -> None:
             kernel = MAKERS[walk](variant, 0)
             kernel.__qualname__ = variant.name
             engine.name_by_content(kernel)
-            for function in registry.reached(kernel):
+            for function in digests.reached(kernel):
                 if function is not kernel:
                     key = (function.__module__, function.__qualname__)
-                    contents.setdefault(key, set()).add(registry.content(function))
+                    contents.setdefault(key, set()).add(digests.content(function))
                     if "<" in function.__qualname__:
                         plain.setdefault(function.__qualname__.rpartition("_")[0], set()).add(function.__qualname__)
     assert {name: found for name, found in contents.items() if len(found) > 1} == {}
@@ -44,7 +44,7 @@ import re
 import sys
 import numpy as np
 from numba.core.bytecode import FunctionIdentity
-from fastpool.kernels import registry
+from fastpool.kernels import digests, registry
 from fastpool.kernels.cpu import engine, words as W
 from fastpool.kernels.cpu.passes import make_passes
 

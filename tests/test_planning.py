@@ -10,14 +10,18 @@ import types
 import numpy as np
 import pytest
 
-from fastpool import dispatch, layout, planning, selecting, tiling, window
+from fastpool import choosing, dispatch, layout, planning, selecting, tiling, window
+from fastpool import request as Q
 from fastpool.kernels import plan as P
-from fastpool.kernels import registry, taps
+from fastpool.kernels import rows as T
+from fastpool.kernels import table as tables
+from fastpool.kernels import taps
 from fastpool.kernels.registry import FORMS, ROLES
 from fastpool.problem import Problem
 from tests.problems import make
 
-MODULES = (taps, window, layout, tiling, selecting, planning)
+MODULES = (taps, T, window, layout, tiling, selecting, planning, choosing)
+BLOCKS = {"spec", "plan", "request", "table", "found", "verdicts"}
 PLANNED = [form for form in FORMS if form.family != "reference"]
 OPS = ("max", "min", "mean", "sum", "lp")
 DTYPES = ("u8", "i16", "i64", "f16", "bf16", "f32", "f64", "c64", "b1")
@@ -97,17 +101,23 @@ def strides(rng: random.Random, shape: list[int]) -> tuple[int, ...]:
 
 def specs(problem: Problem, forced: bool):
     """(form, role, spec) for every form and role that has arithmetic for the problem."""
-    dtype = {"c64": "f32"}.get(problem.dtype, problem.dtype)
-    long = problem.plane >= 2**30 or problem.taps >= 2**30
-    for role in ROLES:
+    table = tables.table()
+    request = Q.request_of(problem, table)
+    kind = request[Q.INDEX_KIND]
+    for number, role in enumerate(ROLES):
         if (role in ("index", "scatter", "check")) != bool(problem.indices):
             continue
-        for form in PLANNED:
-            skip = problem.nan == "ignore"
-            variant = registry.variant(problem.op, problem.norm, dtype, role, skip, problem.index_dtype, long)
-            if variant is not None and role in form.roles:
-                kind = problem.indices or "plane"
-                yield form, role, dispatch._spec(problem, variant, form, role, kind, forced)
+        row = choosing.row_of(request, table, number, kind)
+        for place, form in enumerate(PLANNED):
+            if row != 0 and role in form.roles:
+                spec = new_spec(request)
+                choosing.write_spec(request, table, row, place, number, kind, forced, spec)
+                yield form, role, spec
+
+
+def new_spec(request: list[int]) -> list[int]:
+    rank = request[Q.RANK] + request[Q.COMPLEX]
+    return [0] * (layout.SPEC + rank * layout.ARRAY_AXIS + request[Q.POOLED] * layout.POOLED_AXIS)
 
 
 def block(spec: list[int]) -> int:
@@ -139,15 +149,42 @@ def test_compiled_plans_equal_those_of_python():
     assert seen == {(form.name, role) for form in PLANNED for role in form.roles}
 
 
+def test_compiled_choices_equal_those_of_python():
+    """The whole way from a request to its tasks, over the table as a block of plain integers."""
+    rng = random.Random(4)
+    table = tables.table()
+    numbers = np.array(table.dump(), np.int64)
+    taken = set()
+    for _ in range(600):
+        problem = random_problem(rng)
+        request = Q.request_of(problem, table, rng.choice((-1, -1, *range(T.COUNT + 1))))
+        found, compiled_found = [0] * 4, np.zeros(4, np.int64)
+        count = choosing.tasks_of(request, table, found)
+        assert compiled(choosing, "tasks_of")(np.array(request), numbers, compiled_found) == count
+        assert compiled_found.tolist() == found
+        for role, kind in zip(found[: 2 * count : 2], found[1 : 2 * count : 2], strict=True):
+            spec, verdicts = new_spec(request), [0] * len(FORMS)
+            plan = [0] * (P.HEADER + (request[Q.RANK] + request[Q.COMPLEX] + 1) * P.AXIS)
+            form = choosing.choose(request, table, role, kind, spec, plan, verdicts)
+            blocks = [np.zeros(len(numbers), np.int64) for numbers in (spec, plan, verdicts)]
+            assert compiled(choosing, "choose")(np.array(request), numbers, role, kind, *blocks) == form, str(problem)
+            assert [numbers.tolist() for numbers in blocks] == [spec, plan, verdicts], str(problem)
+            row = choosing.row_of(request, table, role, kind)
+            there = compiled(choosing, "row_of")(np.array(request), numbers, role, kind)
+            assert (row == 0) == (there == 0)
+            if row != 0:
+                assert [table[row + i] for i in range(T.ROW)] == numbers[there : there + T.ROW].tolist()
+            taken.add(FORMS[form].name)
+    assert taken == {form.name for form in FORMS}
+
+
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 def test_every_function_compiles(module):
     """Also those that no plan in this file happens to call."""
     numba = pytest.importorskip("numba")
     block = numba.int64[::1]
     for function in functions(module):
-        arguments = [
-            block if name in ("spec", "plan") else numba.int64 for name in inspect.signature(function).parameters
-        ]
+        arguments = [block if name in BLOCKS else numba.int64 for name in inspect.signature(function).parameters]
         compiled(module, function.__name__).compile(tuple(arguments))
 
 

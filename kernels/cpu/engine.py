@@ -13,7 +13,7 @@ import numba
 from numba import cfunc, njit, prange, types
 from numba.np.ufunc import parallel
 
-from fastpool.kernels import registry
+from fastpool.kernels import digests
 from fastpool.kernels.cpu.call import call_kernel, claim
 from fastpool.kernels.cpu.checking import make_check
 from fastpool.kernels.cpu.match import make_match
@@ -99,8 +99,8 @@ def name_by_content(function: Any) -> None:
     functions of one name, one from the disk cache and one compiled here, the linker takes the first for both: a norm
     summed its taps by the rule of ``nan="ignore"`` (``tests/test_names.py`` makes the two meet).
     """
-    for part in registry.reached(function):
-        digest = registry.content(part)
+    for part in digests.reached(function):
+        digest = digests.content(part)
         if "<" in part.__qualname__ and not part.__qualname__.endswith(digest):
             part.__qualname__ += f"_{digest}"
 
@@ -124,7 +124,7 @@ def compile_kernel(variant: Variant, walk: str = "sweep", cache_dir: str = "") -
         return kernel
     with _lock:
         if (variant, walk) not in _kernels:
-            digest = registry.digest(variant.reduction)
+            digest = digests.digest(variant.reduction)
             if walk in _WHOLE:
                 whole = _compile(SIGNATURE, _WHOLE[walk](variant, digest), variant.name, cache_dir)
                 _kernels[variant, walk] = Kernel(whole)
@@ -133,7 +133,7 @@ def compile_kernel(variant: Variant, walk: str = "sweep", cache_dir: str = "") -
                 name = variant.name if walk == "sweep" else f"{variant.name}_{walk}"
                 passes = _compile(PASSES, make(variant, digest), name, cache_dir)
                 if walk not in _walks:
-                    sources = int.from_bytes(registry.sources_digest()[:7], "little")
+                    sources = int.from_bytes(digests.sources_digest()[:7], "little")
                     _walks[walk] = _compile(SIGNATURE, make_walk(sources), walk, cache_dir)
                 _kernels[variant, walk] = Kernel(_walks[walk], passes)
         return _kernels[variant, walk]

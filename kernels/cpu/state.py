@@ -11,7 +11,7 @@ from typing import Any
 
 from numba.extending import register_jitable
 
-from fastpool.kernels import registry
+from fastpool.kernels import digests
 from fastpool.kernels.cpu.memory import FIRST, OUT, SECOND, load, store
 
 _known: set[Any] = set()
@@ -23,7 +23,7 @@ def inlined(function: Any) -> Any:
     They are inlined before types are inferred: compiled one by one and inlined by LLVM, a kernel's small functions
     took 12 s of compilation, against 1 s.
     """
-    for used in registry.reached(function):
+    for used in digests.reached(function):
         if used not in _known:
             _known.add(used)
             register_jitable(used)
