@@ -1,0 +1,166 @@
+"""What a variant does with one element or one state: the scalar parts of which its passes are made.
+
+The loops in ``passes`` know these by name only. The just-in-time compiler inlines them; ahead of time, the loops are
+compiled once for each type of state, and a variant's parts are put into them.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from fastpool.kernels.cpu.memory import (
+    DECODE,
+    ENCODE,
+    SCALARS,
+    as_float,
+    load_side,
+    load_source,
+    store_out,
+    store_result,
+    store_side,
+)
+from fastpool.kernels.cpu.state import inlined, make_shift, shift_none
+from fastpool.kernels.registry import Variant
+
+
+class Parts(NamedTuple):
+    """The parts of a variant. ``p`` is the reduction's parameter as it stands in the words, an int64.
+
+    nothing()                                       the state of no tap
+    leaf(x, u, p)                                   the state of the tap that is element ``u`` of a row
+    join(a, b, amount)                              two blocks of taps; the second gains ``amount`` taps
+    pack(rows, o, x, u, divisor, p)                 copies element ``u`` to element ``o`` of a packed row
+    write(y, aux, d, i, s, count, inside, index, p) output ``d``, and what goes with it in ``aux``, from a state
+    """
+
+    nothing: Any
+    leaf: Any
+    join: Any
+    pack: Any
+    write: Any
+
+
+def shares(variant: Variant) -> bool:
+    """Whether source elements are divided when they are packed, so that packed rows hold states."""
+    return variant.role == "gather" and variant.reduction.counted
+
+
+def _as_is(v):
+    return v
+
+
+def _make_sharing_lift(pull: Any, real: Any) -> Any:
+    """The state of an output's gradient that all taps share: divided by ``p``, which is 1 where PACK has done it."""
+
+    def lift(g, p):
+        return pull(real(g), real(g), real(p), 1, p)
+
+    return lift
+
+
+def _make_parameter(variant: Variant) -> Any:
+    """``parameter(bits)``: the reduction's parameter from its word."""
+    real = SCALARS[variant.state[0]]
+    if not variant.reduction.keyed:
+
+        def parameter(bits):
+            return as_float(bits)
+
+    elif variant.state[0][0] == "f":
+
+        def parameter(bits):
+            return real(as_float(bits))
+
+    else:
+
+        def parameter(bits):
+            return real(bits)
+
+    return inlined(parameter)
+
+
+def _make_write(variant: Variant, parameter: Any) -> Any:
+    """``write(y, aux, d, i, s, count, inside, index, p)``: writes output ``d`` (aux element ``i``) from state ``s``.
+
+    forward   y = lower(state)
+    index     y = lower(state), and the index of the tap that was taken
+    weigh     the share of the output's gradient that each tap of the window receives (aux: the output's gradient)
+    gather    the gradient of x (aux: the forward's x, where the reduction needs it)
+    """
+    reduction = variant.reduction
+    real = SCALARS[variant.state[0]]
+    # pairs count taps themselves and take the divisor as an integer
+    number = inlined(_as_is) if len(variant.state) == 2 else real
+    encode, decode_aux = ENCODE[variant.output], DECODE[variant.aux]
+    lower = inlined(reduction.lower)
+    if variant.role == "forward":
+
+        def write(y, aux, d, i, s, count, inside, index, p):
+            store_result(y, d, encode(lower(s, number(count), inside, parameter(p))))
+
+    elif variant.role == "index":
+        none = reduction.identity[1]
+
+        def write(y, aux, d, i, s, count, inside, index, p):
+            store_result(y, d, encode(lower(s, number(count), inside, parameter(p))))
+            store_side(aux, i, index + s[1] if s[1] < none else -1)
+
+    elif variant.role == "weigh":
+        pull = inlined(reduction.pull)
+
+        def write(y, aux, d, i, s, count, inside, index, p):
+            g = real(decode_aux(load_side(aux, i)))
+            store_result(y, d, encode(pull(g, s, number(count), inside, parameter(p))))
+
+    elif reduction.push_reads_x:
+        push = inlined(reduction.push)
+
+        def write(y, aux, d, i, s, count, inside, index, p):
+            store_result(y, d, encode(push(s, decode_aux(load_side(aux, i)), parameter(p))))
+
+    else:
+
+        def write(y, aux, d, i, s, count, inside, index, p):
+            store_result(y, d, encode(s))
+
+    return inlined(write)
+
+
+def make_parts(variant: Variant) -> Parts:
+    """The parts of a variant, as plain Python functions that Numba knows."""
+    reduction = variant.reduction
+    share = shares(variant)
+    real, integer = SCALARS[variant.state[0]], SCALARS.get(variant.state[-1])
+    pair = len(variant.state) == 2
+    identity = tuple(reduction.identity) if pair else reduction.identity[0]
+    shift = make_shift(integer) if variant.role == "index" else shift_none
+    combine = inlined(reduction.combine)
+    lift = inlined(_make_sharing_lift(reduction.pull, real) if share else reduction.lift)
+    decode = DECODE["f32"] if share else DECODE[variant.source]
+    decode_source = DECODE[variant.source]
+    parameter = _make_parameter(variant)
+
+    def nothing():
+        return identity
+
+    def leaf(x, u, p):
+        return lift(decode(load_source(x, u)), parameter(p))
+
+    def join(a, b, amount):
+        return combine(a, shift(b, amount))
+
+    if share:
+        pull = inlined(reduction.pull)
+
+        # a mean's gradient is divided as its window divides, before it is added up
+        def pack(rows, o, x, u, divisor, p):
+            g = real(decode_source(load_source(x, u)))
+            store_out(rows, o, pull(g, g, real(divisor), 1, parameter(p)))
+
+    else:
+
+        def pack(rows, o, x, u, divisor, p):
+            store_out(rows, o, load_source(x, u))
+
+    write = _make_write(variant, parameter)
+    return Parts(*map(inlined, (nothing, leaf, join, pack, write)))
