@@ -100,7 +100,10 @@ def tasks_of(request: Numbers, table: Numbers, found: Block) -> int:
     if request[Q.OP] == 0 or request[Q.OP] == 1:
         found[0] = INDEX if kind == Q.NO_INDICES else CHECK
         found[2] = SCATTER
-        found[1] = found[3] = TAP if kind == Q.NO_INDICES else kind
+        if kind == Q.NO_INDICES:
+            # a byte for each output where that will do
+            kind = TAP if index_type(request, TAP) == 1 else 0
+        found[1] = found[3] = kind
         return 2
     row = row_of(request, table, GATHER, Q.NO_INDICES)
     if row != 0 and table[row + T.READS_STATE] != 0:

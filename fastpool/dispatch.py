@@ -24,10 +24,13 @@ GRAIN_BYTES = tiling.PARALLEL_BYTES
 
 @dataclass(frozen=True)
 class Task:
-    """One kernel over one plan. ``verdicts`` has an entry for each form, up to the one that was taken."""
+    """One kernel over one plan. ``kind`` is that of its indices, or ""; ``verdicts`` has an entry for each form, up to
+    the one that was taken.
+    """
 
     problem: Problem
     role: str
+    kind: str
     form: Form
     variant: Variant | None
     plan: Any
@@ -94,11 +97,11 @@ def _task(problem: Problem, role: str, kind: str, forced: str, generation: int) 
     taken = choosing.choose(request, table, ROLES.index(role), number, spec, plan, verdicts)
     seen = tuple(verdicts[: taken + 1])
     if FORMS[taken].family == "reference":
-        return Task(problem, role, FORMS[taken], None, None, seen)
+        return Task(problem, role, kind, FORMS[taken], None, None, seen)
     row = choosing.row_of(request, table, ROLES.index(role), number)
     block = np.array(plan, np.int64)
     block.flags.writeable = False
-    return Task(problem, role, FORMS[taken], table.variants[table[row + T.NUMBER]], block, seen)
+    return Task(problem, role, kind, FORMS[taken], table.variants[table[row + T.NUMBER]], block, seen)
 
 
 def _parts(plan: Any) -> int:
@@ -189,7 +192,7 @@ def backward(
         _run(last, dy, dx, indices if last.role == "scatter" else x)
     elif last.role == "scatter":
         y = np.empty(problem.out_shape, dx.dtype)
-        taps = np.empty(problem.out_shape, np.dtype("u" + str(registry.SIZES[tasks[0].variant.aux])))  # type: ignore[union-attr]
+        taps = np.empty(problem.out_shape, np.int64 if tasks[0].kind == "plane" else np.uint8)
         _run(tasks[0], x, y, taps)
         _run(last, dy, dx, taps)
     else:

@@ -319,6 +319,21 @@ def asks() -> Iterator[Ask]:
             yield Ask(op, role, dtype, skip_nan, found)
 
 
+def is_ahead(variant: Variant) -> bool:
+    """Whether a variant is compiled ahead of time, into the C library: all but a few that nobody waits for.
+
+    Left to the just-in-time compiler: gradients of integers; of Lp in half precision or with NaN left out; indices of
+    16 and 32 bits (windows of more than 255 taps, by tap); counts of 64 bits; and reductions that a user adds.
+    """
+    if variant.reduction.name not in ("max", "mean", "sum", "lp", "l1", "l2") or variant.name.endswith("_long"):
+        return False
+    if variant.role in ("index", "scatter", "check") and variant.aux not in ("i64", "u8"):
+        return False
+    if variant.role in ("weigh", "gather") and variant.reduction.name in ("lp", "l1", "l2"):
+        return variant.name.endswith(("_f32", "_f64"))
+    return variant.role not in ("gather", "scatter") or kind(variant.output) == "f"
+
+
 def variants() -> Iterator[Variant]:
     """Every variant for the reductions that are known, with int64 indices."""
     return iter(dict.fromkeys(ask.variant for ask in asks()))

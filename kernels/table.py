@@ -6,6 +6,8 @@ The block is filled in as it is read, so that what a user adds is in it, and not
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fastpool.kernels import registry
 from fastpool.kernels.registry import FORMS, ROLES, SIZES, Variant
 from fastpool.kernels.rows import ASKS, DTYPES, ENTRIES, FORM, INDEX_TYPES, OPERATIONS, OPS, ROW, ROWS
@@ -67,10 +69,11 @@ class Table:
             self.variants.append(variant)
         return self._rows[variant]
 
-    def dump(self) -> list[int]:
-        """The whole block, without the room for operations that are not there."""
+    def dump(self, keep: Callable[[Variant], bool] = lambda variant: True) -> list[int]:
+        """The whole block, without the room for operations that are not there, and without what is not kept."""
         end = ENTRIES + len(self.ops) * ASKS
         entries = [self[at] for at in range(ENTRIES, end)]
+        entries = [at if at and keep(self.variants[self[at]]) else 0 for at in entries]
         rows = [self[at] for at in range(ROWS, ROWS + len(self.variants) * ROW)]
         return [self[at] for at in range(ENTRIES)] + [at and at - ROWS + end for at in entries] + rows
 

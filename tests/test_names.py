@@ -12,7 +12,7 @@ from fastpool.kernels.cpu import engine
 from fastpool.kernels.cpu.match_passes import make_match_passes
 from fastpool.kernels.cpu.passes import make_passes
 
-MAKERS = {**engine._WHOLE, "sweep": make_passes, "match": make_match_passes}
+MAKERS = {**engine.WHOLE, "sweep": make_passes, "match": make_match_passes}
 
 
 def test_functions_of_one_name_do_the_same() -> None:

@@ -25,9 +25,9 @@ from fastpool.kernels.cpu.sweep import make_sweep
 from fastpool.kernels.registry import Variant
 
 PASSES = types.void(types.CPointer(types.int64))
-_WHOLE = {"scatter": make_scatter, "check": make_check}
+WHOLE = {"scatter": make_scatter, "check": make_check}
 """Kernels that are one function for each variant."""
-_SPLIT = {"sweep": (make_sweep, make_passes), "match": (make_match, make_match_passes)}
+SPLIT = {"sweep": (make_sweep, make_passes), "match": (make_match, make_match_passes)}
 """Kernels that are a walk, compiled once, and the passes of each variant."""
 TURNS = 8
 """Times that each thread comes back for tiles, if all are equally fast."""
@@ -125,11 +125,11 @@ def compile_kernel(variant: Variant, walk: str = "sweep", cache_dir: str = "") -
     with _lock:
         if (variant, walk) not in _kernels:
             digest = digests.digest(variant.reduction)
-            if walk in _WHOLE:
-                whole = _compile(SIGNATURE, _WHOLE[walk](variant, digest), variant.name, cache_dir)
+            if walk in WHOLE:
+                whole = _compile(SIGNATURE, WHOLE[walk](variant, digest), variant.name, cache_dir)
                 _kernels[variant, walk] = Kernel(whole)
             else:
-                make_walk, make = _SPLIT[walk]
+                make_walk, make = SPLIT[walk]
                 name = variant.name if walk == "sweep" else f"{variant.name}_{walk}"
                 passes = _compile(PASSES, make(variant, digest), name, cache_dir)
                 if walk not in _walks:

@@ -14,7 +14,7 @@ from llvmlite import ir
 from numba import types
 from numba.extending import intrinsic, register_jitable
 
-_NUMBA = {
+TYPES = {
     "b1": types.uint8,
     "i8": types.int8,
     "i16": types.int16,
@@ -29,12 +29,12 @@ _NUMBA = {
     "f32": types.float32,
     "f64": types.float64,
 }
-CODES = {name: code for code, name in enumerate(_NUMBA)}
+CODES = {name: code for code, name in enumerate(TYPES)}
 """A number for each element type, because a kernel's closure may capture numbers only."""
-SIZES = {name: type_.bitwidth // 8 for name, type_ in _NUMBA.items()}
-_BY_CODE = dict(enumerate(_NUMBA.values()))
+SIZES = {name: type_.bitwidth // 8 for name, type_ in TYPES.items()}
+_BY_CODE = dict(enumerate(TYPES.values()))
 
-SCALARS = {name: getattr(np, type_.name) for name, type_ in _NUMBA.items() if name not in ("b1", "f16", "bf16")} | {
+SCALARS = {name: getattr(np, type_.name) for name, type_ in TYPES.items() if name not in ("b1", "f16", "bf16")} | {
     "b1": np.uint8
 }
 """The constructor of a value of each type that a state may have."""
@@ -270,7 +270,7 @@ def encode_float64(v):
     return w if w == w else _NAN64
 
 
-DECODE = dict.fromkeys(_NUMBA, plain) | {"f16": decode_float16, "bf16": decode_bfloat16}
+DECODE = dict.fromkeys(TYPES, plain) | {"f16": decode_float16, "bf16": decode_bfloat16}
 """Element to value, by element type."""
 
 
@@ -279,7 +279,7 @@ def encode_bool(v):
     return np.uint8(v != 0)
 
 
-ENCODE = dict.fromkeys(_NUMBA, plain) | {
+ENCODE = dict.fromkeys(TYPES, plain) | {
     "b1": encode_bool,
     "f16": encode_float16,
     "bf16": encode_bfloat16,

@@ -1,0 +1,56 @@
+"""Building the C library from the kernels and the planning functions."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from types import FunctionType, ModuleType
+
+from fastpool import choosing, layout, measuring, planning, selecting, tiling, window
+from fastpool import request as Q
+from fastpool._version import __version__
+from fastpool.kernels import rows, taps
+from fastpool.kernels.c_abi.compile import Planning
+from fastpool.kernels.c_abi.tables import Interface
+
+MODULES = (taps, rows, window, layout, tiling, selecting, planning, choosing, measuring)
+"""The modules of integer arithmetic, each after those that it calls."""
+
+NUMBERS = frozenset({"role", "kind", "size", "kernel", "stride", "dilation", "pad_begin", "pad_end", "ceil"})
+"""Parameters of the functions that C calls which are integers; the others are blocks of them."""
+
+_HEADER = ("OP", "DTYPE", "COMPLEX", "BACKWARD", "INDEX_KIND", "SKIP_NAN", "INCLUDE_PAD", "DIVISOR", "NORM", "CEIL")
+_AXIS = ("X_SIZE", "Y_SIZE", "X_STEP", "Y_STEP", "INDEX_STEP", "AUX_STEP", "AXIS_SIZE", "WINDOW_SIZE", "REQUEST")
+_WINDOW = ("AXIS", "KERNEL", "STRIDE", "DILATION", "PAD_BEGIN", "PAD_END")
+
+
+def _own(module: ModuleType) -> list[FunctionType]:
+    return [
+        found for found in vars(module).values() if inspect.isfunction(found) and found.__module__ == module.__name__
+    ]
+
+
+def plans() -> Planning:
+    """The planning functions."""
+    called = (measuring.measure, choosing.tasks_of, choosing.row_of, choosing.choose, window.output_size)
+    return Planning(called, tuple(function for module in MODULES for function in _own(module)), NUMBERS)
+
+
+def interface() -> Interface:
+    """What the C library needs to know of this package."""
+    constants = {
+        **{"R_" + name: getattr(Q, name) for name in (*_HEADER, "FORCED", "RANK", "POOLED")},
+        **{name: getattr(Q, name) for name in _AXIS},
+        **{"W_" + name: getattr(Q, name) for name in _WINDOW},
+        **{name: getattr(layout, name) for name in ("SPEC", "ARRAY_AXIS", "POOLED_AXIS")},
+        "MOST_TASKS": choosing.MOST_TASKS,
+        "PARALLEL_BYTES": tiling.PARALLEL_BYTES,
+    }
+    return Interface(__version__, measuring.STATUS, constants)
+
+
+def build(target: Path, cache: Path, processes: int = 0) -> Path:
+    """Builds the library, see ``fastpool.kernels.c_abi.build``."""
+    from fastpool.kernels.c_abi.build import build as build_library
+
+    return build_library(target, cache, interface(), plans(), processes)

@@ -1,0 +1,121 @@
+"""Builds the C library: compiles kernels and planning, writes the C sources, compiles and links them."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import cffi
+
+from fastpool.kernels.c_abi.compile import Planning, compile_all
+from fastpool.kernels.c_abi.objects import LEVELS
+from fastpool.kernels.c_abi.tables import ABI, HERE, Interface, declarations, header, library_tables
+from fastpool.kernels.table import Table
+
+LIBRARY = f"libfastpool.so.{ABI}"
+
+FLAGS = ("-std=c11", "-O2", "-fPIC", "-fvisibility=hidden", "-Wall", "-Wextra")
+
+
+class BuildError(RuntimeError):
+    """The library cannot be built here; the package does without."""
+
+
+def compiler() -> str:
+    """The C compiler.
+
+    Raises
+    ------
+    BuildError
+        Where there is none, or none that is known to link what is compiled here.
+    """
+    if sys.platform != "linux" or platform.machine() not in LEVELS:
+        raise BuildError(f"the library is not built for {sys.platform} on {platform.machine()}")
+    for name in (os.environ.get("CC", ""), "gcc", "clang", "cc"):
+        found = shutil.which(name) if name else None
+        if found:
+            return found
+    raise BuildError("there is no C compiler (gcc or clang)")
+
+
+def _run(*command: str | Path) -> None:
+    done = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise BuildError(f"{' '.join(map(str, command[:6]))} ... failed:\n{done.stderr[-4000:]}")
+
+
+def _has_openmp(cc: str, folder: Path) -> bool:
+    source = folder / "openmp.c"
+    source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
+    done = subprocess.run([cc, "-fopenmp", source, "-o", folder / "openmp"], capture_output=True, check=False)
+    return done.returncode == 0
+
+
+def exports() -> list[str]:
+    """The symbols that the library exports."""
+    return (HERE / "exports.txt").read_text(encoding="utf-8").split()
+
+
+def build(target: Path, cache: Path, interface: Interface, planning: Planning, processes: int = 0) -> Path:
+    """Builds the library into a folder: ``lib``, ``include``, and ``_capi.py`` for cffi; returns the library's path.
+
+    Parameters
+    ----------
+    target : Path
+        Where these are made.
+    cache : Path
+        Where object files are kept between builds.
+    interface, planning
+        What the package around the kernels adds.
+    processes : int
+        How many compile at a time; 0 for as many as there are processors.
+
+    Raises
+    ------
+    BuildError
+        If the library cannot be built here.
+    """
+    cc = compiler()
+    levels = LEVELS[platform.machine()]
+    table = Table()
+    table.dump()
+    objects = compile_all(table, planning, levels, cache, processes or len(os.sched_getaffinity(0)))
+    include, lib = target / "include", target / "lib"
+    for folder in (include, lib):
+        folder.mkdir(parents=True, exist_ok=True)
+    (include / "fastpool.h").write_text(header(interface), encoding="utf-8")
+    with tempfile.TemporaryDirectory() as name:
+        work = Path(name)
+        (work / "fastpool_tables.h").write_text(library_tables(table, interface, levels), encoding="utf-8")
+        openmp = ["-fopenmp"] if _has_openmp(cc, work) else []
+        shim = work / "fastpool.o"
+        _run(cc, *FLAGS, *openmp, "-I", include, "-I", work, "-c", HERE / "fastpool.c", "-o", shim)
+        script = work / "exports.map"
+        script.write_text("{ global: " + " ".join(f"{name};" for name in exports()) + " local: *; };\n")
+        listed = work / "objects"
+        listed.write_text("\n".join(map(str, objects)))
+        shared = work / LIBRARY
+        link = [
+            "-shared",
+            f"-Wl,-soname,{LIBRARY}",
+            f"-Wl,--version-script={script}",
+            "-Wl,-z,defs,-z,noexecstack",
+            "-s",
+        ]
+        _run(cc, *link, shim, f"@{listed}", "-o", shared, *openmp, "-lm", "-lpthread")
+        archive = work / "libfastpool.a"
+        _run(shutil.which("ar") or "ar", "rcsD", archive, shim, f"@{listed}")
+        for path in (shared, archive):
+            shutil.move(path, lib / path.name)
+    ffi = cffi.FFI()
+    ffi.cdef(declarations(interface))
+    ffi.set_source("fastpool._capi", None)
+    ffi.emit_python_code(str(target / "_capi.py"))
+    # what -lfastpool finds; a symbolic link would not survive in a wheel
+    (lib / "libfastpool.so").write_text(f"INPUT({LIBRARY})\n", encoding="ascii")
+    return lib / LIBRARY

@@ -1,0 +1,160 @@
+"""All that is compiled ahead of time, as object files: kernels for each level of the processor, and planning once.
+
+The work is shared among processes. An object file is kept under a digest of the module that it was made from, so that
+a second build compiles only what changed.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import multiprocessing
+import os
+from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import llvmlite
+import numba
+from numba import types
+from numba.extending import register_jitable
+
+from fastpool.kernels import digests, registry
+from fastpool.kernels.c_abi.lower import Function, fill, lower, lower_loops, lower_parts
+from fastpool.kernels.c_abi.objects import Level, anonymous, digest, emit, simplify
+from fastpool.kernels.cpu.engine import PASSES, SPLIT, WHOLE
+from fastpool.kernels.cpu.memory import SIGNATURE
+from fastpool.kernels.registry import Variant
+from fastpool.kernels.table import Table
+
+PREFIX = "fastpool_k_"
+"""What symbols begin with that are not exported."""
+
+
+class Planning(NamedTuple):
+    """The functions that plan: those called from C, each with its parameters' names in order; and all that they need.
+
+    Parameters named in ``numbers`` are integers, all others blocks.
+    """
+
+    called: tuple[Any, ...]
+    needed: tuple[Any, ...]
+    numbers: frozenset[str]
+
+
+class Job(NamedTuple):
+    """What one process compiles at a time: ``what`` is "planning", "walk", "whole", "match" or "passes"."""
+
+    what: str
+    name: str
+    number: int = -1
+    loops: bytes = b""
+
+
+def symbol(name: str, level: Level) -> str:
+    """The symbol of a kernel or walk for a level."""
+    return f"{PREFIX}{name}_{level.name}"
+
+
+def jobs(variants: Sequence[Variant]) -> list[Job]:
+    """The jobs that kernels need besides planning, the longest first."""
+    ahead = [(number, v) for number, v in enumerate(variants) if registry.is_ahead(v)]
+    whole = [Job("whole", v.name, number) for number, v in ahead if v.role in WHOLE]
+    match = [Job("match", v.name + "_match", number) for number, v in ahead if v.role == "scatter"]
+    passes = [Job("passes", v.name, number) for number, v in ahead if v.role not in WHOLE]
+    return [*(Job("walk", walk) for walk in SPLIT), *whole, *match, *passes]
+
+
+_shared: tuple[Sequence[Variant], Planning]
+"""What the processes inherit, because functions inside of others cannot be sent."""
+
+
+def _lower_planning(planning: Planning) -> bytes:
+    for function in planning.needed:
+        register_jitable(function)
+    block = types.CPointer(types.int64)
+    functions = []
+    for function in planning.called:
+        code = function.__code__
+        names = code.co_varnames[: code.co_argcount]
+        arguments = [types.int64 if name in planning.numbers else block for name in names]
+        functions.append(Function(PREFIX + function.__name__, function, types.int64(*arguments)))
+    return lower("planning", functions)
+
+
+def _lower(job: Job) -> bytes:
+    """A module whose function, but for planning, is called "kernel"."""
+    variants, planning = _shared
+    variant = variants[job.number]
+    if job.what == "planning":
+        return _lower_planning(planning)
+    if job.what == "walk":
+        function, signature = SPLIT[job.name][0](0), SIGNATURE
+    elif job.what == "whole":
+        function, signature = WHOLE[variant.role](variant, 0), SIGNATURE
+    elif job.what == "match":
+        function, signature = SPLIT["match"][1](variant, 0), PASSES
+    else:
+        return fill(job.loops, lower_parts(variant), "kernel")
+    function.__name__ = function.__qualname__ = job.name
+    return lower(job.name, [Function("kernel", function, signature)])
+
+
+def _objects(task: tuple[Job, tuple[Level, ...], Path]) -> list[Path]:
+    """Compiles a job for some levels; returns the object files."""
+    job, levels, folder = task
+    bitcode = simplify(anonymous(_lower(job)))
+    found = []
+    for level in levels:
+        own = "" if job.what == "planning" else symbol(job.name, level)
+        path = folder / f"{own or job.name}_{digest(bitcode, level)}.o"
+        if not path.exists():
+            whole = path.with_suffix(f".{os.getpid()}")
+            whole.write_bytes(emit(bitcode, level, own))
+            whole.replace(path)
+        found.append(path)
+    return found
+
+
+@cache
+def _loops(state: tuple[str, ...]) -> bytes:
+    return lower_loops(state)
+
+
+def _digest(planning: Planning, levels: Sequence[Level]) -> str:
+    """A digest of all that is compiled and of what compiles it."""
+    sha = hashlib.sha256(digests.sources_digest())
+    for path in sorted({function.__code__.co_filename for function in planning.needed}):
+        sha.update(Path(path).read_bytes())
+    sha.update(repr((tuple(levels), numba.__version__, llvmlite.__version__)).encode())
+    return sha.hexdigest()[:16]
+
+
+def compile_all(table: Table, planning: Planning, levels: Sequence[Level], folder: Path, processes: int) -> list[Path]:
+    """Compiles everything, or takes it from an earlier build of the same; returns the object files."""
+    folder.mkdir(parents=True, exist_ok=True)
+    known = folder / f"objects_{_digest(planning, levels)}.txt"
+    if known.exists():
+        objects = [folder / name for name in known.read_text(encoding="utf-8").split()]
+        if all(path.exists() for path in objects):
+            return objects
+    objects = _compile_all(table, planning, levels, folder, processes)
+    known.write_text("\n".join(path.name for path in objects), encoding="utf-8")
+    return objects
+
+
+def _compile_all(table: Table, planning: Planning, levels: Sequence[Level], folder: Path, processes: int) -> list[Path]:
+    global _shared
+    _shared = (table.variants, planning)
+    wanted = jobs(table.variants)
+    states = sorted({table.variants[job.number].state for job in wanted if job.what == "passes"})
+    with multiprocessing.get_context("fork").Pool(processes) as pool:
+        # long ones first, so that no process ends much later than the others
+        first = pool.map_async(_loops, states, chunksize=1)
+        lowest = pool.map_async(_objects, [(Job("planning", "planning"), tuple(levels[:1]), folder)], chunksize=1)
+        big = [(job, tuple(levels), folder) for job in wanted if job.what != "passes"]
+        whole = pool.map_async(_objects, big, chunksize=1)
+        loops = dict(zip(states, first.get(), strict=True))
+        small = [job._replace(loops=loops[table.variants[job.number].state]) for job in wanted if job.what == "passes"]
+        passes = pool.map_async(_objects, [(job, tuple(levels), folder) for job in small], chunksize=1)
+        return [path for found in (lowest, whole, passes) for paths in found.get() for path in paths]

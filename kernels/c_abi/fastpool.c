@@ -1,0 +1,657 @@
+/* The C library around the compiled kernels: it checks structs, chooses the level of the processor, and shares tiles
+ * among threads. Sizes, kernels and plans are decided by the compiled planning functions, not here. */
+#define FASTPOOL_BUILD
+#include "fastpool.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fastpool_tables.h"
+
+#ifdef _OPENMP
+#include <omp.h>
+#endif
+
+#define ALIGNMENT 64
+#define TURNS 8 /* times that each thread comes back for tiles, if all are equally fast */
+#define ROUND_UP(n) (((n) + (ALIGNMENT - 1)) / ALIGNMENT * ALIGNMENT)
+
+/* ---- the level of the processor ---- */
+
+static const struct kernels *_Atomic known_level;
+
+static const struct kernels *find_level(void)
+{
+    int highest = 0;
+#if defined __x86_64__
+    __builtin_cpu_init();
+    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
+        highest = 1;
+    if (highest && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
+        __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
+        highest = 2;
+#endif
+    if (highest >= LEVELS)
+        highest = LEVELS - 1;
+    const char *wanted = getenv("FASTPOOL_CPU_LEVEL");
+    if (wanted)
+        for (int i = 0; i < highest; i++)
+            if (!strcmp(wanted, fastpool_levels[i].name))
+                highest = i;
+    return &fastpool_levels[highest];
+}
+
+static const struct kernels *level(void)
+{
+    const struct kernels *found = atomic_load_explicit(&known_level, memory_order_acquire);
+    if (!found) {
+        found = find_level();
+        atomic_store_explicit(&known_level, found, memory_order_release);
+    }
+    return found;
+}
+
+/* ---- OpenMP in a forked child hangs: libgomp's threads are not there, but it waits for them ---- */
+
+static atomic_int forked;
+
+static void in_child(void)
+{
+    atomic_store(&forked, 1);
+}
+
+__attribute__((constructor)) static void watch_forks(void)
+{
+    pthread_atfork(NULL, NULL, in_child);
+}
+
+/* ---- plans ---- */
+
+struct stage {
+    kernel_function *kernel;
+    int64_t passes;
+    int32_t role;
+    int64_t tiles;
+    int64_t bytes;
+    int64_t work;
+    int64_t *block;
+};
+
+struct fastpool_plan {
+    int32_t rank, backward, stages, empty, reads_input, has_indices;
+    int32_t output_dtype, index_dtype;
+    int64_t shape[FASTPOOL_MAX_RANK];
+    size_t scratch, shared, flag, y, taps, shares; /* bytes; and where in the shared memory each is */
+    struct stage stage[MOST_TASKS];
+    int64_t numbers[];
+};
+
+const char *fastpool_version(void)
+{
+    return FASTPOOL_VERSION;
+}
+
+int fastpool_abi(void)
+{
+    return FASTPOOL_ABI;
+}
+
+const char *fastpool_cpu_level(void)
+{
+    return level()->name;
+}
+
+const char *fastpool_status_text(fastpool_status status)
+{
+    int known = (int)status >= 0 && (int)status < STATUSES;
+    return known ? status_texts[status] : "unknown status";
+}
+
+fastpool_status fastpool_spec_init(fastpool_spec *spec, size_t struct_size)
+{
+    if (!spec)
+        return FASTPOOL_INVALID_ARGUMENT;
+    if (struct_size != sizeof *spec)
+        return FASTPOOL_INVALID_SPEC;
+    memset(spec, 0, sizeof *spec);
+    spec->struct_size = sizeof *spec;
+    spec->indices = FASTPOOL_NO_INDICES;
+    spec->include_pad = 1;
+    spec->norm = 2;
+    for (int i = 0; i < FASTPOOL_MAX_RANK; i++)
+        spec->stride[i] = spec->dilation[i] = 1;
+    return FASTPOOL_OK;
+}
+
+static int is_flag(int32_t value)
+{
+    return value == 0 || value == 1;
+}
+
+/* Writes the strides of one array into the request: the caller's, or those of C order. */
+static int write_steps(int64_t *request, int field, int size_field, int rank, const int64_t *given)
+{
+    int64_t step = 1;
+    for (int i = rank - 1; i >= 0; i--) {
+        int64_t *record = request + REQUEST + i * AXIS_SIZE;
+        record[field] = given ? given[i] : step;
+        if (record[size_field] > 1 && __builtin_mul_overflow(step, record[size_field], &step))
+            return 0;
+    }
+    return 1;
+}
+
+static fastpool_status write_request(const fastpool_spec *spec, int64_t *request)
+{
+    int32_t op = spec->operation, complex = 0, dtype = spec->dtype, rank = spec->rank;
+    if (!is_flag(spec->direction) || !is_flag(spec->skip_nan) || !is_flag(spec->include_pad) ||
+        !is_flag(spec->ceil_mode) || op < 0 || op > FASTPOOL_LP || dtype < 0 || dtype >= DTYPES ||
+        (spec->strided & ~15) || spec->form < 0 || spec->form > FORMS)
+        return FASTPOOL_INVALID_OPERATION;
+    if (op == FASTPOOL_LP && (spec->norm == 1 || spec->norm == 2))
+        op += (int32_t)spec->norm;
+    if (dtype == FASTPOOL_C64 || dtype == FASTPOOL_C128) {
+        complex = 1;
+        dtype += FASTPOOL_F32 - FASTPOOL_C64;
+    }
+    request[R_OP] = op;
+    request[R_DTYPE] = dtype;
+    request[R_COMPLEX] = complex;
+    request[R_BACKWARD] = spec->direction;
+    request[R_INDEX_KIND] = spec->indices;
+    request[R_SKIP_NAN] = spec->skip_nan;
+    request[R_INCLUDE_PAD] = spec->include_pad;
+    request[R_DIVISOR] = spec->divisor;
+    memcpy(&request[R_NORM], &spec->norm, sizeof(int64_t));
+    request[R_CEIL] = spec->ceil_mode;
+    request[R_FORCED] = spec->form - 1;
+    request[R_RANK] = rank;
+    request[R_POOLED] = spec->pooled;
+    for (int i = 0; i < rank; i++) {
+        int64_t *record = request + REQUEST + i * AXIS_SIZE;
+        memset(record, 0, AXIS_SIZE * sizeof *record);
+        record[X_SIZE] = spec->shape[i];
+    }
+    for (int i = 0; i < spec->pooled; i++) {
+        int64_t *record = request + REQUEST + rank * AXIS_SIZE + i * WINDOW_SIZE;
+        record[W_AXIS] = spec->axes[i];
+        record[W_KERNEL] = spec->kernel[i];
+        record[W_STRIDE] = spec->stride[i];
+        record[W_DILATION] = spec->dilation[i];
+        record[W_PAD_BEGIN] = spec->pad_begin[i];
+        record[W_PAD_END] = spec->pad_end[i];
+    }
+    /* sizes first, then the strides that follow from them, then both */
+    fastpool_status status = (fastpool_status)fastpool_k_measure(request);
+    if (status != FASTPOOL_OK)
+        return status;
+    int strided = spec->strided;
+    if (!write_steps(request, X_STEP, X_SIZE, rank, strided & FASTPOOL_X_STRIDES ? spec->x_strides : NULL) ||
+        !write_steps(request, Y_STEP, Y_SIZE, rank, strided & FASTPOOL_Y_STRIDES ? spec->y_strides : NULL) ||
+        !write_steps(request, INDEX_STEP, Y_SIZE, rank, strided & FASTPOOL_INDEX_STRIDES ? spec->index_strides : NULL) ||
+        !write_steps(request, AUX_STEP, X_SIZE, rank, strided & FASTPOOL_INPUT_STRIDES ? spec->input_strides : NULL))
+        return FASTPOOL_OVERFLOW;
+    return (fastpool_status)fastpool_k_measure(request);
+}
+
+static kernel_function *whole_or_walk(const struct kernels *kernels, int role, int form, int64_t number)
+{
+    if (fastpool_table[form * FORM + F_MATCH])
+        return kernels->match;
+    if (role == ROLE_SCATTER || role == ROLE_CHECK)
+        return kernels->whole[number];
+    return kernels->sweep;
+}
+
+/* Chooses the kernels of each stage; returns how many stages there are, or a negative status. */
+static int plan_stages(fastpool_plan *plan, int64_t *request, int64_t *spec, int64_t plan_size)
+{
+    int64_t found[2 * MOST_TASKS], verdicts[FORMS + 1];
+    const struct kernels *kernels = level();
+    int count = (int)fastpool_k_tasks_of(request, fastpool_table, found);
+    for (int i = 0; i < count; i++) {
+        struct stage *stage = &plan->stage[i];
+        int64_t role = found[2 * i], kind = found[2 * i + 1];
+        stage->block = plan->numbers + i * plan_size;
+        int64_t form = fastpool_k_choose(request, fastpool_table, role, kind, spec, stage->block, verdicts);
+        if (form >= FORMS)
+            return -FASTPOOL_UNSUPPORTED;
+        const int64_t *row = fastpool_table + fastpool_k_row_of(request, fastpool_table, role, kind);
+        const struct passes *passes = &kernels->passes[row[T_NUMBER]];
+        stage->kernel = whole_or_walk(kernels, (int)role, (int)form, row[T_NUMBER]);
+        pass_function *loops = fastpool_table[form * FORM + F_MATCH] ? passes->match : passes->loops;
+        stage->passes = (int64_t)(uintptr_t)loops;
+        stage->role = (int32_t)role;
+        stage->tiles = stage->block[P_TILES];
+        stage->bytes = stage->block[P_BYTES];
+        stage->work = stage->block[P_WORK];
+        if (row[T_READS_X] && role == ROLE_GATHER)
+            plan->reads_input = 1;
+        if (role == ROLE_WEIGH || (role == ROLE_INDEX && request[R_BACKWARD]))
+            plan->reads_input = 1;
+        if (role == ROLE_INDEX && request[R_BACKWARD])
+            plan->index_dtype = (int32_t)(kind == KIND_TAP ? FASTPOOL_U8 : FASTPOOL_I64);
+    }
+    return count;
+}
+
+/* Where in the shared memory the flag of a check lies, and what one stage leaves for the next. */
+static fastpool_status place_shared(fastpool_plan *plan, const int64_t *request)
+{
+    int64_t elements = request[R_COMPLEX] ? 2 : 1;
+    for (int i = 0; i < plan->rank; i++)
+        elements *= plan->shape[i];
+    size_t size = 0;
+    for (int i = 0; i < plan->stages; i++) {
+        int role = plan->stage[i].role;
+        if (role == ROLE_CHECK) {
+            plan->flag = size;
+            size += ALIGNMENT;
+        } else if (role == ROLE_WEIGH) {
+            plan->shares = size;
+            size += ROUND_UP((size_t)elements * 8);
+        } else if (role == ROLE_INDEX && plan->backward) {
+            plan->y = size;
+            size += ROUND_UP((size_t)elements * 8);
+            plan->taps = size;
+            size += ROUND_UP((size_t)elements * (plan->index_dtype == FASTPOOL_U8 ? 1 : 8));
+        }
+        size_t work = (size_t)plan->stage[i].work;
+        if (work > plan->scratch)
+            plan->scratch = work;
+    }
+    plan->shared = size;
+    plan->scratch = ROUND_UP(plan->scratch);
+    return FASTPOOL_OK;
+}
+
+fastpool_status fastpool_plan_create(const fastpool_spec *spec, fastpool_plan **result)
+{
+    if (!spec || !result)
+        return FASTPOOL_INVALID_ARGUMENT;
+    *result = NULL;
+    if (spec->struct_size != sizeof *spec)
+        return FASTPOOL_INVALID_SPEC;
+    int rank = spec->rank, pooled = spec->pooled;
+    if (rank < 1 || rank > FASTPOOL_MAX_RANK || pooled < 1 || pooled > rank)
+        return FASTPOOL_INVALID_RANK;
+    int64_t request[REQUEST + FASTPOOL_MAX_RANK * (AXIS_SIZE + WINDOW_SIZE)];
+    fastpool_status status = write_request(spec, request);
+    if (status != FASTPOOL_OK)
+        return status;
+    int64_t scratch[SPEC + (FASTPOOL_MAX_RANK + 1) * ARRAY_AXIS + FASTPOOL_MAX_RANK * POOLED_AXIS];
+    int64_t plan_size = HEADER + (rank + 2) * AXIS;
+    fastpool_plan *plan = calloc(1, sizeof *plan + MOST_TASKS * (size_t)plan_size * sizeof(int64_t));
+    if (!plan)
+        return FASTPOOL_OUT_OF_MEMORY;
+    plan->rank = rank;
+    plan->backward = spec->direction;
+    plan->has_indices = spec->indices != FASTPOOL_NO_INDICES;
+    plan->output_dtype = spec->dtype;
+    if (spec->operation == FASTPOOL_SUM && spec->dtype >= FASTPOOL_I8 && spec->dtype <= FASTPOOL_U64)
+        plan->output_dtype = spec->dtype >= FASTPOOL_U8 ? FASTPOOL_U64 : FASTPOOL_I64;
+    plan->index_dtype = spec->indices == FASTPOOL_TAP ? FASTPOOL_U8 : FASTPOOL_I64;
+    for (int i = 0; i < rank; i++) {
+        plan->shape[i] = request[REQUEST + i * AXIS_SIZE + Y_SIZE];
+        plan->empty |= plan->shape[i] == 0;
+    }
+    int count = plan_stages(plan, request, scratch, plan_size);
+    if (count < 0) {
+        free(plan);
+        return (fastpool_status)-count;
+    }
+    plan->stages = count;
+    status = place_shared(plan, request);
+    *result = plan;
+    return status;
+}
+
+void fastpool_plan_destroy(fastpool_plan *plan)
+{
+    free(plan);
+}
+
+fastpool_status fastpool_output_shape(const fastpool_plan *plan, int64_t *shape)
+{
+    if (!plan || !shape)
+        return FASTPOOL_INVALID_ARGUMENT;
+    memcpy(shape, plan->shape, (size_t)plan->rank * sizeof *shape);
+    return FASTPOOL_OK;
+}
+
+fastpool_dtype fastpool_output_dtype(const fastpool_plan *plan)
+{
+    return (fastpool_dtype)(plan ? plan->output_dtype : 0);
+}
+
+fastpool_dtype fastpool_index_dtype(const fastpool_plan *plan)
+{
+    return (fastpool_dtype)(plan ? plan->index_dtype : 0);
+}
+
+int fastpool_reads_input(const fastpool_plan *plan)
+{
+    return plan && plan->reads_input;
+}
+
+/* ---- running ---- */
+
+struct arrays {
+    const void *x, *dy, *indices;
+    void *y, *dx;
+    void *out_indices;
+    unsigned char *shared;
+};
+
+static unsigned char *align(void *memory)
+{
+    return (unsigned char *)(((uintptr_t)memory + (ALIGNMENT - 1)) / ALIGNMENT * ALIGNMENT);
+}
+
+static int64_t address(const void *memory)
+{
+    return (int64_t)(uintptr_t)memory;
+}
+
+/* The table of addresses that a stage's kernel reads. */
+static void place_buffers(const fastpool_plan *plan, const struct stage *stage, const struct arrays *arrays,
+                          int64_t *bufs)
+{
+    const void *source = NULL, *output = NULL, *third = NULL;
+    unsigned char *shared = arrays->shared;
+    switch (stage->role) {
+    case ROLE_FORWARD:
+        source = arrays->x, output = arrays->y;
+        break;
+    case ROLE_INDEX:
+        source = arrays->x;
+        output = plan->backward ? shared + plan->y : (unsigned char *)arrays->y;
+        third = plan->backward ? shared + plan->taps : (unsigned char *)arrays->out_indices;
+        break;
+    case ROLE_WEIGH:
+        source = arrays->x, output = shared + plan->shares, third = arrays->dy;
+        break;
+    case ROLE_GATHER:
+        source = plan->stages == 2 ? (const void *)(shared + plan->shares) : arrays->dy;
+        output = arrays->dx, third = arrays->x;
+        break;
+    case ROLE_CHECK:
+        output = shared + plan->flag, third = arrays->indices;
+        break;
+    default:
+        source = arrays->dy, output = arrays->dx;
+        third = plan->has_indices ? arrays->indices : (const void *)(shared + plan->taps);
+    }
+    bufs[0] = address(source);
+    bufs[1] = address(output);
+    bufs[2] = address(third);
+    bufs[3] = stage->passes;
+}
+
+static int stage_threads(const struct stage *stage, int threads)
+{
+    if (stage->bytes < PARALLEL_BYTES)
+        return 1;
+    return stage->tiles < threads ? (int)stage->tiles : threads;
+}
+
+int fastpool_threads(const fastpool_plan *plan, int threads)
+{
+#ifdef _OPENMP
+    if (!plan || threads < 0)
+        return 1;
+    int most = 1, known = 0;
+    for (int i = 0; i < plan->stages; i++) {
+        const struct stage *stage = &plan->stage[i];
+        if (stage->bytes < PARALLEL_BYTES || stage->tiles < 2)
+            continue;
+        if (!known) {
+            if (atomic_load(&forked) || omp_in_parallel())
+                return 1;
+            known = threads > 0 ? threads : omp_get_max_threads();
+        }
+        int wanted = stage_threads(stage, known);
+        if (wanted > most)
+            most = wanted;
+    }
+    return most;
+#else
+    (void)plan, (void)threads;
+    return 1;
+#endif
+}
+
+static void run_stage(const struct stage *stage, int64_t *bufs, unsigned char *scratch, size_t pitch, int threads)
+{
+#ifdef _OPENMP
+    threads = stage_threads(stage, threads);
+    if (threads > 1) {
+        int64_t many = stage->tiles / (TURNS * threads);
+        if (many < 1)
+            many = 1;
+        _Atomic int64_t counter = 0;
+#pragma omp parallel num_threads(threads)
+        {
+            int64_t *work = (int64_t *)(scratch + (size_t)omp_get_thread_num() * pitch);
+            int64_t begin;
+            while ((begin = atomic_fetch_add_explicit(&counter, many, memory_order_relaxed)) < stage->tiles) {
+                int64_t end = stage->tiles - begin < many ? stage->tiles : begin + many;
+                stage->kernel(stage->block, bufs, work, begin, end);
+            }
+        }
+        return;
+    }
+#endif
+    stage->kernel(stage->block, bufs, (int64_t *)scratch, 0, stage->tiles);
+}
+
+static fastpool_status run(const fastpool_plan *plan, struct arrays *arrays, void *workspace, size_t bytes, int threads)
+{
+    if (plan->empty)
+        return FASTPOOL_OK;
+    threads = fastpool_threads(plan, threads);
+    size_t least = ALIGNMENT + plan->shared + plan->scratch;
+    if (!workspace)
+        return FASTPOOL_INVALID_ARGUMENT;
+    if (bytes < least)
+        return FASTPOOL_WORKSPACE_TOO_SMALL;
+    size_t room = 1 + (bytes - least) / plan->scratch;
+    if ((size_t)threads > room)
+        threads = (int)room;
+    arrays->shared = align(workspace);
+    unsigned char *scratch = arrays->shared + plan->shared;
+    for (int i = 0; i < plan->stages; i++) {
+        const struct stage *stage = &plan->stage[i];
+        int64_t bufs[4];
+        place_buffers(plan, stage, arrays, bufs);
+        if (stage->role == ROLE_CHECK)
+            memset(arrays->shared + plan->flag, 0, sizeof(int64_t));
+        run_stage(stage, bufs, scratch, plan->scratch, threads);
+        if (stage->role == ROLE_CHECK && *(int64_t *)(arrays->shared + plan->flag))
+            return FASTPOOL_INVALID_INDICES;
+    }
+    return FASTPOOL_OK;
+}
+
+size_t fastpool_workspace_size(const fastpool_plan *plan, int threads)
+{
+    if (!plan)
+        return 0;
+    return ALIGNMENT + plan->shared + (size_t)fastpool_threads(plan, threads) * plan->scratch;
+}
+
+static int forward_ready(const fastpool_plan *plan, const void *x, const void *y, const void *indices)
+{
+    return plan && !plan->backward && (plan->empty || (x && y && (!plan->has_indices || indices)));
+}
+
+static int backward_ready(const fastpool_plan *plan, const void *dy, const void *x, const void *indices, const void *dx)
+{
+    if (!plan || !plan->backward)
+        return 0;
+    return plan->empty || (dy && dx && (!plan->has_indices || indices) && (!plan->reads_input || x));
+}
+
+fastpool_status fastpool_forward(const fastpool_plan *plan, const void *x, void *y, void *indices, void *workspace,
+                                 size_t workspace_bytes, int threads)
+{
+    if (!forward_ready(plan, x, y, indices))
+        return FASTPOOL_INVALID_ARGUMENT;
+    struct arrays arrays = {.x = x, .y = y, .out_indices = indices};
+    return run(plan, &arrays, workspace, workspace_bytes, threads);
+}
+
+fastpool_status fastpool_backward(const fastpool_plan *plan, const void *dy, const void *input, const void *indices,
+                                  void *dx, void *workspace, size_t workspace_bytes, int threads)
+{
+    if (!backward_ready(plan, dy, input, indices, dx))
+        return FASTPOOL_INVALID_ARGUMENT;
+    struct arrays arrays = {.x = input, .dy = dy, .indices = indices, .dx = dx};
+    return run(plan, &arrays, workspace, workspace_bytes, threads);
+}
+
+/* ---- ranges, for the caller's own threads ---- */
+
+int fastpool_stages(const fastpool_plan *plan)
+{
+    return plan ? plan->stages : 0;
+}
+
+int64_t fastpool_tiles(const fastpool_plan *plan, int stage)
+{
+    if (!plan || stage < 0 || stage >= plan->stages || plan->empty)
+        return 0;
+    return plan->stage[stage].tiles;
+}
+
+size_t fastpool_scratch_size(const fastpool_plan *plan)
+{
+    return plan ? plan->scratch + ALIGNMENT : 0;
+}
+
+size_t fastpool_shared_size(const fastpool_plan *plan)
+{
+    return plan ? plan->shared + ALIGNMENT : 0;
+}
+
+fastpool_status fastpool_shared_init(const fastpool_plan *plan, void *shared)
+{
+    if (!plan || !shared)
+        return FASTPOOL_INVALID_ARGUMENT;
+    if (plan->stages > 0 && plan->stage[0].role == ROLE_CHECK)
+        memset(align(shared) + plan->flag, 0, sizeof(int64_t));
+    return FASTPOOL_OK;
+}
+
+fastpool_status fastpool_shared_status(const fastpool_plan *plan, const void *shared)
+{
+    if (!plan || !shared)
+        return FASTPOOL_INVALID_ARGUMENT;
+    if (plan->stages == 0 || plan->stage[0].role != ROLE_CHECK)
+        return FASTPOOL_OK;
+    return *(const int64_t *)(align((void *)shared) + plan->flag) ? FASTPOOL_INVALID_INDICES : FASTPOOL_OK;
+}
+
+static fastpool_status run_range(const fastpool_plan *plan, int stage, int64_t begin, int64_t end,
+                                 struct arrays *arrays, void *shared, void *scratch)
+{
+    if (stage < 0 || stage >= plan->stages || begin < 0 || end < begin || end > fastpool_tiles(plan, stage))
+        return FASTPOOL_INVALID_RANGE;
+    if (begin == end)
+        return FASTPOOL_OK;
+    if (!scratch)
+        return FASTPOOL_INVALID_ARGUMENT;
+    if (shared)
+        arrays->shared = align(shared);
+    int64_t bufs[4];
+    place_buffers(plan, &plan->stage[stage], arrays, bufs);
+    plan->stage[stage].kernel(plan->stage[stage].block, bufs, (int64_t *)align(scratch), begin, end);
+    return FASTPOOL_OK;
+}
+
+fastpool_status fastpool_forward_range(const fastpool_plan *plan, int64_t begin, int64_t end, const void *x, void *y,
+                                       void *indices, void *scratch)
+{
+    if (!forward_ready(plan, x, y, indices))
+        return FASTPOOL_INVALID_ARGUMENT;
+    struct arrays arrays = {.x = x, .y = y, .out_indices = indices};
+    return run_range(plan, 0, begin, end, &arrays, NULL, scratch);
+}
+
+fastpool_status fastpool_backward_range(const fastpool_plan *plan, int stage, int64_t begin, int64_t end,
+                                        const void *dy, const void *input, const void *indices, void *dx, void *shared,
+                                        void *scratch)
+{
+    if (!backward_ready(plan, dy, input, indices, dx) || (plan->shared && !shared))
+        return FASTPOOL_INVALID_ARGUMENT;
+    struct arrays arrays = {.x = input, .dy = dy, .indices = indices, .dx = dx};
+    return run_range(plan, stage, begin, end, &arrays, shared, scratch);
+}
+
+/* ---- one call for the common cases ---- */
+
+int64_t fastpool_output_size(int64_t size, int64_t kernel, int64_t stride, int64_t padding)
+{
+    if (size < 1 || kernel < 1 || stride < 1 || padding < 0)
+        return 0;
+    int64_t found = fastpool_k_output_size(size, kernel, stride, 1, padding, padding, 0);
+    return found < 0 ? 0 : found;
+}
+
+static fastpool_status pool_once(int operation, int dtype, const void *x, void *y, const int64_t *shape, int first,
+                                 int64_t kernel, int64_t stride, int64_t padding, int threads)
+{
+    fastpool_spec spec;
+    fastpool_plan *plan;
+    fastpool_spec_init(&spec, sizeof spec);
+    spec.operation = operation;
+    spec.dtype = dtype;
+    spec.rank = 4;
+    spec.pooled = 2;
+    memcpy(spec.shape, shape, 4 * sizeof *shape);
+    for (int i = 0; i < 2; i++) {
+        spec.axes[i] = first + i;
+        spec.kernel[i] = kernel;
+        spec.stride[i] = stride;
+        spec.pad_begin[i] = spec.pad_end[i] = padding;
+    }
+    fastpool_status status = fastpool_plan_create(&spec, &plan);
+    if (status != FASTPOOL_OK)
+        return status;
+    size_t bytes = fastpool_workspace_size(plan, threads);
+    void *workspace = malloc(bytes);
+    status = workspace ? fastpool_forward(plan, x, y, NULL, workspace, bytes, threads) : FASTPOOL_OUT_OF_MEMORY;
+    free(workspace);
+    fastpool_plan_destroy(plan);
+    return status;
+}
+
+fastpool_status fastpool_max_pool2d_f32(const float *x, float *y, int64_t batch, int64_t channels, int64_t height,
+                                        int64_t width, int64_t kernel, int64_t stride, int64_t padding, int threads)
+{
+    const int64_t shape[] = {batch, channels, height, width};
+    return pool_once(FASTPOOL_MAX, FASTPOOL_F32, x, y, shape, 2, kernel, stride, padding, threads);
+}
+
+fastpool_status fastpool_avg_pool2d_f32(const float *x, float *y, int64_t batch, int64_t channels, int64_t height,
+                                        int64_t width, int64_t kernel, int64_t stride, int64_t padding, int threads)
+{
+    const int64_t shape[] = {batch, channels, height, width};
+    return pool_once(FASTPOOL_MEAN, FASTPOOL_F32, x, y, shape, 2, kernel, stride, padding, threads);
+}
+
+fastpool_status fastpool_max_pool2d_u8(const uint8_t *x, uint8_t *y, int64_t batch, int64_t height, int64_t width,
+                                       int64_t channels, int64_t kernel, int64_t stride, int64_t padding, int threads)
+{
+    const int64_t shape[] = {batch, height, width, channels};
+    return pool_once(FASTPOOL_MAX, FASTPOOL_U8, x, y, shape, 1, kernel, stride, padding, threads);
+}
+
+fastpool_status fastpool_avg_pool2d_u8(const uint8_t *x, uint8_t *y, int64_t batch, int64_t height, int64_t width,
+                                       int64_t channels, int64_t kernel, int64_t stride, int64_t padding, int threads)
+{
+    const int64_t shape[] = {batch, height, width, channels};
+    return pool_once(FASTPOOL_MEAN, FASTPOOL_U8, x, y, shape, 1, kernel, stride, padding, threads);
+}

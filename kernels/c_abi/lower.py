@@ -1,0 +1,214 @@
+"""From Python functions to LLVM modules that know no Python: the front half of compiling ahead of time.
+
+Numba types and lowers a function; what comes out has no reference counts, no exceptions and no symbol of the
+interpreter, and does not depend on the processor. Loops that many variants share are lowered once for each type of
+state, with calls of the variant's parts left open; ``fill`` puts the parts of a variant into them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+import llvmlite.binding as ll
+from llvmlite import ir
+from numba import types
+from numba.core.codegen import AOTCPUCodegen
+from numba.core.compiler import Flags, compile_extra
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import cpu_target
+from numba.extending import intrinsic
+
+from fastpool.kernels.cpu.engine import PASSES
+from fastpool.kernels.cpu.memory import TYPES
+from fastpool.kernels.cpu.parts import Parts, make_parts, shares
+from fastpool.kernels.cpu.passes import make_loops
+from fastpool.kernels.registry import Variant
+
+BASELINE = "x86-64"
+"""What the front half is told of the processor; the back half knows which one it is."""
+
+
+class _Codegen(AOTCPUCodegen):
+    def _customize_tm_features(self) -> str:
+        return ""
+
+
+def _flags() -> Flags:
+    flags = Flags()
+    flags.no_compile = True
+    flags.no_cpython_wrapper = True
+    flags.no_cfunc_wrapper = True
+    # an allocation is an error of the compilation, not of the process that runs it
+    flags.nrt = False
+    flags.error_model = "numpy"
+    flags.boundscheck = False
+    flags.noalias = True
+    flags.enable_pyobject = False
+    return flags
+
+
+class Function(NamedTuple):
+    """A function to lower: under which name, from what, with which Numba signature."""
+
+    name: str
+    function: Any
+    signature: Any
+
+
+def lower(name: str, functions: Iterable[Function]) -> bytes:
+    """LLVM bitcode of a module that has each function under its name, by the conventions of C; all else is internal."""
+    functions = tuple(functions)
+    with global_compiler_lock:
+        base = cpu_target.target_context
+        base.refresh()
+        cpu_target.typing_context.refresh()
+        context = base.subtarget(_internal_codegen=_Codegen(name, BASELINE), aot_mode=True)
+        library = context.codegen().create_library(name)
+        for function in functions:
+            _lower_one(context, library, function)
+        module = library._final_module
+        for other in library._linking_libraries:
+            module.link_in(other._get_module_for_linking(), preserve=True)
+        keep = {function.name for function in functions}
+        for function in module.functions:
+            if not function.is_declaration and function.name not in keep:
+                function.linkage = ll.Linkage.internal
+        for variable in module.global_variables:
+            if variable.name.startswith("_ZN08NumbaEnv"):
+                variable.linkage = ll.Linkage.internal
+        return bytes(module.as_bitcode())
+
+
+def _lower_one(context: Any, library: Any, function: Function) -> None:
+    """Compiles a function into a library, behind a wrapper of its name that takes and returns plain values."""
+    signature = function.signature
+    result = compile_extra(
+        cpu_target.typing_context,
+        context,
+        function.function,
+        signature.args,
+        signature.return_type,
+        _flags(),
+        locals={},
+        library=library,
+    ).fndesc
+    module = context.create_module("c_" + function.name)
+    convention = context.call_conv
+    inner = ir.Function(module, convention.get_function_type(result.restype, result.argtypes), result.llvm_func_name)
+    returned = ir.VoidType() if result.restype == types.void else context.get_value_type(result.restype)
+    outer = ir.Function(
+        module, ir.FunctionType(returned, [context.get_value_type(t) for t in result.argtypes]), function.name
+    )
+    builder = ir.IRBuilder(outer.append_basic_block("entry"))
+    _, value = convention.call_function(
+        builder, inner, result.restype, result.argtypes, outer.args, attrs=("alwaysinline",)
+    )
+    if result.restype == types.void:
+        builder.ret_void()
+    else:
+        builder.ret(value)
+    library.add_ir_module(module)
+
+
+# ---- loops with parts left open ----
+
+_PARTS = {name: "fastpool_part_" + name for name in Parts._fields}
+
+# functions that the loops call are also linked in this process, where nobody calls them
+for _name in _PARTS.values():
+    ll.add_symbol(_name, 1)
+
+
+def state_type(state: tuple[str, ...]) -> Any:
+    """The Numba type of a state."""
+    numbers = [TYPES[dtype] for dtype in state]
+    return numbers[0] if len(numbers) == 1 else types.Tuple(numbers)
+
+
+def _call_open(name: str, result: Any) -> Any:
+    """Code for a call of a part that is not there yet; integers are passed as they are in the words."""
+
+    def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        values, kinds = [], []
+        for value, kind in zip(arguments, signature.args, strict=True):
+            if isinstance(kind, types.Integer):
+                value, kind = context.cast(builder, value, kind, types.int64), types.int64
+            values.append(value)
+            kinds.append(context.get_value_type(kind))
+        returned = ir.VoidType() if result == types.void else context.get_value_type(result)
+        function = builder.module.globals.get(_PARTS[name])
+        if function is None:
+            function = ir.Function(builder.module, ir.FunctionType(returned, kinds), _PARTS[name])
+        value = builder.call(function, values)
+        return context.get_dummy_value() if result == types.void else value
+
+    return generate
+
+
+def open_parts(state: tuple[str, ...]) -> Parts:
+    """Parts that call functions of fixed names, to be put in later."""
+    number = state_type(state)
+
+    @intrinsic
+    def nothing(typing_context):
+        return number(), _call_open("nothing", number)
+
+    @intrinsic
+    def leaf(typing_context, x, u, p):
+        return number(x, u, p), _call_open("leaf", number)
+
+    @intrinsic
+    def join(typing_context, a, b, amount):
+        return number(number, number, amount), _call_open("join", number)
+
+    @intrinsic
+    def pack(typing_context, rows, o, x, u, divisor, p):
+        return types.void(rows, o, x, u, divisor, p), _call_open("pack", types.void)
+
+    @intrinsic
+    def write(typing_context, y, aux, d, i, s, count, inside, index, p):
+        return types.void(y, aux, d, i, number, count, inside, index, p), _call_open("write", types.void)
+
+    return Parts(nothing, leaf, join, pack, write)
+
+
+def lower_loops(state: tuple[str, ...]) -> bytes:
+    """The loops of all variants whose states are of that type, under the name "loops"."""
+    # pointers are all alike once types are gone
+    loops = make_loops(open_parts(state), state, ("u8", "u8", "u8", "u8"), 0)
+    loops.__name__ = loops.__qualname__ = "loops_" + "_".join(state)
+    return lower("loops_" + "_".join(state), [Function("loops", loops, PASSES)])
+
+
+def lower_parts(variant: Variant) -> bytes:
+    """The parts of a variant, under the names that the loops call."""
+    parts = make_parts(variant)
+    number, word = state_type(variant.state), types.int64
+    rows = variant.state[0] if shares(variant) else variant.source
+    source, output, aux, packed = (
+        types.CPointer(TYPES[dtype]) for dtype in (variant.source, variant.output, variant.aux, rows)
+    )
+    signatures = Parts(
+        nothing=number(),
+        leaf=number(packed, word, word),
+        join=number(number, number, word),
+        pack=types.void(packed, word, source, word, word, word),
+        write=types.void(output, aux, word, word, number, word, word, word, word),
+    )
+    return lower(
+        variant.name,
+        [Function(_PARTS[name], getattr(parts, name), getattr(signatures, name)) for name in Parts._fields],
+    )
+
+
+def fill(loops: bytes, parts: bytes, name: str) -> bytes:
+    """The loops with a variant's parts in them, as a module whose one function has that name."""
+    module = ll.parse_bitcode(loops)
+    module.link_in(ll.parse_bitcode(parts))
+    for function in module.functions:
+        if function.name in _PARTS.values():
+            function.linkage = ll.Linkage.internal
+            function.add_function_attribute("alwaysinline")
+    module.get_function("loops").name = name
+    return bytes(module.as_bitcode())

@@ -1,0 +1,94 @@
+"""From LLVM modules to object files: the back half of compiling ahead of time, once for each level of a processor."""
+
+from __future__ import annotations
+
+import hashlib
+import platform
+import re
+from pathlib import Path
+from typing import NamedTuple
+
+import llvmlite
+import llvmlite.binding as ll
+
+
+class Level(NamedTuple):
+    """A level of instructions: its name in symbols, LLVM's name of the processor, and its features besides."""
+
+    name: str
+    processor: str
+    features: str = ""
+
+
+LEVELS = {
+    "x86_64": (Level("v2", "x86-64-v2"), Level("v3", "x86-64-v3"), Level("v4", "x86-64-v4")),
+    "aarch64": (Level("base", "generic"),),
+}
+"""The levels of each kind of processor, the lowest first."""
+
+OPTIONS = ("-disable-lsr",)
+"""Options of LLVM. A third of the time went into finding addresses that x86 computes for nothing."""
+
+_SOURCE = Path(__file__).read_text(encoding="utf-8")
+
+_ready = False
+
+
+def _machine(level: Level) -> ll.TargetMachine:
+    global _ready
+    if not _ready:
+        ll.initialize_native_target()
+        ll.initialize_native_asmprinter()
+        for option in OPTIONS:
+            ll.set_option("fastpool", option)
+        _ready = True
+    target = ll.Target.from_triple(ll.get_process_triple())
+    return target.create_target_machine(
+        cpu=level.processor, features=level.features, opt=3, reloc="pic", codemodel="default"
+    )
+
+
+def anonymous(bitcode: bytes) -> bytes:
+    """The same module without the numbers in Numba's names, which count what was compiled before in the process."""
+    module = ll.parse_bitcode(bitcode)
+    module.name = "fastpool"
+    internal = [*module.functions, *module.global_variables]
+    internal = [value for value in internal if value.linkage in (ll.Linkage.internal, ll.Linkage.private)]
+    for number, value in enumerate(internal):
+        value.name = f"_{number}"
+    text = re.sub(r"B\d+v\d+B", "BvB", str(module))
+    return bytes(ll.parse_assembly(text).as_bitcode())
+
+
+def digest(bitcode: bytes, level: Level) -> str:
+    """A digest of an object file before it is made."""
+    made_by = repr((level, llvmlite.__version__, OPTIONS)) + _SOURCE
+    return hashlib.sha256(bitcode + made_by.encode()).hexdigest()[:16]
+
+
+def simplify(bitcode: bytes) -> bytes:
+    """The module with everything inlined and simplified that does not depend on the level."""
+    module = ll.parse_bitcode(bitcode)
+    _optimise(module, _machine(next(iter(LEVELS[platform.machine()]))), 1, vectorise=False)
+    return bytes(module.as_bitcode())
+
+
+def emit(bitcode: bytes, level: Level, symbol: str = "") -> bytes:
+    """The object file of a module for a level; the function "kernel" gets the name ``symbol``."""
+    module = ll.parse_bitcode(bitcode)
+    if symbol:
+        module.get_function("kernel").name = symbol
+    machine = _machine(level)
+    _optimise(module, machine, 2, vectorise=True)
+    return bytes(machine.emit_object(module))
+
+
+def _optimise(module: ll.ModuleRef, machine: ll.TargetMachine, speed: int, vectorise: bool) -> None:
+    tuning = ll.create_pipeline_tuning_options(speed_level=speed)
+    tuning.loop_vectorization = tuning.loop_interleaving = vectorise
+    # as where they are compiled just in time
+    tuning.slp_vectorization = False
+    # loops are vectorised and interleaved, and wait for memory: another fifth of the time
+    tuning.loop_unrolling = False
+    builder = ll.create_pass_builder(machine, tuning)
+    builder.getModulePassManager().run(module, builder)
