@@ -1,4 +1,4 @@
-"""The command line: ``python -m fastpool info | explain | demo``.
+"""The command line: ``python -m fastpool info | explain | demo | build``.
 
 Exit codes: 0 all is well, 1 there is a finding (results that disagree), 2 the command cannot be carried out
 as given.
@@ -32,8 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        return {"info": _info, "explain": _explain, "demo": _demo}[options.command](options)
-    except (ValueError, TypeError, OSError, ModuleNotFoundError) as error:
+        return {"info": _info, "explain": _explain, "demo": _demo, "build": _build}[options.command](options)
+    except (ValueError, TypeError, OSError, ModuleNotFoundError, RuntimeError) as error:
         print(f"fastpool {options.command}: {error}", file=sys.stderr)
         return USAGE
 
@@ -52,6 +52,11 @@ def _parser() -> argparse.ArgumentParser:
     demo = commands.add_parser("demo", help="pool a photograph, time it, and draw a sheet of the results")
     demo.add_argument("image", nargs="?", type=Path, help="an image file (a photograph of scikit-image)")
     demo.add_argument("--output", type=Path, default=Path("fastpool-demo.png"), help="the sheet (%(default)s)")
+
+    library = commands.add_parser("build", help="build the C library, for use without Python")
+    library.add_argument("folder", type=Path, help="where lib and include are made")
+    library.add_argument("--cache", type=Path, help="where object files are kept between builds (FOLDER/objects)")
+    library.add_argument("--jobs", type=int, default=0, help="processes that compile (one for each processor)")
     return parser
 
 
@@ -75,6 +80,13 @@ def _demo(options: argparse.Namespace) -> int:
     from fastpool.demo import run
 
     return OK if run(options.image, options.output) else FINDING
+
+
+def _build(options: argparse.Namespace) -> int:
+    from fastpool.build import build
+
+    print(build(options.folder, options.cache or options.folder / "objects", options.jobs))
+    return OK
 
 
 if __name__ == "__main__":

@@ -50,6 +50,19 @@ FORCE_KERNEL = Variable(
     "unset: the first form of the list that accepts the problem",
     "Tries this form before all others, which do what it cannot. An unknown name is an error.",
 )
+ENGINE = Variable(
+    "FASTPOOL_ENGINE",
+    "`aot`, `jit` or `reference`",
+    "unset: `aot` where the C library was built and has the kernels, else `jit`, else `reference`",
+    "Tries this engine before all others, which do what it cannot: kernels compiled ahead of time, just in time, "
+    "or plain NumPy.",
+)
+CPU_LEVEL = Variable(
+    "FASTPOOL_CPU_LEVEL",
+    "`v2`, `v3` or `v4`",
+    "unset: the highest that the processor has",
+    "The level of x86-64 whose kernels the C library runs, if the processor has it. Read once, by the library itself.",
+)
 CACHE_DIR = Variable(
     "FASTPOOL_CACHE_DIR",
     "a folder",
@@ -57,9 +70,10 @@ CACHE_DIR = Variable(
     "Where compiled kernels are kept between processes. The folder is made if it is missing.",
 )
 
-VARIABLES = (NUM_THREADS, VERBOSE, FORCE_KERNEL, CACHE_DIR)
+VARIABLES = (NUM_THREADS, VERBOSE, FORCE_KERNEL, ENGINE, CPU_LEVEL, CACHE_DIR)
 
 VERBOSE_VALUES = ("", "dispatch")
+ENGINES = ("aot", "jit", "reference")
 
 _chosen: int | None = None
 _in_context: ContextVar[int | None] = ContextVar("fastpool_threads", default=None)
@@ -169,6 +183,21 @@ def verbose_dispatch() -> bool:
 def forced_kernel() -> str:
     """The kernel that ``FASTPOOL_FORCE_KERNEL`` names, or ""; whether it exists is for dispatch to check."""
     return FORCE_KERNEL.read()
+
+
+def engine() -> str:
+    """The engine that ``FASTPOOL_ENGINE`` names, or "".
+
+    Raises
+    ------
+    ValueError
+        If it is none of the engines.
+    """
+    value = ENGINE.read()
+    if value and value not in ENGINES:
+        rule = f"the value must be one of {listed(ENGINES)}"
+        raise ValueError(message("environment", f"{ENGINE.name}={value!r}", rule, "unset it for the fastest there is"))
+    return value
 
 
 def cache_dir() -> str:

@@ -17,7 +17,7 @@ from fastpool.errors import message, shown
 Section = dict[str, str | int | bool | list[str]]
 Report = dict[str, Section]
 
-REQUIRED = ("numpy", "numba", "llvmlite")
+REQUIRED = ("numpy", "numba", "llvmlite", "cffi")
 OPTIONAL = ("ml_dtypes", "torch", "jax", "cupy", "scipy", "scikit-image", "pillow")
 
 LAYERS = {"tbb": "tbbpool", "omp": "omppool", "workqueue": "workqueue"}
@@ -60,7 +60,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> Report | None:
         "threads": _threads(),
         "kernel cache": _kernel_cache(),
         "environment": {variable.name: variable.read() for variable in config.VARIABLES},
-        "C library": {"built": False, "note": "not part of this version"},
+        "C library": _c_library(),
         "CUDA": {"available": False, "note": "not part of this version"},
     }
     if mode == "dicts":
@@ -113,6 +113,17 @@ def _processor() -> Section:
         found = {}
     section["features"] = sorted(name for name, present in found.items() if present)
     return section
+
+
+def _c_library() -> Section:
+    from fastpool import library
+
+    found = library.library()
+    if found is None:
+        return {"built": False, "reason": library.missing(), "engine": config.engine() or "jit"}
+    abi = int(found.lib.fastpool_abi())
+    engine = config.engine() or "aot"
+    return {"built": True, "file": str(found.path), "abi": abi, "level": found.level, "engine": engine}
 
 
 def _threads() -> Section:

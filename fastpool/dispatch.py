@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from fastpool import choosing, config, tiling
+from fastpool import choosing, config, library, tiling
 from fastpool import layout as S
 from fastpool import request as Q
 from fastpool.kernels import plan as P
@@ -18,6 +18,12 @@ from fastpool.kernels import rows as T
 from fastpool.kernels.registry import FORMS, ROLES, Form, Variant
 from fastpool.kernels.table import table as table_now
 from fastpool.problem import INDEX_KINDS, Problem
+
+_ENGINES = {
+    "aot": "aot: compiled ahead of time, in the C library",
+    "jit": "jit: compiled by Numba when first called",
+    "reference": "reference: plain NumPy",
+}
 
 GRAIN_BYTES = tiling.PARALLEL_BYTES
 
@@ -58,6 +64,7 @@ class Explanation:
     """Which kernels a call uses, and why each other one was refused. ``str`` gives the table."""
 
     problem: Problem
+    engine: str
     tasks: tuple[Task, ...]
 
     @property
@@ -66,7 +73,7 @@ class Explanation:
         return tuple(task.name for task in self.tasks)
 
     def __str__(self) -> str:
-        lines = [f"problem  {self.problem}"]
+        lines = [f"problem  {self.problem}", f"engine   {_ENGINES[self.engine]}"]
         for task in self.tasks:
             lines.append(f"{task.role:8s} {task.name}")
             if task.variant is not None:
@@ -142,61 +149,105 @@ def _tasks(problem: Problem, forced: str, generation: int) -> tuple[Task, ...]:
     return tuple(tasks)
 
 
-def _planned(problem: Problem) -> tuple[Task, ...]:
+def _forced() -> str:
+    """The form that is to be tried first, or "".
+
+    Raises
+    ------
+    ValueError
+        If no form has the name that the environment gives.
+    """
     forced = config.forced_kernel()
     if forced and forced not in {form.name for form in FORMS}:
         raise ValueError(
             f"FASTPOOL_FORCE_KERNEL={forced!r}: no kernel form has this name; "
             f"known: {', '.join(form.name for form in FORMS)}"
         )
-    tasks = _tasks(problem, forced, registry.generation())
+    return forced
+
+
+def _engine(problem: Problem) -> tuple[str, library.Plan | None]:
+    """The engine of a problem, and its plan where that is the C library's."""
+    forced, engine = _forced(), config.engine()
+    if "reference" in (forced, engine):
+        return "reference", None
+    plan = library.plan(problem, forced) if engine != "jit" else None
+    if plan is None:
+        engine = "reference" if _planned(problem)[0].variant is None else "jit"
+    else:
+        engine = "aot"
     if config.verbose_dispatch():
-        print(f"fastpool: {Explanation(problem, tasks)}", file=sys.stderr)
-    return tasks
+        print(f"fastpool: {explain(problem)}", file=sys.stderr)
+    return engine, plan
+
+
+def _planned(problem: Problem) -> tuple[Task, ...]:
+    forced = "reference" if config.engine() == "reference" else _forced()
+    return _tasks(problem, forced, registry.generation())
 
 
 def explain(problem: Problem) -> Explanation:
     """Which kernels a problem gets, and why each other one was refused. Runs nothing."""
-    return Explanation(problem, _planned(problem))
+    tasks = _planned(problem)
+    if tasks[0].variant is None:
+        return Explanation(problem, "reference", tasks)
+    ahead = config.engine() != "jit" and library.plan(problem, _forced()) is not None
+    return Explanation(problem, "aot" if ahead else "jit", tasks)
 
 
 def forward(problem: Problem, x: np.ndarray, y: np.ndarray, indices: np.ndarray | None) -> None:
     """Writes the result of a forward problem into ``y`` and, where asked, ``indices``."""
-    (task,) = _planned(problem)
-    if task.variant is None:
+    engine, plan = _engine(problem)
+    if plan is not None:
+        plan.forward(x, y, indices)
+    elif engine == "reference":
         from fastpool import reference
 
         result, found = reference.forward(problem, x)
         y[...] = result
         if indices is not None:
             indices[...] = found
-        return
-    _run(task, x, y, indices)
+    else:
+        (task,) = _planned(problem)
+        _run(task, x, y, indices)
 
 
-def backward(
-    problem: Problem, dy: np.ndarray, dx: np.ndarray, x: np.ndarray | None, indices: np.ndarray | None
-) -> None:
-    """Writes the gradient of a backward problem into ``dx``, every element of it.
+def backward(problem: Problem, dy: np.ndarray, dx: np.ndarray, x: np.ndarray | None, indices: np.ndarray | None) -> str:
+    """Writes the gradient of a backward problem into ``dx``, every element of it, and returns ""; or says what is wrong
+    with the indices.
 
-    ``x`` is the forward's input where the gradient reads it; ``indices`` must have passed ``check_indices``.
+    ``x`` is the forward's input where the gradient reads it.
     """
-    tasks = _planned(problem)
-    last = tasks[-1]
-    if last.variant is None:
+    engine, plan = _engine(problem)
+    if plan is not None:
+        return "" if plan.backward(dy, x, indices, dx) else _wrong(problem)
+    if indices is not None:
+        wrong = check_indices(problem, indices)
+        if wrong:
+            return wrong
+    if engine == "reference":
         from fastpool import reference
 
         dx[...] = reference.backward(problem, dy, x, indices)
-        return
+    else:
+        _run_backward(_planned(problem), dy, dx, x, indices)
+    return ""
+
+
+def _run_backward(
+    tasks: tuple[Task, ...], dy: np.ndarray, dx: np.ndarray, x: np.ndarray | None, indices: np.ndarray | None
+) -> None:
+    last = tasks[-1]
+    shape = last.problem.out_shape
     if len(tasks) == 1:
         _run(last, dy, dx, indices if last.role == "scatter" else x)
     elif last.role == "scatter":
-        y = np.empty(problem.out_shape, dx.dtype)
-        taps = np.empty(problem.out_shape, np.int64 if tasks[0].kind == "plane" else np.uint8)
+        y = np.empty(shape, dx.dtype)
+        taps = np.empty(shape, np.int64 if tasks[0].kind == "plane" else np.uint8)
         _run(tasks[0], x, y, taps)
         _run(last, dy, dx, taps)
     else:
-        shares = np.empty(problem.out_shape, np.dtype("f" + str(registry.SIZES[tasks[0].variant.output])))  # type: ignore[union-attr]
+        shares = np.empty(shape, np.dtype("f" + str(registry.SIZES[tasks[0].variant.output])))  # type: ignore[union-attr]
         _run(tasks[0], x, shares, dy)
         _run(last, shares, dx, x)
 
@@ -208,6 +259,8 @@ def check_indices(problem: Problem, indices: np.ndarray) -> str:
         return ""
     flag = np.zeros(1, np.int64)
     _run(task, None, flag, indices)
-    if flag[0] == 0:
-        return ""
+    return _wrong(problem) if flag[0] else ""
+
+
+def _wrong(problem: Problem) -> str:
     return f"an index names no tap of its own window that lies on the input (window {problem.kernel})"

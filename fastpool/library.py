@@ -51,7 +51,8 @@ def _find() -> tuple[Library | None, str]:
     """The library, or None and why there is none."""
     found = sorted(LIB.glob("libfastpool.so.*"))
     if not found:
-        return None, "it was not built with this installation"
+        note = LIB / "missing.txt"
+        return None, note.read_text(encoding="utf-8") if note.exists() else "it was not built with this installation"
     try:
         return Library(found[-1]), ""
     except (ImportError, OSError) as error:

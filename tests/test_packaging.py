@@ -9,8 +9,11 @@ import sysconfig
 import tarfile
 import tomllib
 import zipfile
+from pathlib import Path
 
 import pytest
+
+from fastpool import library
 
 LOOK = """
 import importlib.util, json, pathlib, sys
@@ -23,6 +26,7 @@ print(json.dumps({
     "fastpool": str(pathlib.Path(fastpool.__file__).parent),
     "kernels": str(pathlib.Path(fastpool.kernels.__file__).parent),
     "y": y.tolist(),
+    "library": fastpool.show_config("dicts")["C library"]["built"],
 }))
 """
 
@@ -40,17 +44,26 @@ def run(*command, cwd, **environment):
     return process.stdout
 
 
+OBJECTS = Path(__file__).parent.parent / "build" / "objects"
+LIBRARY = library.library() is not None and OBJECTS.exists()
+"""Whether the C library is built here, too: where it was not before, its kernels would compile for minutes."""
+
+BUILD = {"FASTPOOL_BUILD_CAPI": str(int(LIBRARY)), "FASTPOOL_BUILD_CACHE": str(OBJECTS)}
+
+
 def build(kind, folder, source):
     """Call a hook of the build backend in ``source``; returns the path of what it made in ``folder``."""
-    code = f"from setuptools import build_meta; print(build_meta.build_{kind}({str(folder)!r}))"
-    return folder / run(sys.executable, "-c", code, cwd=source).splitlines()[-1]
+    code = f"import fastpool_backend; print(fastpool_backend.build_{kind}({str(folder)!r}))"
+    backend = str(source / "build_backend")
+    return folder / run(sys.executable, "-c", code, cwd=source, PYTHONPATH=backend, **BUILD).splitlines()[-1]
 
 
 @pytest.fixture(scope="session")
 def tree(repository, tmp_path_factory):
     """A copy of the repository without what git ignores."""
     copy = tmp_path_factory.mktemp("tree") / "fastpool"
-    ignore = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "*.png")
+    made = ("lib", "include", "_capi.py")
+    ignore = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "*.png", *made)
     shutil.copytree(repository, copy, symlinks=True, ignore=ignore)
     return copy
 
@@ -93,7 +106,7 @@ def clean(tmp_path):
             "--no-deps",
         ]
         # --no-build-isolation makes the build use this environment's setuptools
-        run(*command, "--no-build-isolation", *what, cwd=elsewhere, PYTHONPATH=borrowed)
+        run(*command, "--no-build-isolation", *what, cwd=elsewhere, PYTHONPATH=borrowed, **BUILD)
 
     def look(**environment):
         # a path of the caller's environment would make the repository's own folders importable
@@ -111,6 +124,7 @@ def test_wheel_from_sdist(clean, wheel):
     assert seen["kernels"].startswith(str(home))
     assert not os.path.islink(seen["kernels"])
     assert seen["y"] == [[5.0, 7.0], [13.0, 15.0]]
+    assert seen["library"] == LIBRARY
 
 
 def test_editable(clean, tree):
@@ -130,7 +144,7 @@ def test_contents(sdist, wheel, tree):
         path.relative_to(tree).as_posix()
         for root in ("fastpool", "kernels")
         for path in (tree / root).rglob("*.py")
-        if (tree / "fastpool" / "kernels") not in path.parents
+        if (tree / "fastpool" / "kernels") not in path.parents and path.name != "_capi.py"
     }
     expected = {name if name.startswith("fastpool/") else f"fastpool/{name}" for name in modules}
     with zipfile.ZipFile(wheel) as archive:
@@ -138,7 +152,13 @@ def test_contents(sdist, wheel, tree):
         metadata = next(name for name in archive.namelist() if name.endswith(".dist-info/METADATA"))
         assert "License-Expression: BSD-3-Clause" in archive.read(metadata).decode()
     assert len(names) == len(set(names))
-    assert set(names) == expected | {"fastpool/py.typed"}
+    expected |= {"fastpool/py.typed"}
+    expected |= {
+        f"fastpool/kernels/c_abi/{path.name}" for path in (tree / "kernels" / "c_abi").iterdir() if path.suffix != ".py"
+    }
+    made = {f"fastpool/lib/{name}" for name in ("libfastpool.so", "libfastpool.so.1", "libfastpool.a")}
+    made |= {"fastpool/include/fastpool.h", "fastpool/_capi.py"}
+    assert set(names) - {"fastpool/lib/missing.txt"} == expected | (made if LIBRARY else set())
 
     with tarfile.open(sdist) as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}

@@ -134,11 +134,9 @@ class Backward:
         if 0 not in self.problem.shape:
             from fastpool import dispatch
 
-            if self.indices is not None:
-                wrong = dispatch.check_indices(self.problem, self.indices)
-                if wrong:
-                    raise value_error(self.called, "indices", wrong, "give those that the forward returned")
-            dispatch.backward(self.problem, self.grad.data, self.dx.data, self.x, self.indices)
+            wrong = dispatch.backward(self.problem, self.grad.data, self.dx.data, self.x, self.indices)
+            if wrong:
+                raise value_error(self.called, "indices", wrong, "give those that the forward returned")
 
 
 _known = Recipes()
