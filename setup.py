@@ -15,7 +15,7 @@ from setuptools.command.build import build
 from setuptools.dist import Distribution
 
 ROOT = Path(__file__).resolve().parent
-MADE = ("lib", "include", "_capi.py")
+MADE = ("lib", "include", "_capi.py", "_door.abi3.so")
 """What the build adds to the package."""
 
 
@@ -82,7 +82,7 @@ def _build(package: Path) -> str:
             if path.name not in ("kernels", *MADE):
                 (farm / path.name).symlink_to(path)
         (farm / "kernels").symlink_to(ROOT / "kernels")
-        command = [sys.executable, "-m", "fastpool", "build", str(package), "--cache", str(cache)]
+        command = [sys.executable, "-m", "fastpool", "build", str(package), "--cache", str(cache), "--python"]
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([name, *sys.path])}
         done = subprocess.run(command, cwd=name, env=environment, capture_output=True, text=True, check=False)
     return "" if done.returncode == 0 else done.stderr.strip()[-2000:] or f"the build ended with {done.returncode}"
@@ -97,12 +97,15 @@ class PlatformDistribution(Distribution):
 
 
 class PlatformWheel(bdist_wheel):
-    """The library knows no Python: one wheel serves all versions."""
+    """The library knows no Python, and the front door its stable interface alone: one wheel serves all versions."""
 
     def get_tag(self) -> tuple[str, str, str]:
         """The tags of the wheel's name."""
         python, abi, platform = super().get_tag()
-        return ("py3", "none", platform) if not self.root_is_pure else (python, abi, platform)
+        if self.root_is_pure:
+            return python, abi, platform
+        door = any(Path(self.bdist_dir or "", "fastpool").glob("_door.*"))
+        return ("cp311", "abi3", platform) if door else ("py3", "none", platform)
 
 
 build.sub_commands = [*build.sub_commands, ("build_library", None)]

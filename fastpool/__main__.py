@@ -56,6 +56,7 @@ def _parser() -> argparse.ArgumentParser:
     library = commands.add_parser("build", help="build the C library, for use without Python")
     library.add_argument("folder", type=Path, help="where lib and include are made")
     library.add_argument("--cache", type=Path, help="where object files are kept between builds (FOLDER/objects)")
+    library.add_argument("--python", action="store_true", help="also build what this package calls it by")
     library.add_argument("--jobs", type=int, default=0, help="processes that compile (one for each processor)")
     return parser
 
@@ -85,7 +86,7 @@ def _demo(options: argparse.Namespace) -> int:
 def _build(options: argparse.Namespace) -> int:
     from fastpool.build import build
 
-    print(build(options.folder, options.cache or options.folder / "objects", options.jobs))
+    print(build(options.folder, options.cache or options.folder / "objects", options.jobs, options.python))
     return OK
 
 

@@ -49,8 +49,11 @@ def interface() -> Interface:
     return Interface(__version__, measuring.STATUS, constants)
 
 
-def build(target: Path, cache: Path, processes: int = 0) -> Path:
-    """Builds the library, see ``fastpool.kernels.c_abi.build``."""
-    from fastpool.kernels.c_abi.build import build as build_library
+def build(target: Path, cache: Path, processes: int = 0, python: bool = False) -> Path:
+    """Builds the library, see ``fastpool.kernels.c_abi.build``; with ``python`` also what this package calls it by."""
+    from fastpool.kernels.c_abi import build as c_build
 
-    return build_library(target, cache, interface(), plans(), processes)
+    path = c_build.build(target, cache, interface(), plans(), processes)
+    if python:
+        c_build.bind(target, interface())
+    return path

@@ -76,6 +76,11 @@ class Plan:
         self._lib, self._ffi = owner.lib, owner.ffi
         self._handle = self._ffi.gc(handle, self._lib.fastpool_plan_destroy)
 
+    @property
+    def address(self) -> int:
+        """Where the library's plan is, as long as this one lives."""
+        return int(self._ffi.cast("uintptr_t", self._handle))
+
     def _workspace(self) -> tuple[np.ndarray, int]:
         threads = self._lib.fastpool_threads(self._handle, config.get_num_threads())
         return np.empty(self._lib.fastpool_workspace_size(self._handle, threads), np.uint8), threads
@@ -147,3 +152,19 @@ def plan(problem: Problem, forced: str = "") -> Plan | None:
     if status != owner.lib.FASTPOOL_OK:
         raise RuntimeError(f"{problem}: {_text(owner.lib, owner.ffi, status)}")
     return Plan(owner, made[0])
+
+
+@functools.cache
+def door() -> Any:
+    """The module that runs known calls without passing through Python, or None where it was not built."""
+    owner = library()
+    if owner is None:
+        return None
+    try:
+        from fastpool import _door  # type: ignore[attr-defined]
+    except ImportError:
+        return None
+    names = ("fastpool_forward", "fastpool_workspace_size", "fastpool_threads")
+    addresses = [int(owner.ffi.cast("uintptr_t", owner.ffi.addressof(owner.lib, name))) for name in names]
+    _door.attach(*addresses, config.get_num_threads)
+    return _door

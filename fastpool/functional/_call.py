@@ -141,11 +141,18 @@ class Backward:
 
 _known = Recipes()
 
+_run_known: Any = None
+"""The front door's function, once it knows a call."""
+
 
 def forward(called: str, x: A, options: Options, out: A | None, device: object, keepdims: bool = True) -> A:
     """Run the public function ``called``; with indices the result is a pair of arrays, whatever its type
     says.
     """
+    if _run_known is not None:
+        answer: A | None = _run_known(called, options, device, keepdims, x, out)
+        if answer is not None:
+            return answer
     outs: tuple[Any, ...] = out if type(out) is tuple else (out,)
     key = likeness(called, options, (device, keepdims, type(out) is tuple), (x, *outs))
     known = _known.find(key)
@@ -164,9 +171,22 @@ def forward(called: str, x: A, options: Options, out: A | None, device: object, 
     call.run()
     y: A = call.y.give()
     if call.indices is None:
+        if key is not None and call.x.data is x:
+            _show_door(call.problem, (called, options, device, keepdims, x, out), y)
         return y
     pair: Any = (y, call.indices.give())
     return pair if out is None else out
+
+
+def _show_door(problem: Problem, arguments: tuple[object, ...], y: Any) -> None:
+    """Makes an accepted call of plain arrays known to the front door of small calls, if there is one."""
+    global _run_known
+    from fastpool import library
+
+    door, plan = library.door(), library.plan(problem)
+    if door is not None and plan is not None and (arguments[-1] is not None or y.flags.c_contiguous):
+        door.learn(*arguments, plan, plan.address, y)
+        _run_known = door.run
 
 
 def backward(

@@ -7,10 +7,12 @@ import platform
 import shutil
 import subprocess
 import sys
+import sysconfig
 import tempfile
 from pathlib import Path
 
 import cffi
+import numpy as np
 
 from fastpool.kernels.c_abi.compile import Planning, compile_all
 from fastpool.kernels.c_abi.objects import LEVELS
@@ -62,7 +64,7 @@ def exports() -> list[str]:
 
 
 def build(target: Path, cache: Path, interface: Interface, planning: Planning, processes: int = 0) -> Path:
-    """Builds the library into a folder: ``lib``, ``include``, and ``_capi.py`` for cffi; returns the library's path.
+    """Builds the library into a folder, as ``lib`` and ``include``; returns the path of the shared library.
 
     Parameters
     ----------
@@ -112,10 +114,23 @@ def build(target: Path, cache: Path, interface: Interface, planning: Planning, p
         _run(shutil.which("ar") or "ar", "rcsD", archive, shim, f"@{listed}")
         for path in (shared, archive):
             shutil.move(path, lib / path.name)
+    # what -lfastpool finds; a symbolic link would not survive in a wheel
+    (lib / "libfastpool.so").write_text(f"INPUT({LIBRARY})\n", encoding="ascii")
+    return lib / LIBRARY
+
+
+DOOR = "_door.abi3.so"
+
+
+def bind(target: Path, interface: Interface) -> None:
+    """Adds to a folder with the library what Python needs to call it: ``_capi`` for cffi, and the front door of small
+    calls where the headers of Python are there.
+    """
     ffi = cffi.FFI()
     ffi.cdef(declarations(interface))
     ffi.set_source("fastpool._capi", None)
     ffi.emit_python_code(str(target / "_capi.py"))
-    # what -lfastpool finds; a symbolic link would not survive in a wheel
-    (lib / "libfastpool.so").write_text(f"INPUT({LIBRARY})\n", encoding="ascii")
-    return lib / LIBRARY
+    headers = [Path(sysconfig.get_paths()["include"]), Path(np.get_include())]
+    if (headers[0] / "Python.h").exists():
+        include = [word for folder in (target / "include", *headers) for word in ("-I", str(folder))]
+        _run(compiler(), *FLAGS, "-shared", "-s", *include, HERE / "door.c", "-o", target / DOOR)

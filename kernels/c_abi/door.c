@@ -1,0 +1,349 @@
+/* The front door of small calls: a forward call of plain NumPy arrays that is like one that was accepted before is run
+ * without passing through Python again. What such calls have in common, and what may differ, is as in
+ * fastpool/functional/_repeat.py; every other call goes the whole way.
+ *
+ *     learn(called, options, device, keepdims, x, out, plan, handle, y)    keeps a call that was accepted
+ *     run(called, options, device, keepdims, x, out) -> y, or None if there is none like it
+ *     attach(forward, workspace_size, threads, get_num_threads)                   the library's functions, by address
+ */
+#define PY_SSIZE_T_CLEAN
+#define Py_LIMITED_API 0x030B0000
+#include <Python.h>
+#define NPY_NO_DEPRECATED_API NPY_2_0_API_VERSION
+#include <numpy/arrayobject.h>
+
+#include <stdint.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "fastpool.h"
+
+#define MOST_AXES FASTPOOL_MAX_RANK
+#define CALLS 512 /* places in the table of known calls, a power of two */
+#define NEAR 8    /* places that a call may be in */
+#define STACK 16384
+
+typedef fastpool_status forward_function(const fastpool_plan *, const void *, void *, void *, void *, size_t, int);
+typedef size_t size_function(const fastpool_plan *, int);
+typedef int threads_function(const fastpool_plan *, int);
+
+static forward_function *forward;
+static size_function *workspace_size;
+static threads_function *count_threads;
+static PyObject *get_num_threads;
+
+/* How an array lies in memory, wherever that is. */
+struct form {
+    PyArray_Descr *descr;
+    int rank, flags;
+    npy_intp shape[MOST_AXES], strides[MOST_AXES];
+    npy_intp low, high; /* bytes from its first element to its ends */
+};
+
+struct call {
+    PyObject *called, *options, *device, *keepdims; /* null where the place is free */
+    int has_out;
+    struct form x, out;
+    PyObject *owner; /* keeps the plan alive */
+    const fastpool_plan *plan;
+    int rank;
+    npy_intp shape[MOST_AXES];
+    PyArray_Descr *descr; /* of a new result */
+};
+
+static struct call calls[CALLS];
+
+/* Whether two arguments are the same, in type, too: 1 is neither True nor 1.0. */
+static int same(PyObject *a, PyObject *b)
+{
+    if (a == b)
+        return 1;
+    if (Py_TYPE(a) != Py_TYPE(b))
+        return 0;
+    if (PyTuple_CheckExact(a)) {
+        Py_ssize_t size = PyTuple_Size(a);
+        if (size != PyTuple_Size(b))
+            return 0;
+        for (Py_ssize_t i = 0; i < size; i++)
+            if (!same(PyTuple_GetItem(a, i), PyTuple_GetItem(b, i)))
+                return 0;
+        return 1;
+    }
+    if (PyLong_CheckExact(a) || PyUnicode_CheckExact(a) || PyFloat_CheckExact(a)) {
+        int equal = PyObject_RichCompareBool(a, b, Py_EQ);
+        if (equal < 0)
+            PyErr_Clear();
+        return equal == 1;
+    }
+    return 0;
+}
+
+/* Whether an argument cannot change, so that the same object is the same argument. */
+static int is_constant(PyObject *a)
+{
+    if (PyTuple_CheckExact(a)) {
+        for (Py_ssize_t i = 0; i < PyTuple_Size(a); i++)
+            if (!is_constant(PyTuple_GetItem(a, i)))
+                return 0;
+        return 1;
+    }
+    return a == Py_None || PyBool_Check(a) || PyLong_CheckExact(a) || PyUnicode_CheckExact(a) || PyFloat_CheckExact(a);
+}
+
+/* Options are a tuple of a type of their own. */
+static int same_options(PyObject *a, PyObject *b)
+{
+    Py_ssize_t size = PyTuple_Size(a);
+    for (Py_ssize_t i = 0; i < size; i++)
+        if (!same(PyTuple_GetItem(a, i), PyTuple_GetItem(b, i)))
+            return 0;
+    return 1;
+}
+
+static int is_like(const struct form *form, PyArrayObject *array)
+{
+    int rank = form->rank;
+    if (PyArray_NDIM(array) != rank || PyArray_DESCR(array) != form->descr || PyArray_FLAGS(array) != form->flags)
+        return 0;
+    size_t bytes = (size_t)rank * sizeof(npy_intp);
+    return !memcmp(PyArray_DIMS(array), form->shape, bytes) && !memcmp(PyArray_STRIDES(array), form->strides, bytes);
+}
+
+static void keep_form(struct form *form, PyArrayObject *array)
+{
+    form->descr = PyArray_DESCR(array);
+    form->rank = PyArray_NDIM(array);
+    form->flags = PyArray_FLAGS(array);
+    form->low = 0;
+    form->high = PyArray_ITEMSIZE(array);
+    for (int i = 0; i < form->rank; i++) {
+        form->shape[i] = PyArray_DIM(array, i);
+        form->strides[i] = PyArray_STRIDE(array, i);
+        npy_intp reach = (form->shape[i] - 1) * form->strides[i];
+        if (reach < 0)
+            form->low += reach;
+        else
+            form->high += reach;
+    }
+}
+
+static size_t place(PyObject *called, PyArrayObject *x)
+{
+    uint64_t hash = (uint64_t)(uintptr_t)called >> 4;
+    for (int i = 0; i < PyArray_NDIM(x); i++)
+        hash = (hash ^ (uint64_t)PyArray_DIM(x, i)) * 0x9E3779B97F4A7C15u;
+    hash = (hash ^ ((uint64_t)(uintptr_t)PyArray_DESCR(x) >> 4)) * 0x9E3779B97F4A7C15u;
+    return (size_t)(hash >> 40) & (CALLS - 1);
+}
+
+/* Whether a variable is set that may send a call elsewhere, or has it told. */
+extern char **environ;
+
+static int environment_speaks(void)
+{
+    static const char *const names[] = {"ENGINE=", "FORCE_KERNEL=", "VERBOSE="};
+    for (char **variable = environ; *variable; variable++) {
+        const char *text = *variable;
+        if (text[0] != 'F' || strncmp(text, "FASTPOOL_", 9))
+            continue;
+        for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+            size_t length = strlen(names[i]);
+            if (!strncmp(text + 9, names[i], length) && text[9 + length])
+                return 1;
+        }
+    }
+    return 0;
+}
+
+static const struct call *find(PyObject *called, PyObject *options, PyObject *device, PyObject *keepdims,
+                               PyArrayObject *x, PyObject *out)
+{
+    size_t at = place(called, x);
+    for (int i = 0; i < NEAR; i++) {
+        const struct call *call = &calls[(at + (size_t)i) & (CALLS - 1)];
+        if (call->called != called || call->has_out != (out != Py_None) || !is_like(&call->x, x) ||
+            call->keepdims != keepdims || !same(call->device, device) || !same_options(call->options, options))
+            continue;
+        if (call->has_out) {
+            PyArrayObject *y = (PyArrayObject *)out;
+            if (!PyArray_CheckExact(out) || !is_like(&call->out, y))
+                continue;
+            const char *from = PyArray_BYTES(x), *to = PyArray_BYTES(y);
+            if (from + call->x.low < to + call->out.high && to + call->out.low < from + call->x.high)
+                return NULL;
+        }
+        return call;
+    }
+    return NULL;
+}
+
+static int wanted_threads(const struct call *call)
+{
+    if (count_threads(call->plan, 2) < 2)
+        return 1;
+    PyObject *given = PyObject_CallNoArgs(get_num_threads);
+    if (!given)
+        return -1;
+    long threads = PyLong_AsLong(given);
+    Py_DECREF(given);
+    return PyErr_Occurred() ? -1 : (int)threads;
+}
+
+static PyObject *run(PyObject *self, PyObject *const *arguments, Py_ssize_t count)
+{
+    (void)self;
+    if (count != 6 || !PyArray_CheckExact(arguments[4]) || environment_speaks())
+        Py_RETURN_NONE;
+    PyArrayObject *x = (PyArrayObject *)arguments[4];
+    PyObject *out = arguments[5];
+    const struct call *known = find(arguments[0], arguments[1], arguments[2], arguments[3], x, out);
+    if (!known)
+        Py_RETURN_NONE;
+    int threads = wanted_threads(known);
+    if (threads < 0)
+        return NULL;
+    /* another thread may take the place while this one runs without the lock */
+    const fastpool_plan *plan = known->plan;
+    PyObject *owner = known->owner;
+    PyObject *y;
+    if (out != Py_None) {
+        y = out;
+        Py_INCREF(y);
+    } else {
+        Py_INCREF((PyObject *)known->descr);
+        y = PyArray_Empty(known->rank, (npy_intp *)known->shape, known->descr, 0);
+        if (!y)
+            return NULL;
+    }
+    unsigned char small[STACK];
+    size_t bytes = workspace_size(plan, threads);
+    unsigned char *workspace = bytes <= sizeof small ? small : malloc(bytes);
+    if (!workspace) {
+        Py_DECREF(y);
+        return PyErr_NoMemory();
+    }
+    const void *source = PyArray_DATA(x);
+    void *result = PyArray_DATA((PyArrayObject *)y);
+    fastpool_status status;
+    Py_INCREF(owner);
+    if (threads == 1 && workspace == small) {
+        status = forward(plan, source, result, NULL, workspace, bytes, 1);
+    } else {
+        Py_BEGIN_ALLOW_THREADS
+        status = forward(plan, source, result, NULL, workspace, bytes, threads);
+        Py_END_ALLOW_THREADS
+    }
+    Py_DECREF(owner);
+    if (workspace != small)
+        free(workspace);
+    if (status != FASTPOOL_OK) {
+        Py_DECREF(y);
+        PyErr_Format(PyExc_RuntimeError, "libfastpool: status %d", (int)status);
+        return NULL;
+    }
+    return y;
+}
+
+static void clear(struct call *call)
+{
+    struct call old = *call;
+    memset(call, 0, sizeof *call);
+    PyObject *held[] = {old.called, old.options, old.device, old.keepdims, old.owner, (PyObject *)old.x.descr,
+                        (PyObject *)old.out.descr, (PyObject *)old.descr};
+    for (size_t i = 0; i < sizeof held / sizeof *held; i++)
+        Py_XDECREF(held[i]);
+}
+
+static PyObject *learn(PyObject *self, PyObject *const *arguments, Py_ssize_t count)
+{
+    (void)self;
+    static unsigned turn;
+    if (count != 9 || !PyTuple_Check(arguments[1]) || !PyArray_CheckExact(arguments[4]) ||
+        !PyArray_CheckExact(arguments[8])) {
+        PyErr_SetString(PyExc_TypeError, "learn: wrong arguments");
+        return NULL;
+    }
+    PyArrayObject *x = (PyArrayObject *)arguments[4], *y = (PyArrayObject *)arguments[8];
+    PyObject *out = arguments[5];
+    if (PyArray_NDIM(x) > MOST_AXES || (out != Py_None && !PyArray_CheckExact(out)))
+        Py_RETURN_NONE;
+    for (Py_ssize_t i = 0; i < PyTuple_Size(arguments[1]); i++)
+        if (!is_constant(PyTuple_GetItem(arguments[1], i)))
+            Py_RETURN_NONE;
+    if (!is_constant(arguments[2]) || !is_constant(arguments[3]))
+        Py_RETURN_NONE;
+    void *plan = PyLong_AsVoidPtr(arguments[7]);
+    if (PyErr_Occurred())
+        return NULL;
+    size_t at = place(arguments[0], x), chosen = 0;
+    int found = 0;
+    for (int i = 0; i < NEAR && !found; i++) {
+        chosen = (at + (size_t)i) & (CALLS - 1);
+        found = !calls[chosen].called;
+    }
+    if (!found)
+        chosen = (at + turn++ % NEAR) & (CALLS - 1);
+    clear(&calls[chosen]);
+    struct call *call = &calls[chosen];
+    call->options = arguments[1];
+    call->device = arguments[2];
+    call->keepdims = arguments[3];
+    call->has_out = out != Py_None;
+    keep_form(&call->x, x);
+    if (call->has_out)
+        keep_form(&call->out, (PyArrayObject *)out);
+    call->owner = arguments[6];
+    call->plan = plan;
+    call->rank = PyArray_NDIM(y);
+    memcpy(call->shape, PyArray_DIMS(y), (size_t)call->rank * sizeof(npy_intp));
+    call->descr = PyArray_DESCR(y);
+    call->called = arguments[0];
+    PyObject *held[] = {call->called, call->options, call->device, call->keepdims, call->owner,
+                        (PyObject *)call->x.descr, (PyObject *)call->out.descr, (PyObject *)call->descr};
+    for (size_t i = 0; i < sizeof held / sizeof *held; i++)
+        Py_XINCREF(held[i]);
+    Py_RETURN_NONE;
+}
+
+static PyObject *attach(PyObject *self, PyObject *const *arguments, Py_ssize_t count)
+{
+    (void)self;
+    if (count != 4) {
+        PyErr_SetString(PyExc_TypeError, "attach: wrong arguments");
+        return NULL;
+    }
+    forward = (forward_function *)PyLong_AsVoidPtr(arguments[0]);
+    workspace_size = (size_function *)PyLong_AsVoidPtr(arguments[1]);
+    count_threads = (threads_function *)PyLong_AsVoidPtr(arguments[2]);
+    if (PyErr_Occurred())
+        return NULL;
+    Py_INCREF(arguments[3]);
+    get_num_threads = arguments[3];
+    Py_RETURN_NONE;
+}
+
+static PyObject *forget(PyObject *self, PyObject *nothing)
+{
+    (void)self, (void)nothing;
+    for (int i = 0; i < CALLS; i++)
+        clear(&calls[i]);
+    Py_RETURN_NONE;
+}
+
+static PyMethodDef methods[] = {
+    {"run", (PyCFunction)(void (*)(void))run, METH_FASTCALL, "Runs a call that is like a known one, or returns None."},
+    {"learn", (PyCFunction)(void (*)(void))learn, METH_FASTCALL, "Keeps a call that was accepted."},
+    {"attach", (PyCFunction)(void (*)(void))attach, METH_FASTCALL, "Takes the library's functions, by address."},
+    {"forget", forget, METH_NOARGS, "Forgets all calls."},
+    {NULL, NULL, 0, NULL},
+};
+
+static struct PyModuleDef definition = {
+    PyModuleDef_HEAD_INIT, "fastpool._door", "The front door of small calls.", -1, methods, NULL, NULL, NULL, NULL,
+};
+
+PyMODINIT_FUNC PyInit__door(void)
+{
+    import_array();
+    return PyModule_Create(&definition);
+}
