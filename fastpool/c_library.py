@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from fastpool import library
 from fastpool.errors import message
 
 
@@ -18,15 +19,19 @@ def get_include() -> Path:
     Raises
     ------
     RuntimeError
-        In this version, which has no C library.
+        Where the library was not built; ``show_config()`` says why.
+
+    See Also
+    --------
+    get_library : the library to link with.
 
     Examples
     --------
-    >>> get_include()
-    Traceback (most recent call last):
-    RuntimeError: get_include: fastpool.h: this version has no C library; call the Python functions
+    >>> from fastpool import library
+    >>> library.library() is None or (get_include() / "fastpool.h").exists()
+    True
     """
-    raise RuntimeError(_missing("get_include", "fastpool.h"))
+    return _built("get_include", "fastpool.h", library.INCLUDE / "fastpool.h").parent
 
 
 def get_library() -> Path:
@@ -35,21 +40,30 @@ def get_library() -> Path:
     Returns
     -------
     Path
-        For a linker, or for ``ctypes`` and other foreign function interfaces.
+        For a linker, or for ``ctypes`` and other foreign function interfaces. The folder also holds the static
+        library, ``libfastpool.a``.
 
     Raises
     ------
     RuntimeError
-        In this version, which has no C library.
+        Where the library was not built; ``show_config()`` says why.
+
+    See Also
+    --------
+    get_include : the folder of its header.
 
     Examples
     --------
-    >>> get_library()
-    Traceback (most recent call last):
-    RuntimeError: get_library: libfastpool: this version has no C library; call the Python functions
+    >>> from fastpool import library
+    >>> library.library() is None or get_library().name.startswith("libfastpool.so.")
+    True
     """
-    raise RuntimeError(_missing("get_library", "libfastpool"))
+    found = sorted(library.LIB.glob("libfastpool.so.*"))
+    return _built("get_library", "libfastpool", found[-1] if found else library.LIB / "libfastpool.so")
 
 
-def _missing(called: str, what: str) -> str:
-    return message(called, what, "this version has no C library", "call the Python functions")
+def _built(called: str, what: str, path: Path) -> Path:
+    if not path.exists():
+        way_out = "install with a C compiler (gcc or clang) at hand, or call the Python functions"
+        raise RuntimeError(message(called, what, f"the C library is not there: {library.missing()}", way_out))
+    return path

@@ -254,7 +254,9 @@ def _run_backward(
 
 def check_indices(problem: Problem, indices: np.ndarray) -> str:
     """What is wrong with indices that do not all name a tap of their own window on the input, or no tap; else ""."""
-    task = _task(problem, "check", problem.indices, "", registry.generation())
+    forced = _forced()
+    forced = "" if forced == "reference" else forced
+    task = _task(problem, "check", problem.indices, forced, registry.generation())
     if task.variant is None or indices.size == 0:
         return ""
     flag = np.zeros(1, np.int64)

@@ -147,7 +147,8 @@ def plan(problem: Problem, forced: str = "") -> Plan | None:
     owner.lib.fastpool_spec_init(spec, owner.ffi.sizeof("fastpool_spec"))
     _write(spec, problem, forced)
     status = owner.lib.fastpool_plan_create(spec, made)
-    if status == owner.lib.FASTPOOL_UNSUPPORTED:
+    # the interface of C takes less than the kernels do: bool has no gradient there
+    if status in (owner.lib.FASTPOOL_UNSUPPORTED, owner.lib.FASTPOOL_INVALID_OPERATION):
         return None
     if status != owner.lib.FASTPOOL_OK:
         raise RuntimeError(f"{problem}: {_text(owner.lib, owner.ffi, status)}")

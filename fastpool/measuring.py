@@ -160,8 +160,7 @@ def _check_reach(request: Numbers) -> int:
             step = request[at + field]
             if step < -LIMIT:
                 return TOO_LARGE
-            # one more than the last step, since plans multiply a stride by the size
-            reach = add_sizes(reach, multiply_sizes(ELEMENT * size, abs(step)))
+            reach = add_sizes(reach, multiply_sizes(ELEMENT * (size - 1), abs(step)))
         if reach == OVERFLOW:
             return TOO_LARGE
     return OK

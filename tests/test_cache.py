@@ -108,7 +108,7 @@ def copy_package(repository, folder):
 
 def start(code, package, *arguments, **environment):
     env = {name: text for name, text in os.environ.items() if not name.startswith(("FASTPOOL_", "NUMBA_"))}
-    env.update({name: str(value) for name, value in environment.items()})
+    env.update({"FASTPOOL_ENGINE": "jit", **{name: str(value) for name, value in environment.items()}})
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.Popen(command, cwd=package, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
@@ -247,9 +247,9 @@ def test_the_digest_sees_an_edit(where):
 
 def test_the_digest_sees_an_edit_of_another_module():
     source = "def lift(x, p): return helpers.f(x)"
-    digests = [digests.digest(reduction(source, helpers=own_module(f"def f(x): return x * {c}"))) for c in (2, 2, 3)]
-    assert digests[0] == digests[1]
-    assert digests[0] != digests[2]
+    found = [digests.digest(reduction(source, helpers=own_module(f"def f(x): return x * {c}"))) for c in (2, 2, 3)]
+    assert found[0] == found[1]
+    assert found[0] != found[2]
 
 
 def test_digests_are_the_same_in_every_process(repository):

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fastpool
-from fastpool import demo, diagnostics
+from fastpool import demo, diagnostics, library
 from fastpool.__main__ import main
 
 TEXT = "max2d_fwd_f32_first_mb8ic64_ih112oh56kh3sh2ph1"
@@ -20,7 +20,8 @@ def test_info_prints_the_report(capsys):
     assert main(["info"]) == 0
     printed = capsys.readouterr().out
     assert f"  numpy: {np.__version__}\n" in printed
-    assert "\nC library:\n  built: no\n  note: not part of this version\n" in printed
+    built = "yes\n  file: " if library.library() else "no\n  reason: "
+    assert f"\nC library:\n  built: {built}" in printed
     assert "\nCUDA:\n  available: no\n  note: not part of this version\n" in printed
     assert re.search(r"^  threading layers that load: .*workqueue", printed, re.MULTILINE)
 

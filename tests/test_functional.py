@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 import fastpool
+from fastpool import library
 from fastpool.axes import LETTER_FORMS
 
 RNG = np.random.default_rng(11)
@@ -276,7 +277,13 @@ def test_every_forward_has_a_backward(name):
     assert f"{name}_backward" in fastpool.__all__
 
 
-def test_there_is_no_c_library_yet():
+def test_the_c_library_is_found_or_it_is_said_why_not(monkeypatch, tmp_path):
+    if library.library() is not None:
+        assert (fastpool.get_include() / "fastpool.h").exists()
+        assert fastpool.get_library().parent.joinpath("libfastpool.a").exists()
+    monkeypatch.setattr(library, "LIB", tmp_path)
+    monkeypatch.setattr(library, "INCLUDE", tmp_path)
+    monkeypatch.setattr(library, "missing", lambda: "there is no C compiler")
     for function in (fastpool.get_include, fastpool.get_library):
-        with pytest.raises(RuntimeError, match=rf"^{function.__name__}: .*this version has no C library; "):
+        with pytest.raises(RuntimeError, match=rf"^{function.__name__}: .*is not there: there is no C compiler; "):
             function()

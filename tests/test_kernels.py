@@ -198,7 +198,9 @@ def invalid(problem: Problem, place: int) -> Array:
 
 @pytest.mark.parametrize("ask", marked(CHECKING))
 @pytest.mark.parametrize("kind", ["plane", "tensor", "tap"])
-def test_check_of_indices(ask: Ask, kind: str) -> None:
+@pytest.mark.parametrize("form", ["rows", "lanes", ""])
+def test_check_of_indices(ask: Ask, kind: str, form: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(config.FORCE_KERNEL.name, form)
     rng = np.random.default_rng(1)
     for shape, k, options in WINDOWS:
         problem = replace(problem_of(ask, shape, k, **options), indices=kind)
@@ -214,6 +216,18 @@ def test_check_of_indices(ask: Ask, kind: str) -> None:
             for index in rng.choice(invalid(problem, place), 10):
                 wrong.flat[place] = index
                 assert dispatch.check_indices(problem, wrong), (str(problem), place, index)
+
+
+@pytest.mark.parametrize("kind", ["plane", "tap"])
+def test_check_of_many_channels(kind: str) -> None:
+    """The last block of channels has a single one."""
+    problem = make("max", (1, 9, 9, 3841), (1, 2), 3, 2, 1, indices=kind)
+    _, indices = reference.forward(problem, whole("f32", problem.shape, np.random.default_rng(0)))
+    assert dispatch.check_indices(problem, indices) == ""
+    for place in ((0, 2, 2, 3840), (0, 2, 3, 3839), (0, 4, 4, 3840)):
+        wrong = indices.copy()
+        wrong[place] = 200 if kind == "tap" else problem.plane
+        assert dispatch.check_indices(problem, wrong)
 
 
 @pytest.mark.parametrize(

@@ -156,7 +156,7 @@ def test_contents(sdist, wheel, tree):
     expected |= {
         f"fastpool/kernels/c_abi/{path.name}" for path in (tree / "kernels" / "c_abi").iterdir() if path.suffix != ".py"
     }
-    made = {f"fastpool/lib/{name}" for name in ("libfastpool.so", "libfastpool.so.1", "libfastpool.a")}
+    made = {f"fastpool/lib/{name}" for name in ("libfastpool.so", "libfastpool.so.1", "libfastpool.a", "sources.txt")}
     made |= {"fastpool/include/fastpool.h", "fastpool/_capi.py"}
     door = {"fastpool/_door.abi3.so"}
     assert set(names) - {"fastpool/lib/missing.txt"} - door == expected | (made if LIBRARY else set())

@@ -10,7 +10,7 @@ import types
 import numpy as np
 import pytest
 
-from fastpool import choosing, dispatch, layout, planning, selecting, tiling, window
+from fastpool import choosing, dispatch, layout, measuring, planning, selecting, tiling, window
 from fastpool import request as Q
 from fastpool.kernels import plan as P
 from fastpool.kernels import rows as T
@@ -20,7 +20,7 @@ from fastpool.kernels.registry import FORMS, ROLES
 from fastpool.problem import Problem
 from tests.problems import make
 
-MODULES = (taps, T, window, layout, tiling, selecting, planning, choosing)
+MODULES = (taps, T, window, layout, tiling, selecting, planning, choosing, measuring)
 BLOCKS = {"spec", "plan", "request", "table", "found", "verdicts"}
 PLANNED = [form for form in FORMS if form.family != "reference"]
 OPS = ("max", "min", "mean", "sum", "lp")

@@ -18,8 +18,11 @@ import numpy as np
 import pytest
 
 import fastpool
+from fastpool import library
 
-LAYERS = ("omp", "tbb", "workqueue")
+LAYERS = ("omp", "tbb", "workqueue", "aot")
+"""Numba's threading layers, each with kernels compiled just in time; and the C library."""
+
 THREADS = 4
 CALLERS = 8
 TIMEOUT = 240
@@ -63,6 +66,9 @@ def check(seed: int, rounds: int = 1) -> int:
 
 def check_layer(layer: str) -> None:
     """The calls before this one were parallel, and on the layer that was asked for."""
+    if layer == "aot":
+        assert fastpool.explain(fastpool.max_pool2d, data(0), 2).engine == "aot"
+        return
     from fastpool.kernels.cpu import engine
 
     assert engine.threading_layer() == layer
@@ -193,6 +199,8 @@ def scenario_inside_prange(layer: str) -> None:
 
 def missing(layer: str) -> str:
     """Why Numba cannot use a threading layer here, or ""."""
+    if layer == "aot":
+        return library.missing()
     code = f"from numba.np.ufunc.parallel import _check_tbb_version_compatible as tbb\n{layer == 'tbb'} and tbb()\n"
     pool = {"omp": "omppool", "tbb": "tbbpool", "workqueue": "workqueue"}[layer]
     code += f"from numba.np.ufunc import {pool}"
@@ -201,7 +209,9 @@ def missing(layer: str) -> str:
 
 
 def environment(layer: str) -> dict[str, str]:
-    env = dict(os.environ, NUMBA_THREADING_LAYER=layer, NUMBA_NUM_THREADS=str(THREADS))
+    env = dict(os.environ, NUMBA_NUM_THREADS=str(THREADS), FASTPOOL_ENGINE="aot" if layer == "aot" else "jit")
+    if layer != "aot":
+        env["NUMBA_THREADING_LAYER"] = layer
     env["FASTPOOL_NUM_THREADS"] = str(THREADS)
     env.pop("FASTPOOL_FORCE_KERNEL", None)
     if layer == "tbb":
@@ -235,7 +245,7 @@ def run(scenario: str, layer: str, root: os.PathLike[str]) -> None:
 def layer(request):
     why = missing(request.param)
     if why:
-        pytest.skip(f"Numba's threading layer {request.param} does not load here: {why}")
+        pytest.skip(f"{request.param} does not load here: {why}")
     return request.param
 
 
@@ -273,6 +283,8 @@ def test_the_layer_that_a_system_always_has_is_tested():
 def parts(monkeypatch, clean_threads):
     """The numbers of threads of the calls that follow."""
     from fastpool.kernels.cpu import engine
+
+    monkeypatch.setenv("FASTPOOL_ENGINE", "jit")
 
     seen = []
     run = engine.run

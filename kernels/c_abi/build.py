@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import platform
 import shutil
@@ -14,7 +15,7 @@ from pathlib import Path
 import cffi
 import numpy as np
 
-from fastpool.kernels.c_abi.compile import Planning, compile_all
+from fastpool.kernels.c_abi.compile import Planning, compile_all, sources
 from fastpool.kernels.c_abi.objects import LEVELS
 from fastpool.kernels.c_abi.tables import ABI, HERE, Interface, declarations, header, library_tables
 from fastpool.kernels.table import Table
@@ -61,6 +62,14 @@ def _has_openmp(cc: str, folder: Path) -> bool:
 def exports() -> list[str]:
     """The symbols that the library exports."""
     return (HERE / "exports.txt").read_text(encoding="utf-8").split()
+
+
+def made_from(planning: Planning) -> str:
+    """A digest of all that the library is made from."""
+    sha = hashlib.sha256(sources(planning, LEVELS[platform.machine()]).encode())
+    for name in ("fastpool.c", "fastpool.h.in", "door.c", "exports.txt"):
+        sha.update((HERE / name).read_bytes())
+    return sha.hexdigest()[:16]
 
 
 def build(target: Path, cache: Path, interface: Interface, planning: Planning, processes: int = 0) -> Path:
@@ -115,6 +124,7 @@ def build(target: Path, cache: Path, interface: Interface, planning: Planning, p
         for path in (shared, archive):
             shutil.move(path, lib / path.name)
     # what -lfastpool finds; a symbolic link would not survive in a wheel
+    (lib / "sources.txt").write_text(made_from(planning), encoding="ascii")
     (lib / "libfastpool.so").write_text(f"INPUT({LIBRARY})\n", encoding="ascii")
     return lib / LIBRARY
 

@@ -121,7 +121,7 @@ def _loops(state: tuple[str, ...]) -> bytes:
     return lower_loops(state)
 
 
-def _digest(planning: Planning, levels: Sequence[Level]) -> str:
+def sources(planning: Planning, levels: Sequence[Level]) -> str:
     """A digest of all that is compiled and of what compiles it."""
     sha = hashlib.sha256(digests.sources_digest())
     for path in sorted({function.__code__.co_filename for function in planning.needed}):
@@ -133,7 +133,7 @@ def _digest(planning: Planning, levels: Sequence[Level]) -> str:
 def compile_all(table: Table, planning: Planning, levels: Sequence[Level], folder: Path, processes: int) -> list[Path]:
     """Compiles everything, or takes it from an earlier build of the same; returns the object files."""
     folder.mkdir(parents=True, exist_ok=True)
-    known = folder / f"objects_{_digest(planning, levels)}.txt"
+    known = folder / f"objects_{sources(planning, levels)}.txt"
     if known.exists():
         objects = [folder / name for name in known.read_text(encoding="utf-8").split()]
         if all(path.exists() for path in objects):

@@ -136,7 +136,8 @@ static int write_steps(int64_t *request, int field, int size_field, int rank, co
     int64_t step = 1;
     for (int i = rank - 1; i >= 0; i--) {
         int64_t *record = request + REQUEST + i * AXIS_SIZE;
-        record[field] = given ? given[i] : step;
+        /* the stride of a single element is never taken */
+        record[field] = given && record[size_field] > 1 ? given[i] : step;
         if (record[size_field] > 1 && __builtin_mul_overflow(step, record[size_field], &step))
             return 0;
     }

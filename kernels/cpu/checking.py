@@ -163,11 +163,11 @@ def make_check(variant: Variant, digest: int) -> Any:
         """How many indices of a row of windows whose taps all lie on the input are wrong."""
         bad = 0
         if plan[P.INDEX_KIND] == 2:
-            if (lanes == 1) | (step == lanes):
+            if step == lanes:
                 return over(indices, at, count * lanes, plan[P.TAPS])
             for k in range(count):
                 bad += over(indices, at + k * step, lanes, plan[P.TAPS])
-        elif lanes == 1:
+        elif (lanes == 1) & (step == 1):
             bad = strange(c, indices, at, count, origin, along, table, runs, length)
         else:
             lane = plan[P.INDEX_LANE]
