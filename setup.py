@@ -73,6 +73,10 @@ class BuildLibrary(Command):
 
 def _build(package: Path) -> str:
     """Builds in a process of its own; returns why that failed, or ""."""
+    if sys.platform != "linux":
+        return f"it is not built for {sys.platform}"
+    if not any(map(shutil.which, (os.environ.get("CC") or "gcc", "gcc", "clang", "cc"))):
+        return "there is no C compiler (gcc or clang)"
     cache = os.environ.get("FASTPOOL_BUILD_CACHE") or ROOT / "build" / "objects"
     with tempfile.TemporaryDirectory() as name:
         # the package as it is installed: in a source distribution kernels/ lies beside it
