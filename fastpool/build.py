@@ -24,7 +24,8 @@ _AXIS = ("X_SIZE", "Y_SIZE", "X_STEP", "Y_STEP", "INDEX_STEP", "AUX_STEP", "AXIS
 _WINDOW = ("AXIS", "KERNEL", "STRIDE", "DILATION", "PAD_BEGIN", "PAD_END")
 
 
-def _own(module: ModuleType) -> list[FunctionType]:
+def functions(module: ModuleType) -> list[FunctionType]:
+    """The functions that a module defines."""
     return [
         found for found in vars(module).values() if inspect.isfunction(found) and found.__module__ == module.__name__
     ]
@@ -33,7 +34,10 @@ def _own(module: ModuleType) -> list[FunctionType]:
 def plans() -> Planning:
     """The planning functions."""
     called = (measuring.measure, choosing.tasks_of, choosing.row_of, choosing.choose, window.output_size)
-    return Planning(called, tuple(function for module in MODULES for function in _own(module)), NUMBERS)
+    needed = tuple(function for module in MODULES for function in functions(module))
+    # the offsets in a request are compiled in
+    files = tuple(Path(str(module.__file__)) for module in (*MODULES, Q))
+    return Planning(called, needed, NUMBERS, files)
 
 
 def interface() -> Interface:

@@ -172,13 +172,16 @@ def _engine(problem: Problem) -> tuple[str, library.Plan | None]:
     if "reference" in (forced, engine):
         return "reference", None
     plan = library.plan(problem, forced) if engine != "jit" else None
-    if plan is None:
-        engine = "reference" if _planned(problem)[0].variant is None else "jit"
-    else:
-        engine = "aot"
+    if plan is not None:
+        return "aot", plan
+    return ("reference" if _planned(problem)[0].variant is None else "jit"), None
+
+
+def _told_engine(problem: Problem) -> tuple[str, library.Plan | None]:
+    """The same, told on standard error where the environment asks for it."""
     if config.verbose_dispatch():
         print(f"fastpool: {explain(problem)}", file=sys.stderr)
-    return engine, plan
+    return _engine(problem)
 
 
 def _planned(problem: Problem) -> tuple[Task, ...]:
@@ -188,16 +191,12 @@ def _planned(problem: Problem) -> tuple[Task, ...]:
 
 def explain(problem: Problem) -> Explanation:
     """Which kernels a problem gets, and why each other one was refused. Runs nothing."""
-    tasks = _planned(problem)
-    if tasks[0].variant is None:
-        return Explanation(problem, "reference", tasks)
-    ahead = config.engine() != "jit" and library.plan(problem, _forced()) is not None
-    return Explanation(problem, "aot" if ahead else "jit", tasks)
+    return Explanation(problem, _engine(problem)[0], _planned(problem))
 
 
 def forward(problem: Problem, x: np.ndarray, y: np.ndarray, indices: np.ndarray | None) -> None:
     """Writes the result of a forward problem into ``y`` and, where asked, ``indices``."""
-    engine, plan = _engine(problem)
+    engine, plan = _told_engine(problem)
     if plan is not None:
         plan.forward(x, y, indices)
     elif engine == "reference":
@@ -218,7 +217,7 @@ def backward(problem: Problem, dy: np.ndarray, dx: np.ndarray, x: np.ndarray | N
 
     ``x`` is the forward's input where the gradient reads it.
     """
-    engine, plan = _engine(problem)
+    engine, plan = _told_engine(problem)
     if plan is not None:
         return "" if plan.backward(dy, x, indices, dx) else _wrong(problem)
     if indices is not None:

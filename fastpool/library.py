@@ -23,7 +23,7 @@ FOLDER = Path(__file__).parent
 INCLUDE = FOLDER / "include"
 LIB = FOLDER / "lib"
 
-_DTYPES = {name: number for number, name in enumerate((*T.DTYPES, "c64", "c128"))}
+_DTYPES = {name: number for number, name in enumerate((*T.DTYPES, *T.PARTS))}
 _FORMS = {form.name: number + 1 for number, form in enumerate(FORMS[: T.COUNT])}
 
 
@@ -40,6 +40,10 @@ class Library:
         if version != __version__:
             raise ImportError(f"{path.name} is of version {version}, the package of {__version__}")
         self.level = self.text(self.lib.fastpool_cpu_level())
+
+    def error(self, status: int) -> str:
+        """What a status means."""
+        return "libfastpool: " + self.text(self.lib.fastpool_status_text(status))
 
     def text(self, words: Any) -> str:
         """A string of C."""
@@ -73,7 +77,7 @@ class Plan:
     """A problem planned by the library."""
 
     def __init__(self, owner: Library, handle: Any) -> None:
-        self._lib, self._ffi = owner.lib, owner.ffi
+        self._owner, self._lib, self._ffi = owner, owner.lib, owner.ffi
         self._handle = self._ffi.gc(handle, self._lib.fastpool_plan_destroy)
 
     @property
@@ -107,11 +111,7 @@ class Plan:
 
     def _done(self, status: int) -> None:
         if status != self._lib.FASTPOOL_OK:
-            raise RuntimeError(_text(self._lib, self._ffi, status))
-
-
-def _text(lib: Any, ffi: Any, status: int) -> str:
-    return "libfastpool: " + str(ffi.string(lib.fastpool_status_text(status)).decode())
+            raise RuntimeError(self._owner.error(status))
 
 
 def _write(spec: Any, problem: Problem, forced: str) -> None:
@@ -151,7 +151,7 @@ def plan(problem: Problem, forced: str = "") -> Plan | None:
     if status in (owner.lib.FASTPOOL_UNSUPPORTED, owner.lib.FASTPOOL_INVALID_OPERATION):
         return None
     if status != owner.lib.FASTPOOL_OK:
-        raise RuntimeError(f"{problem}: {_text(owner.lib, owner.ffi, status)}")
+        raise RuntimeError(f"{problem}: {owner.error(status)}")
     return Plan(owner, made[0])
 
 

@@ -13,8 +13,15 @@ from __future__ import annotations
 
 import struct
 
-from fastpool.kernels.rows import DTYPES
+from fastpool.kernels.rows import DTYPES, PARTS
 from fastpool.kernels.table import Table
+from fastpool.layout import AXIS as AXIS
+from fastpool.layout import DILATION as DILATION
+from fastpool.layout import KERNEL as KERNEL
+from fastpool.layout import PAD_BEGIN as PAD_BEGIN
+from fastpool.layout import PAD_END as PAD_END
+from fastpool.layout import STRIDE as STRIDE
+from fastpool.layout import TAP_UNIT
 from fastpool.problem import INDEX_KINDS, Ints, Problem
 
 # ---- header ----
@@ -42,18 +49,10 @@ INDEX_STEP = 4
 AUX_STEP = 5
 AXIS_SIZE = 6
 
-# ---- record of a pooled axis ----
-AXIS = 0
-KERNEL = 1
-STRIDE = 2
-DILATION = 3
-PAD_BEGIN = 4
-PAD_END = 5
-WINDOW_SIZE = 6
+# ---- record of a pooled axis: as in a spec, without the last field ----
+WINDOW_SIZE = TAP_UNIT
 
 NO_INDICES = -1
-
-_PARTS = {"c64": "f32", "c128": "f64"}
 
 
 def c_order(shape: Ints) -> Ints:
@@ -68,11 +67,11 @@ def c_order(shape: Ints) -> Ints:
 
 def request_of(problem: Problem, table: Table, forced: int = -1) -> list[int]:
     """The request block of a problem."""
-    dtype = _PARTS.get(problem.dtype, problem.dtype)
+    dtype = PARTS.get(problem.dtype, problem.dtype)
     request = [
         table.op(problem.op, problem.norm),
         DTYPES.index(dtype) if dtype in DTYPES else -1,
-        int(problem.dtype in _PARTS),
+        int(problem.dtype in PARTS),
         int(problem.direction == "bwd"),
         INDEX_KINDS.index(problem.indices) if problem.indices else NO_INDICES,
         int(problem.nan == "ignore"),

@@ -16,6 +16,9 @@ OPS = ("max", "min", "mean", "sum", "lp", "l1", "l2")
 """Operations by number; those that are added come behind."""
 
 DTYPES = tuple(SIZES)
+PARTS = {"c64": "f32", "c128": "f64"}
+"""Complex element types, which are handled as two of their parts each."""
+
 INDEX_TYPES = ("i64", "u8", "u16", "u32", "u64")
 
 # ---- record of a form ----

@@ -44,23 +44,25 @@ CALLS = {
 
 @pytest.mark.parametrize("name", CALLS)
 @pytest.mark.parametrize("dtype", ["float32", "uint8", "float16", "complex64"])
-def test_known_calls_give_what_the_whole_way_gives(whole_way: list[str], name: str, dtype: str) -> None:
+def test_known_calls_give_what_the_whole_way_gives(
+    whole_way: list[str], monkeypatch: pytest.MonkeyPatch, name: str, dtype: str
+) -> None:
     if dtype == "complex64" and name not in ("average", "sum", "global"):
         pytest.skip("complex numbers have no order")
     rng = np.random.default_rng(0)
-    expected, found = [], []
     for seed in range(4):
         x = (100 * rng.random((2, 5, 6, 8))).astype(dtype)
-        views = [x, x[::-1, :, ::2], x.transpose(0, 2, 3, 1)]
-        found += [CALLS[name](view) for view in views]
-        expected += [CALLS[name](view.copy()) for view in views] if seed == 0 else []
-        if seed == 0:
-            first = len(whole_way)
-    for y, known in zip(found, expected, strict=False):
-        np.testing.assert_array_equal(y, known)
-    assert all(y.dtype == known.dtype for y, known in zip(found, expected * 4, strict=False))
-    # results in the order of a transposed input are left to the whole way
-    assert len(whole_way) - first <= 3
+        for view in (x, x[::-1, :, ::2], x.transpose(0, 2, 3, 1)):
+            before = len(whole_way)
+            y = CALLS[name](view)
+            # results in the order of a transposed input are left to the whole way
+            assert len(whole_way) - before == int(seed == 0 or not y.flags.c_contiguous)
+            with monkeypatch.context() as closed:
+                closed.setattr(_call, "_run_known", None)
+                closed.setattr(library, "door", lambda: None)
+                expected = CALLS[name](view)
+            assert y.dtype == expected.dtype
+            np.testing.assert_array_equal(y, expected)
 
 
 def test_results_of_their_own(whole_way: list[str]) -> None:

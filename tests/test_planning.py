@@ -10,29 +10,20 @@ import types
 import numpy as np
 import pytest
 
-from fastpool import choosing, dispatch, layout, measuring, planning, selecting, tiling, window
+from fastpool import choosing, dispatch, layout, planning, tiling
 from fastpool import request as Q
+from fastpool.build import MODULES, functions
 from fastpool.kernels import plan as P
 from fastpool.kernels import rows as T
 from fastpool.kernels import table as tables
-from fastpool.kernels import taps
 from fastpool.kernels.registry import FORMS, ROLES
 from fastpool.problem import Problem
 from tests.problems import make
 
-MODULES = (taps, T, window, layout, tiling, selecting, planning, choosing, measuring)
 BLOCKS = {"spec", "plan", "request", "table", "found", "verdicts"}
 PLANNED = [form for form in FORMS if form.family != "reference"]
 OPS = ("max", "min", "mean", "sum", "lp")
 DTYPES = ("u8", "i16", "i64", "f16", "bf16", "f32", "f64", "c64", "b1")
-
-
-def functions(module: types.ModuleType) -> list[types.FunctionType]:
-    return [
-        function
-        for function in vars(module).values()
-        if inspect.isfunction(function) and function.__module__ == module.__name__
-    ]
 
 
 @functools.cache

@@ -32,7 +32,7 @@ PREFIX = "fastpool_k_"
 
 
 class Planning(NamedTuple):
-    """The functions that plan: those called from C, each with its parameters' names in order; and all that they need.
+    """The functions that plan: those called from C, and all that they need; and the files that these are made from.
 
     Parameters named in ``numbers`` are integers, all others blocks.
     """
@@ -40,6 +40,7 @@ class Planning(NamedTuple):
     called: tuple[Any, ...]
     needed: tuple[Any, ...]
     numbers: frozenset[str]
+    files: tuple[Path, ...]
 
 
 class Job(NamedTuple):
@@ -124,8 +125,8 @@ def _loops(state: tuple[str, ...]) -> bytes:
 def sources(planning: Planning, levels: Sequence[Level]) -> str:
     """A digest of all that is compiled and of what compiles it."""
     sha = hashlib.sha256(digests.sources_digest())
-    for path in sorted({function.__code__.co_filename for function in planning.needed}):
-        sha.update(Path(path).read_bytes())
+    for path in planning.files:
+        sha.update(path.read_bytes())
     sha.update(repr((tuple(levels), numba.__version__, llvmlite.__version__)).encode())
     return sha.hexdigest()[:16]
 

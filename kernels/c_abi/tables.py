@@ -17,8 +17,8 @@ ABI = 1
 """Number of the binary interface, see the header."""
 
 MAX_RANK = 16
-OPERATIONS = ("max", "min", "mean", "sum", "lp")
-DTYPES = (*rows.DTYPES, "c64", "c128")
+OPERATIONS = rows.OPS[: rows.OPS.index("lp") + 1]
+DTYPES = (*rows.DTYPES, *rows.PARTS)
 INDEX_KINDS = ("plane", "tensor", "tap")
 ENUMERATORS = {"b1": "bool"}
 
@@ -103,7 +103,7 @@ def _constants(interface: Interface) -> dict[str, int]:
 
 def _array(kind: str, name: str, values: Sequence[str]) -> str:
     lines = [", ".join(values[at : at + 16]) for at in range(0, len(values), 16)]
-    return f"static const {kind} {name}[] = {{\n    " + ",\n    ".join(lines) + "\n};"
+    return f"static {kind} {name}[] = {{\n    " + ",\n    ".join(lines) + "\n};"
 
 
 def _level(table: Table, wanted: Sequence[Job], level: Level) -> str:
@@ -115,8 +115,8 @@ def _level(table: Table, wanted: Sequence[Job], level: Level) -> str:
         lines.append(f"extern {'kernel' if what == 'whole' else 'pass'}_function {name};")
     whole = [symbols.get(("whole", number), "0") for number in count]
     passes = [f"{{{symbols.get(('passes', n), '0')}, {symbols.get(('match', n), '0')}}}" for n in count]
-    lines.append(_array("kernel_function *", f"whole_{level.name}".replace("*", ""), whole).replace("const ", "", 1))
-    lines.append(_array("struct passes", f"passes_{level.name}", passes))
+    lines.append(_array("kernel_function *const", f"whole_{level.name}", whole))
+    lines.append(_array("const struct passes", f"passes_{level.name}", passes))
     return "\n".join(lines)
 
 
@@ -150,7 +150,7 @@ def library_tables(table: Table, interface: Interface, levels: Sequence[Level]) 
             "struct kernels { const char *name; kernel_function *sweep, *match; kernel_function *const *whole;",
             "    const struct passes *passes; };",
             *(f"extern int64_t {PREFIX}{function};" for function in functions),
-            _array("int64_t", "fastpool_table", [str(n) for n in table.dump(registry.is_ahead)]),
+            _array("const int64_t", "fastpool_table", [str(n) for n in table.dump(registry.is_ahead)]),
             *(_level(table, wanted, level) for level in levels),
             "static const struct kernels fastpool_levels[] = {",
             *records,
