@@ -9,8 +9,7 @@ recognise its arrays: what has made an array is loaded already.
 from __future__ import annotations
 
 import sys
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
@@ -75,8 +74,7 @@ class Kind(Protocol):
         """Tell the library that ``out`` was written behind its back."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outline:
+class Outline(NamedTuple):
     """What is known of an array without its elements: enough to make another one like it."""
 
     kind: Kind
@@ -85,8 +83,7 @@ class Outline:
     order: Ints
 
 
-@dataclass(frozen=True, slots=True)
-class Source:
+class Source(NamedTuple):
     """An array that came in."""
 
     kind: Kind

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
+from typing import TYPE_CHECKING
 
 from fastpool import library
 from fastpool.errors import message
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 
 def get_include() -> Path:
@@ -31,7 +35,7 @@ def get_include() -> Path:
     >>> library.library() is None or (get_include() / "fastpool.h").exists()
     True
     """
-    return _built("get_include", "fastpool.h", library.INCLUDE / "fastpool.h").parent
+    return _built("get_include", "fastpool.h", os.path.join(library.INCLUDE, "fastpool.h")).parent
 
 
 def get_library() -> Path:
@@ -58,12 +62,14 @@ def get_library() -> Path:
     >>> library.library() is None or get_library().name.startswith("libfastpool.so.")
     True
     """
-    found = sorted(library.LIB.glob("libfastpool.so.*"))
-    return _built("get_library", "libfastpool", found[-1] if found else library.LIB / "libfastpool.so")
+    return _built("get_library", "libfastpool", library.path_of_library())
 
 
-def _built(called: str, what: str, path: Path) -> Path:
-    if not path.exists():
+def _built(called: str, what: str, path: str) -> Path:
+    # not above: it takes longer to import than the rest of this package
+    from pathlib import Path
+
+    if not os.path.exists(path):
         way_out = "install with a C compiler (gcc or clang) at hand, or call the Python functions"
         raise RuntimeError(message(called, what, f"the C library is not there: {library.missing()}", way_out))
-    return path
+    return Path(path)

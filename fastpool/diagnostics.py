@@ -1,18 +1,21 @@
-"""What this installation consists of and how it is set up: the text that a bug report should carry."""
+"""What this installation consists of and how it is set up: the text that a bug report should carry.
+
+What the report needs is imported when it is made: that takes as long as the import of all the rest.
+"""
 
 from __future__ import annotations
 
 import importlib
 import os
-import platform
 import sys
-from importlib import metadata
-from pathlib import Path
-from typing import Literal, overload
+from typing import TYPE_CHECKING, Literal, overload
 
 from fastpool import config
 from fastpool._version import __version__
 from fastpool.errors import message, shown
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 Section = dict[str, str | int | bool | list[str]]
 Report = dict[str, Section]
@@ -87,9 +90,12 @@ def _shown(value: str | int | bool | list[str]) -> str:
 
 
 def _versions() -> Section:
+    import platform
+    from importlib import metadata
+
     section: Section = {
         "fastpool": __version__,
-        "fastpool is in": str(Path(__file__).parent),
+        "fastpool is in": os.path.dirname(__file__),
         "python": sys.version.split()[0],
         "platform": platform.platform(),
     }
@@ -103,6 +109,8 @@ def _versions() -> Section:
 
 
 def _processor() -> Section:
+    import platform
+
     from llvmlite import binding
 
     section: Section = {"machine": platform.machine(), "name": binding.get_host_cpu_name()}
@@ -123,7 +131,7 @@ def _c_library() -> Section:
         return {"built": False, "reason": library.missing(), "engine": config.engine() or "jit"}
     abi = int(found.lib.fastpool_abi())
     engine = config.engine() or "aot"
-    return {"built": True, "file": str(found.path), "abi": abi, "level": found.level, "engine": engine}
+    return {"built": True, "file": found.path, "abi": abi, "level": found.level, "engine": engine}
 
 
 def _threads() -> Section:
@@ -155,6 +163,8 @@ def _loads(module: str) -> bool:
 
 def _kernel_cache() -> Section:
     """Where Numba keeps what it compiles: the first of these places that is set, or can be written."""
+    from pathlib import Path
+
     import numba
     from numba.misc.appdirs import AppDirs
 

@@ -8,57 +8,67 @@ from __future__ import annotations
 
 import functools
 import operator
-from pathlib import Path
+import os
 from typing import Any
 
 import numpy as np
 
 from fastpool import config
 from fastpool._version import __version__
-from fastpool.kernels import rows as T
-from fastpool.kernels.registry import FORMS
 from fastpool.problem import INDEX_KINDS, OPS, Problem
 
-FOLDER = Path(__file__).parent
-INCLUDE = FOLDER / "include"
-LIB = FOLDER / "lib"
-
-_DTYPES = {name: number for number, name in enumerate((*T.DTYPES, *T.PARTS))}
-_FORMS = {form.name: number + 1 for number, form in enumerate(FORMS[: T.COUNT])}
+FOLDER = os.path.dirname(__file__)
+INCLUDE = os.path.join(FOLDER, "include")
+LIB = os.path.join(FOLDER, "lib")
 
 
 class Library:
     """The loaded library: ``path``, cffi's ``ffi``, and ``lib`` with its functions."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: str) -> None:
         from fastpool._capi import ffi
 
         self.path = path
         self.ffi: Any = ffi
-        self.lib: Any = ffi.dlopen(str(path))
+        self.lib: Any = ffi.dlopen(path)
         version = self.text(self.lib.fastpool_version())
         if version != __version__:
-            raise ImportError(f"{path.name} is of version {version}, the package of {__version__}")
+            raise ImportError(f"{os.path.basename(path)} is of version {version}, the package of {__version__}")
         self.level = self.text(self.lib.fastpool_cpu_level())
 
     def error(self, status: int) -> str:
         """What a status means."""
         return "libfastpool: " + self.text(self.lib.fastpool_status_text(status))
 
+    def number(self, dtype: str) -> int:
+        """The number of an element type, or -1."""
+        name = "BOOL" if dtype == "b1" else dtype.upper()
+        return int(getattr(self.lib, f"FASTPOOL_{name}", -1))
+
     def text(self, words: Any) -> str:
         """A string of C."""
         return str(self.ffi.string(words).decode())
 
 
+def path_of_library() -> str:
+    """The path of the shared library, or ""."""
+    names = os.listdir(LIB) if os.path.isdir(LIB) else []
+    found = sorted(name for name in names if name.startswith("libfastpool.so."))
+    return os.path.join(LIB, found[-1]) if found else ""
+
+
 @functools.cache
 def _find() -> tuple[Library | None, str]:
     """The library, or None and why there is none."""
-    found = sorted(LIB.glob("libfastpool.so.*"))
-    if not found:
-        note = LIB / "missing.txt"
-        return None, note.read_text(encoding="utf-8") if note.exists() else "it was not built with this installation"
+    path = path_of_library()
+    if not path:
+        note = os.path.join(LIB, "missing.txt")
+        if not os.path.exists(note):
+            return None, "it was not built with this installation"
+        with open(note, encoding="utf-8") as file:
+            return None, file.read()
     try:
-        return Library(found[-1]), ""
+        return Library(path), ""
     except (ImportError, OSError) as error:
         return None, f"it does not load: {error}"
 
@@ -85,8 +95,13 @@ class Plan:
         """Where the library's plan is, as long as this one lives."""
         return int(self._ffi.cast("uintptr_t", self._handle))
 
+    @property
+    def threads(self) -> int:
+        """How many threads a call made now uses."""
+        return int(self._lib.fastpool_threads(self._handle, config.get_num_threads()))
+
     def _workspace(self) -> tuple[np.ndarray, int]:
-        threads = self._lib.fastpool_threads(self._handle, config.get_num_threads())
+        threads = self.threads
         return np.empty(self._lib.fastpool_workspace_size(self._handle, threads), np.uint8), threads
 
     def _pointer(self, array: np.ndarray | None) -> Any:
@@ -114,17 +129,26 @@ class Plan:
             raise RuntimeError(self._owner.error(status))
 
 
-def _write(spec: Any, problem: Problem, forced: str) -> None:
+def _form(forced: str) -> int:
+    """The number of a form in a spec: from 1, and 0 for the library's own choice."""
+    if not forced:
+        return 0
+    from fastpool.kernels.registry import FORMS
+
+    return next(number for number, form in enumerate(FORMS, 1) if form.name == forced)
+
+
+def _write(spec: Any, problem: Problem, dtype: int, form: int) -> None:
     """Fills in the library's spec of a problem."""
     spec.operation = OPS.index(problem.op)
     spec.direction = int(problem.direction == "bwd")
-    spec.dtype = _DTYPES[problem.dtype]
+    spec.dtype = dtype
     spec.indices = INDEX_KINDS.index(problem.indices) if problem.indices else -1
     spec.skip_nan = int(problem.nan == "ignore")
     spec.include_pad = int(problem.include_pad)
     spec.ceil_mode = int(problem.ceil)
     spec.rank, spec.pooled = len(problem.shape), len(problem.axes)
-    spec.form = _FORMS.get(forced, 0)
+    spec.form = form
     spec.divisor, spec.norm = problem.divisor, problem.norm
     strides = (problem.x_strides, problem.y_strides, problem.index_strides, problem.aux_strides)
     spec.strided = functools.reduce(operator.or_, (1 << bit for bit, given in enumerate(strides) if given), 0)
@@ -140,12 +164,14 @@ def _write(spec: Any, problem: Problem, forced: str) -> None:
 def plan(problem: Problem, forced: str = "") -> Plan | None:
     """The library's plan of a problem, or None where it has no kernel for it; ``forced`` is a form's name or ""."""
     owner = library()
-    known = problem.dtype in _DTYPES and problem.op in OPS
-    if owner is None or not known or len(problem.shape) > owner.lib.FASTPOOL_MAX_RANK:
+    if owner is None:
+        return None
+    dtype = owner.number(problem.dtype)
+    if dtype < 0 or problem.op not in OPS or len(problem.shape) > owner.lib.FASTPOOL_MAX_RANK:
         return None
     spec, made = owner.ffi.new("fastpool_spec *"), owner.ffi.new("fastpool_plan **")
     owner.lib.fastpool_spec_init(spec, owner.ffi.sizeof("fastpool_spec"))
-    _write(spec, problem, forced)
+    _write(spec, problem, dtype, _form(forced))
     status = owner.lib.fastpool_plan_create(spec, made)
     # the interface of C takes less than the kernels do: bool has no gradient there
     if status in (owner.lib.FASTPOOL_UNSUPPORTED, owner.lib.FASTPOOL_INVALID_OPERATION):

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from fastpool.problem import DTYPES, Ints
 
-Array = npt.NDArray[Any]
+Array = np.ndarray[Any, np.dtype[Any]]
 
 OVERLAP_WORK = 10_000
 """Steps spent on whether two arrays share an element, before they count as sharing one."""

@@ -34,8 +34,8 @@ from __future__ import annotations
 
 import math
 import re
-from dataclasses import dataclass
 from functools import cached_property
+from typing import NamedTuple
 
 from fastpool.window import LIMIT, OVERFLOW, Window, extent, multiply_sizes
 
@@ -68,8 +68,30 @@ DTYPES = {
 Ints = tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class Problem:
+class _Fields(NamedTuple):
+    op: str
+    direction: str
+    dtype: str
+    shape: Ints
+    axes: Ints
+    kernel: Ints
+    stride: Ints
+    pad_begin: Ints
+    pad_end: Ints
+    dilation: Ints
+    ceil: bool = False
+    indices: str = ""
+    include_pad: bool = True
+    divisor: int = 0
+    norm: float = 2.0
+    nan: str = "propagate"
+    x_strides: Ints = ()
+    y_strides: Ints = ()
+    index_strides: Ints = ()
+    aux_strides: Ints = ()
+
+
+class Problem(_Fields):
     """What a call asks for: operation, direction, element type, geometry and options.
 
     Attributes
@@ -101,27 +123,6 @@ class Problem:
         Strides in elements; empty for C order. In backward, x and y stand for their gradients, and aux is the
         forward's x where the gradient needs it.
     """
-
-    op: str
-    direction: str
-    dtype: str
-    shape: Ints
-    axes: Ints
-    kernel: Ints
-    stride: Ints
-    pad_begin: Ints
-    pad_end: Ints
-    dilation: Ints
-    ceil: bool = False
-    indices: str = ""
-    include_pad: bool = True
-    divisor: int = 0
-    norm: float = 2.0
-    nan: str = "propagate"
-    x_strides: Ints = ()
-    y_strides: Ints = ()
-    index_strides: Ints = ()
-    aux_strides: Ints = ()
 
     @cached_property
     def windows(self) -> tuple[Window, ...]:
@@ -284,18 +285,18 @@ def _window_word(window: Window) -> str:
     return word
 
 
-_HEAD = re.compile(
+_HEAD = (
     r"(?P<op>[a-z]+?)(?P<count>\d+)d_(?P<direction>fwd|bwd)(?:\+(?P<indices>plane|tensor|tap))?_(?P<dtype>[a-z0-9]+)_"
     r"(?P<layout>first|last|axes\d+(?:\.\d+)*)_(?:mb(?P<mb>\d+)ic(?P<ic>\d+)|n(?P<n>[\dx]*))(?P<rest>(?:_.*)?)"
 )
-_WINDOW = re.compile(
+_WINDOW = (
     r"i(?P<a>[a-z])(?P<size>\d+)o(?P=a)\d+k(?P=a)(?P<kernel>\d+)s(?P=a)(?P<stride>\d+)"
     r"(?:p(?P=a)(?P<lo>\d+))?(?:e(?P=a)(?P<hi>\d+))?(?:d(?P=a)(?P<dilation>\d+))?"
 )
 
 
 def _parse(text: str) -> Problem:
-    head = _HEAD.fullmatch(text)
+    head = re.fullmatch(_HEAD, text)
     if head is None or head["op"] not in OPS or head["dtype"] not in DTYPES:
         raise ValueError(
             f"Problem.parse: {text!r} does not begin like 'max2d_fwd_f32_first_mb8ic64_...'; "
@@ -307,7 +308,7 @@ def _parse(text: str) -> Problem:
     found: dict[str, tuple[int, int, int, int, int, int]] = {}
     options: dict[str, object] = {}
     for word in head["rest"].split("_")[1:]:
-        window = _WINDOW.fullmatch(word)
+        window = re.fullmatch(_WINDOW, word)
         if window is not None:
             lo = int(window["lo"] or 0)
             hi = lo if window["hi"] is None else int(window["hi"])

@@ -15,7 +15,7 @@ Along one axis, output ``o`` looks at the positions ``o * stride - pad_begin + j
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from fastpool.kernels.taps import taps_below, taps_between
 
@@ -76,8 +76,7 @@ def same_padding(size: int, kernel: int, stride: int, dilation: int) -> int:
     return covered - size
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """How one axis of ``size`` elements is pooled. All fields are counts of elements, none is negative.
 
     Examples

@@ -9,7 +9,6 @@ import hashlib
 import json
 import os
 import sys
-from dataclasses import replace
 
 import numpy as np
 
@@ -55,7 +54,7 @@ def answer(ask: Ask) -> str:
                 else:
                     indices = None
                     if problem.indices:
-                        indices = pool(replace(placed, direction="fwd"), own_x).indices
+                        indices = pool(placed._replace(direction="fwd"), own_x).indices
                     reads_x = problem.op == "lp" or problem.nan == "ignore"
                     result = pull_back(placed, own_dy, own_x if reads_x else None, indices)
                     arrays = [result.array]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import replace
 from functools import cached_property
 from typing import Any
 
@@ -108,7 +107,7 @@ def is_exact(problem: Problem) -> bool:
 
 def _widened(problem: Problem) -> Problem:
     """The same problem in a type in which the reference's rounding does not matter."""
-    return replace(problem, dtype="fld" if problem.dtype == "f64" else "f64")
+    return problem._replace(dtype="fld" if problem.dtype == "f64" else "f64")
 
 
 class Expected:
@@ -126,7 +125,7 @@ class Expected:
             dy = data(problem.out_dtype, problem.out_shape, rng)
             self.dy = salt(problem.out_dtype, dy, rng, specials)
             if problem.indices:
-                _, self.indices = reference.forward(replace(problem, direction="fwd"), self.x)
+                _, self.indices = reference.forward(problem._replace(direction="fwd"), self.x)
             self.array = reference.backward(problem, self.dy, self.x, self.indices)
         else:
             self.array, self.indices = reference.forward(problem, self.x)
@@ -186,14 +185,14 @@ class Expected:
         if self.dy is not None:
             dy = value(dtype, self.dy).astype(wide)
             exact = reference.backward(problem, dy, x, None)
-            terms = reference.backward(replace(problem, divisor=abs(problem.divisor)), abs(dy), abs(x), None)
+            terms = reference.backward(problem._replace(divisor=abs(problem.divisor)), abs(dy), abs(x), None)
             return exact.astype(np.longdouble), ulp(dtype, terms)
         exact = reference.forward(problem, x)[0]
         if problem.op == "lp":
             return exact.astype(np.longdouble), ulp(dtype, exact)
         if problem.op == "mean":
-            sizes = reference.forward(replace(problem, divisor=abs(problem.divisor)), abs(x))[0]
+            sizes = reference.forward(problem._replace(divisor=abs(problem.divisor)), abs(x))[0]
             return exact.astype(np.longdouble), ulp(dtype, sizes)
-        sizes = reference.forward(replace(problem, op="mean", include_pad=False), abs(x))[0]
+        sizes = reference.forward(problem._replace(op="mean", include_pad=False), abs(x))[0]
         taps = reference.forward(problem, np.where(np.isnan(x), x, 1))[0]
         return exact.astype(np.longdouble), taps * ulp(dtype, sizes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -147,8 +147,7 @@ def pool(problem: Problem, x: Array, memory: str = "contiguous") -> Result:
     """Runs a forward problem on ``x`` as it lies in memory, into arrays of the given memory."""
     y = Blank(problem.out_shape, storage(problem.out_dtype), memory)
     found = Blank(problem.out_shape, storage(problem.index_dtype), memory) if problem.indices else None
-    problem = replace(
-        problem,
+    problem = problem._replace(
         x_strides=element_strides(x),
         y_strides=element_strides(y.array),
         index_strides=element_strides(found.array) if found is not None else (),
@@ -172,8 +171,7 @@ def pull_back(
 ) -> Result:
     """Runs a backward problem; ``x`` and ``indices`` are those that the gradient reads."""
     dx = Blank(problem.shape, storage(problem.dtype), memory)
-    problem = replace(
-        problem,
+    problem = problem._replace(
         x_strides=element_strides(dx.array),
         y_strides=element_strides(dy),
         index_strides=() if indices is None else element_strides(indices),
@@ -198,7 +196,7 @@ def turned(problem: Problem, layout: str) -> Problem:
     """The same problem, given for batch, channel, spatial..., on an array of that layout."""
     order = turn(layout, len(problem.shape))
     shape = tuple(problem.shape[axis] for axis in order)
-    return replace(problem, shape=shape, axes=tuple(order.index(axis) for axis in problem.axes))
+    return problem._replace(shape=shape, axes=tuple(order.index(axis) for axis in problem.axes))
 
 
 def turn_back(array: Array, layout: str) -> Array:

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 import fastpool
-from fastpool import config, dispatch, library
+from fastpool import config, dispatch, jit, library
 from fastpool.kernels import registry
 from tests.kernel_cases import ASKS, SELECTED
 from tests.problems import make
@@ -81,7 +81,7 @@ def test_what_is_compiled_ahead_is_what_the_registry_says() -> None:
             problem = make(
                 op, (2, 8, 8), (1, 2), 2, dtype=ask.dtype, norm=norm, direction=direction, nan="ignore", **options
             )
-        needed = [task.variant for task in dispatch._planned(problem)]
+        needed = [task.variant for task in jit.tasks(problem, "")]
         expected = "aot" if all(registry.is_ahead(variant) for variant in needed) else "jit"
         assert dispatch.explain(problem).engine == expected, ask.name
 

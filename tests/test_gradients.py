@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -43,9 +42,9 @@ def test_backward_is_the_transpose(op: str, options: dict[str, Any]) -> None:
         forward = random_problem(rng, op, rank, dtype="f64", **options)
         # products of counts of at most 12 taps, so that every quotient is a whole number
         if op == "mean" and forward.taps > 12:
-            forward = replace(forward, kernel=tuple(min(k, 2) for k in forward.kernel))
+            forward = forward._replace(kernel=tuple(min(k, 2) for k in forward.kernel))
         problem = turned(forward, layout)
-        backward = replace(problem, direction="bwd")
+        backward = problem._replace(direction="bwd")
         unit = PIECES if op == "mean" else 1
         x = whole(problem.shape, rng, unit)
         dy = whole(problem.out_shape, rng, unit)
@@ -144,7 +143,7 @@ def test_piecewise_linear(op: str, layout: str) -> None:
         if skips:
             x[rng.random(x.shape) < 0.3] = np.nan
         dy = whole(problem.out_shape, rng, PIECES)
-        backward = replace(problem, direction="bwd")
+        backward = problem._replace(direction="bwd")
         reads_x = skips or op in ("max", "min")
         dx = pull_back(backward, dy, x if reads_x else None).array
         np.testing.assert_array_equal(dx, np.where(np.isnan(x), 0, slopes(problem, x, dy, PIECES)))
@@ -161,7 +160,7 @@ def test_lp(norm: float, layout: str) -> None:
         # away from 0, where the norm has no slope
         x = rng.uniform(0.5, 2, problem.shape) * rng.choice([-1, 1], problem.shape)
         dy = rng.uniform(-1, 1, problem.out_shape)
-        dx = pull_back(replace(problem, direction="bwd"), dy, x).array
+        dx = pull_back(problem._replace(direction="bwd"), dy, x).array
         # the error of a central difference falls with the square of the step: cancel its first term
         coarse, fine = slopes(problem, x, dy, 2.0**-9), slopes(problem, x, dy, 2.0**-10)
         estimate = (4 * fine - coarse) / 3

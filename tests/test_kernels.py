@@ -9,14 +9,14 @@ from __future__ import annotations
 import itertools
 import math
 from collections import defaultdict
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from fastpool import config, dispatch, reference, selecting
+from fastpool import config, dispatch, jit, reference, selecting
 from fastpool.kernels import plan, registry
+from fastpool.kernels import table as tables
 from fastpool.kernels.registry import FORMS, Ask, Form
 from fastpool.memory import element_strides
 from fastpool.problem import Problem
@@ -203,19 +203,23 @@ def test_check_of_indices(ask: Ask, kind: str, form: str, monkeypatch: pytest.Mo
     monkeypatch.setenv(config.FORCE_KERNEL.name, form)
     rng = np.random.default_rng(1)
     for shape, k, options in WINDOWS:
-        problem = replace(problem_of(ask, shape, k, **options), indices=kind)
+        problem = problem_of(ask, shape, k, **options)._replace(indices=kind)
         indices = Expected(problem, whole, 1).indices
         assert indices is not None
         for layout, memory in itertools.product(LAYOUTS, MEMORIES):
             if kind != "tensor" or layout == "first":
                 lying = arrange(indices.transpose(turn(layout, indices.ndim)), memory)
-                placed = replace(turned(problem, layout), index_strides=element_strides(lying))
-                assert dispatch.check_indices(placed, lying) == "", str(placed)
+                placed = turned(problem, layout)._replace(index_strides=element_strides(lying))
+                assert not has_wrong(placed, lying), str(placed)
         for place in rng.integers(0, indices.size, 20).tolist():
             wrong = indices.copy()
             for index in rng.choice(invalid(problem, place), 10):
                 wrong.flat[place] = index
-                assert dispatch.check_indices(problem, wrong), (str(problem), place, index)
+                assert has_wrong(problem, wrong), (str(problem), place, index)
+
+
+def has_wrong(problem: Problem, indices: Array) -> bool:
+    return jit.has_wrong_indices(problem, dispatch.forced_form(), indices)
 
 
 @pytest.mark.parametrize("kind", ["plane", "tap"])
@@ -223,11 +227,11 @@ def test_check_of_many_channels(kind: str) -> None:
     """The last block of channels has a single one."""
     problem = make("max", (1, 9, 9, 3841), (1, 2), 3, 2, 1, indices=kind)
     _, indices = reference.forward(problem, whole("f32", problem.shape, np.random.default_rng(0)))
-    assert dispatch.check_indices(problem, indices) == ""
+    assert not has_wrong(problem, indices)
     for place in ((0, 2, 2, 3840), (0, 2, 3, 3839), (0, 4, 4, 3840)):
         wrong = indices.copy()
         wrong[place] = 200 if kind == "tap" else problem.plane
-        assert dispatch.check_indices(problem, wrong)
+        assert has_wrong(problem, wrong)
 
 
 @pytest.mark.parametrize(
@@ -249,7 +253,7 @@ def test_other_indices(dtype: str, kind: str, k: tuple[int, int], monkeypatch: p
         x = salt(dtype, whole(dtype, shape, rng), rng, 0.001).transpose(order)
         dy = whole(dtype, problem.out_shape, rng)
         y, indices = reference.forward(problem, x)
-        back = replace(problem, direction="bwd")
+        back = problem._replace(direction="bwd")
         dx = reference.backward(back, dy, None, indices)
         for form in ("rows", "lanes"):
             monkeypatch.setenv(config.FORCE_KERNEL.name, form)
@@ -257,10 +261,10 @@ def test_other_indices(dtype: str, kind: str, k: tuple[int, int], monkeypatch: p
             assert result.kernels == (f"max_index_{dtype.replace('u', 'i')}_{problem.index_dtype}__{form}",)
             np.testing.assert_array_equal(bits(result.array), bits(y))
             np.testing.assert_array_equal(result.indices, indices)
-            assert dispatch.check_indices(back, indices) == ""
+            assert not has_wrong(back, indices)
             np.testing.assert_array_equal(bits(pull_back(back, dy, None, indices).array), bits(dx))
             # without indices the taps are found in x first
-            np.testing.assert_array_equal(bits(pull_back(replace(back, indices=""), dy, x).array), bits(dx))
+            np.testing.assert_array_equal(bits(pull_back(back._replace(indices=""), dy, x).array), bits(dx))
 
 
 @pytest.mark.parametrize("shape", [(5, 7, 6, 9), (8, 8, 5, 4)], ids=str)
@@ -273,7 +277,7 @@ def test_gradient_of_many_planes(shape: tuple[int, ...], kind: str, monkeypatch:
         x = salt("f32", whole("f32", shape, rng), rng, 0.01)
         dy = whole("f32", problem.out_shape, rng)
         _, indices = reference.forward(problem, x)
-        back = replace(problem, direction="bwd")
+        back = problem._replace(direction="bwd")
         dx = reference.backward(back, dy, None, indices)
         for form in (form for form in FORMS if "scatter" in form.roles):
             monkeypatch.setenv(config.FORCE_KERNEL.name, form.name)
@@ -301,9 +305,9 @@ def test_indices_beyond_32_bits(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_states_of_64_bits(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     known = registry.variant
-    monkeypatch.setattr(registry, "ask", lambda *arguments: known(*arguments[:6], True))
-    dispatch._task.cache_clear()
-    dispatch._tasks.cache_clear()
+    monkeypatch.setenv(config.ENGINE.name, "jit")
+    monkeypatch.setattr(registry, "variant", lambda *arguments: known(*arguments[:6], True))
+    forget_plans()
     try:
         for seed, problem in enumerate(cases(ask, WINDOWS)):
             expected = Expected(problem, whole, seed, specials=0.04)
@@ -312,8 +316,13 @@ def test_states_of_64_bits(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
                 assert "_long__" in result.kernels[0]
                 expected.check(result)
     finally:
-        dispatch._task.cache_clear()
-        dispatch._tasks.cache_clear()
+        forget_plans()
+
+
+def forget_plans() -> None:
+    tables._tables.clear()
+    jit._task.cache_clear()
+    jit._tasks.cache_clear()
 
 
 def test_reference_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

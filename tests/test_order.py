@@ -10,7 +10,6 @@ after window.
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -212,7 +211,7 @@ def test_forward(op: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(("op", "dtype"), ADDING)
 def test_linear_backward(op: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for seed, forward in enumerate(problems(op, dtype)):
-        problem = replace(forward, direction="bwd")
+        problem = forward._replace(direction="bwd")
         dy = data(dtype, problem.out_shape, seed)
         dx = spatial_last(gradient(problem, divide(problem, spatial_first(wide(dy)))))
         check(problem, dx.astype(dy.dtype), pull_back, [dy], monkeypatch)
@@ -221,9 +220,9 @@ def test_linear_backward(op: str, dtype: str, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize("dtype", ["f32", "f64", "f16"])
 def test_backward_of_a_maximum(dtype: str, monkeypatch: pytest.MonkeyPatch) -> None:
     for seed, forward in enumerate(problems("max", dtype)):
-        problem = replace(forward, direction="bwd", indices="plane")
+        problem = forward._replace(direction="bwd", indices="plane")
         x = np.random.default_rng(seed).integers(0, 4, problem.shape).astype(np.float32)
-        _, indices = reference.forward(replace(forward, dtype="f32", indices="plane"), x)
+        _, indices = reference.forward(forward._replace(dtype="f32", indices="plane"), x)
         dy = data(dtype, problem.out_shape, seed)
         dx = scatter(problem, wide(dy), indices)
 

@@ -6,7 +6,6 @@ import math
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -150,7 +149,7 @@ def test_gradient_of_log_sum_exp(monkeypatch: pytest.MonkeyPatch) -> None:
     registry.add_reduction(LOG_SUM_EXP)
     rng = np.random.default_rng(0)
     for forward in problems("lse", "f64"):
-        problem = replace(forward, direction="bwd")
+        problem = forward._replace(direction="bwd")
         x, dy = rng.normal(size=problem.shape), rng.normal(size=problem.out_shape)
         # each tap's place in x, so that torch sums what its windows give to an element
         places = windows(forward, np.arange(x.size, dtype=np.float64).reshape(x.shape))

@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import itertools
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
 import fastpool
-from fastpool import config, dispatch
+from fastpool import config, dispatch, jit, library, tiling
+from fastpool.kernels import plan as P
 from fastpool.kernels.registry import FORMS
 from fastpool.problem import Problem
 from tests.problems import make
@@ -90,7 +90,7 @@ class Asked:
             dy = real_numbers(problem.out_dtype, problem.out_shape, rng)
             self.dy = salt(problem.out_dtype, dy, rng, 0.002)
             if problem.indices:
-                self.indices = pool(replace(problem, direction="fwd"), self.x).indices
+                self.indices = pool(problem._replace(direction="fwd"), self.x).indices
 
     def run(self, layout: str = "first", read: str = "contiguous", write: str = "contiguous") -> Result:
         problem = turned(self.problem, layout)
@@ -125,9 +125,11 @@ def problems(op: str, dtype: str, options: dict[str, Any]) -> list[Problem]:
 
 @pytest.mark.parametrize(("op", "dtype", "options"), parameters())
 def test_threads(op: str, dtype: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    # one-byte elements are below the grain at these sizes
-    monkeypatch.setattr(dispatch, "GRAIN_BYTES", 1 << 15)
-    for problem in problems(op, dtype, options):
+    for problem, engine in itertools.product(problems(op, dtype, options), ("aot", "jit")):
+        monkeypatch.setenv(config.ENGINE.name, engine)
+        # one-byte elements are below the grain at these sizes; the library's is fixed
+        grain = tiling.PARALLEL_BYTES if engine == "aot" else 1 << 15
+        monkeypatch.setattr(jit, "GRAIN_BYTES", grain)
         asked = Asked(problem)
         with fastpool.threads(1):
             expected = asked.run()
@@ -135,12 +137,18 @@ def test_threads(op: str, dtype: str, options: dict[str, Any], monkeypatch: pyte
         for count, layout in itertools.product((2, 3), LAYOUTS):
             with fastpool.threads(count):
                 result = asked.run(layout)
-                assert all(1 < parts <= count for parts in _parts(result.problem)), str(result.problem)
+                tasks = dispatch.explain(result.problem).tasks
+                large = [task.plan[P.BYTES] >= grain for task in tasks]
+                parts = _parts(result.problem)
+                assert all(1 < found <= count for found, wanted in zip(parts, large, strict=True) if wanted)
+                assert engine == "aot" or all(large), str(result.problem)
+                plan = library.plan(result.problem) if engine == "aot" else None
+                assert plan is None or plan.threads == max(parts), str(result.problem)
                 check(asked, expected, result, layout)
 
 
 def _parts(problem: Problem) -> list[int]:
-    return [dispatch._parts(task.plan) for task in dispatch.explain(problem).tasks]
+    return [jit.parts(task.plan) for task in dispatch.explain(problem).tasks]
 
 
 @pytest.mark.parametrize(("op", "dtype", "options"), parameters())

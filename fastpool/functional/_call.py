@@ -7,9 +7,8 @@ fails.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any, TypeVar, cast
+from typing import Any, NamedTuple, TypeVar, cast
 
 import numpy as np
 
@@ -51,7 +50,7 @@ class Target:
             arrays.check_holds(called, outline)
             return cls(outline, dropped)
         seen = tuple(size for axis, size in enumerate(outline.shape) if axis not in dropped)
-        data = arrays.take_out(called, name, given, replace(outline, shape=seen))
+        data = arrays.take_out(called, name, given, outline._replace(shape=seen))
         if overlaps_itself(data):
             raise value_error(
                 called,
@@ -98,8 +97,7 @@ class Target:
                 )
 
 
-@dataclass(frozen=True, slots=True)
-class Forward:
+class Forward(NamedTuple):
     """A forward call that has passed every check. Nothing is written before ``run``."""
 
     problem: Problem
@@ -116,8 +114,7 @@ class Forward:
             dispatch.forward(self.problem, self.x.data, self.y.data, indices)
 
 
-@dataclass(frozen=True, slots=True)
-class Backward:
+class Backward(NamedTuple):
     """A backward call that has passed every check but that of the indices' range. Nothing is written before
     ``run``.
     """
@@ -237,7 +234,7 @@ def plan_forward(
     asked = arguments.index_kind(called, "return_indices", options.return_indices)
     problem = arguments.problem(called, "fwd", source.dtype, source.data.shape, options, asked)
     if record and not asked and problem.op in SELECTING:
-        problem = replace(problem, indices=record)
+        problem = problem._replace(indices=record)
     dropped = () if arguments.flag(called, "keepdims", keepdims) else problem.axes
     y_out, indices_out = _outs(called, out, asked)
     y_name, indices_name = ("out[0]", "out[1]") if asked else ("out", "indices")
@@ -272,7 +269,7 @@ def plan_backward(
     kind = arguments.index_kind(called, "index_kind", options.index_kind)
     grad = arrays.take(called, "grad_output", grad_output)
     x_data = None
-    if isinstance(x, tuple):
+    if isinstance(x, tuple) and not isinstance(x, Outline | Source):
         shape = arguments.shape_of(called, "x_or_shape", x)
         order = grad.outline.order if len(shape) == grad.data.ndim else ()
         like = Outline(grad.kind, grad.dtype, shape, order)
@@ -330,7 +327,7 @@ def _placed(problem: Problem, x: Ints, y: Ints, indices: Ints, aux: Ints) -> Pro
     """The same problem on arrays with these strides."""
     if not (x or y or indices or aux):
         return problem
-    return replace(problem, x_strides=x, y_strides=y, index_strides=indices, aux_strides=aux)
+    return problem._replace(x_strides=x, y_strides=y, index_strides=indices, aux_strides=aux)
 
 
 def _outs(called: str, out: object, asked: str) -> tuple[object, object]:
@@ -373,7 +370,7 @@ def _check_grad(called: str, grad: Source, problem: Problem) -> Source:
             f"for x of dtype {DTYPES[problem.dtype]}",
             "convert it first",
         )
-    return replace(grad, data=data)
+    return grad._replace(data=data)
 
 
 def _check_indices(called: str, indices: object, problem: Problem, grad: Source) -> Array:

@@ -9,7 +9,7 @@ from fastpool.functional import _call
 from fastpool.functional._binding import FUNCTIONS, bind
 
 if TYPE_CHECKING:
-    from fastpool.dispatch import Explanation
+    from fastpool.explanation import Explanation
 
 __all__ = ["explain"]
 
