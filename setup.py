@@ -51,8 +51,10 @@ class BuildLibrary(Command):
         if why and wanted == "1":
             raise RuntimeError(f"FASTPOOL_BUILD_CAPI=1: {why}")
         if why:
-            (package / "lib").mkdir(parents=True, exist_ok=True)
-            (package / "lib" / "missing.txt").write_text(why, encoding="utf-8")
+            # the second folder is an entry point's: those who read it complain of every one that is not there
+            for folder in (package / "lib", package / "lib" / "pkgconfig"):
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "missing.txt").write_text(why, encoding="utf-8")
             print(f"fastpool: no C library: {why}", file=sys.stderr)
 
     def get_source_files(self) -> list[str]:

@@ -1,4 +1,4 @@
-"""The command line: ``python -m fastpool info | explain | demo | build``.
+"""The command line: ``python -m fastpool info | explain | demo | build | config``.
 
 Exit codes: 0 all is well, 1 there is a finding (results that disagree), 2 the command cannot be carried out
 as given.
@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from fastpool import c_flags
 from fastpool._version import __version__
 
 OK, FINDING, USAGE = 0, 1, 2
@@ -32,7 +33,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """
     options = _parser().parse_args(arguments)
     try:
-        return {"info": _info, "explain": _explain, "demo": _demo, "build": _build}[options.command](options)
+        return COMMANDS[options.command](options)
     except (ValueError, TypeError, OSError, ModuleNotFoundError, RuntimeError) as error:
         print(f"fastpool {options.command}: {error}", file=sys.stderr)
         return USAGE
@@ -58,6 +59,11 @@ def _parser() -> argparse.ArgumentParser:
     library.add_argument("--cache", type=Path, help="where object files are kept between builds (FOLDER/objects)")
     library.add_argument("--python", action="store_true", help="also build what this package calls it by")
     library.add_argument("--jobs", type=int, default=0, help="processes that compile (one for each processor)")
+
+    flags = commands.add_parser("config", help="what C programs are compiled and linked with")
+    for name, about in c_flags.OPTIONS.items():
+        flags.add_argument(f"--{name}", dest="asked", action="append_const", const=name, help=about)
+    flags.add_argument("--static", action="store_true", help="link the static library, with what it needs")
     return parser
 
 
@@ -88,6 +94,14 @@ def _build(options: argparse.Namespace) -> int:
 
     print(build(options.folder, options.cache or options.folder / "objects", options.jobs, options.python))
     return OK
+
+
+def _config(options: argparse.Namespace) -> int:
+    print(*c_flags.config(options.asked or (), options.static), sep="\n")
+    return OK
+
+
+COMMANDS = {"info": _info, "explain": _explain, "demo": _demo, "build": _build, "config": _config}
 
 
 if __name__ == "__main__":

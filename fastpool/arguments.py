@@ -101,7 +101,7 @@ def problem(called: str, direction: str, dtype: str, shape: Ints, options: Optio
     if indices and op not in SELECTING:
         name = "return_indices" if direction == "fwd" else "indices"
         raise value_error(called, name, f"{op} selects no element", "leave it out; max and min have indices")
-    nan = _word(called, "nan", options.nan, NAN_RULES)
+    nan = one_of(called, "nan", options.nan, NAN_RULES)
     ceil = flag(called, "ceil_mode", options.ceil_mode)
     include_pad = flag(called, "count_include_pad", options.count_include_pad)
     divisor = _divisor(called, options.divisor_override, dtype) if op == "mean" else 0
@@ -160,7 +160,7 @@ def index_kind(called: str, name: str, value: object) -> str:
                 f"must be False, True or one of {listed(INDEX_KINDS)}",
                 "True means 'plane'",
             )
-    return _word(called, name, value, INDEX_KINDS)
+    return one_of(called, name, value, INDEX_KINDS)
 
 
 def check_device(called: str, device: object) -> None:
@@ -218,7 +218,7 @@ def _checked(called: str, **fields: object) -> Problem:
 
 
 def _op(called: str, value: object) -> str:
-    return _word(called, "op", value, OPS)
+    return one_of(called, "op", value, OPS)
 
 
 def check_dtype(called: str, op: str, direction: str, dtype: str) -> None:
@@ -236,7 +236,8 @@ def check_dtype(called: str, op: str, direction: str, dtype: str) -> None:
         raise type_error(called, given, "lp takes floats", "give x.astype(np.float32)")
 
 
-def _word(called: str, name: str, value: object, known: tuple[str, ...]) -> str:
+def one_of(called: str, name: str, value: object, known: tuple[str, ...]) -> str:
+    """One of the known words; an error for anything else."""
     if not isinstance(value, str):
         raise type_error(
             called, f"{name}={shown(value)} ({type_name(value)})", "must be a word", f"known: {listed(known)}"
@@ -321,7 +322,7 @@ def _named_padding(
     """No padding, or that for an output of ``ceil(size / stride)``, the odd element at the end or the
     beginning.
     """
-    _word(called, "padding", word, PADDINGS)
+    one_of(called, "padding", word, PADDINGS)
     if word == "valid":
         return (0,) * len(axes), (0,) * len(axes)
     less, more = [], []

@@ -20,7 +20,8 @@ from fastpool.problem import DTYPES, Ints
 KNOWN = "numpy.ndarray, torch.Tensor, jax.Array, and arrays with __dlpack__ on the CPU"
 
 # Where long double is double, the later entry wins and it is called float64.
-_SHORT = {np.dtype(name): short for short, name in reversed(DTYPES.items()) if short != "bf16"}
+SHORT = {np.dtype(name): short for short, name in reversed(DTYPES.items()) if short != "bf16"}
+"""Short names of element types by NumPy's."""
 
 _TORCH = {f"torch.{name}": short for short, name in DTYPES.items() if "long" not in name}
 
@@ -228,7 +229,7 @@ class _NumpyKind:
     def storage(self, called: str, name: str, x: Any, writing: bool) -> tuple[Array, str]:
         if type(x) is not np.ndarray:
             x = self._plain(called, name, x)
-        dtype = _SHORT.get(x.dtype)
+        dtype = SHORT.get(x.dtype)
         if dtype is None:
             if x.dtype.name != "bfloat16":
                 raise self._refusal(called, name, x.dtype)
@@ -258,7 +259,7 @@ class _NumpyKind:
         )
 
     def _refusal(self, called: str, name: str, dtype: np.dtype[Any]) -> TypeError:
-        if not dtype.isnative and dtype.newbyteorder("=") in _SHORT:
+        if not dtype.isnative and dtype.newbyteorder("=") in SHORT:
             rule = "the bytes of an element must be in this machine's order"
             way_out = "give x.astype(x.dtype.newbyteorder('='))"
             return type_error(called, f"{name} of dtype {dtype.str}", rule, way_out)

@@ -71,5 +71,7 @@ def _built(called: str, what: str, path: str) -> Path:
 
     if not os.path.exists(path):
         way_out = "install with a C compiler (gcc or clang) at hand, or call the Python functions"
-        raise RuntimeError(message(called, what, f"the C library is not there: {library.missing()}", way_out))
+        # where a compiler failed, the reason is what it said, in many lines
+        why = " ".join(library.missing().split())
+        raise RuntimeError(message(called, what, f"the C library is not there: {why}", way_out))
     return Path(path)

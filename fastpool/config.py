@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import operator
 import os
+from array import array
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -51,10 +52,11 @@ FORCE_KERNEL = Variable(
 )
 ENGINE = Variable(
     "FASTPOOL_ENGINE",
-    "`aot`, `jit` or `reference`",
+    "`aot`, `c`, `njit`, `jit` or `reference`",
     "unset: `aot` where the C library was built and has the kernels, else `jit`, else `reference`",
-    "Tries this engine before all others, which do what it cannot: kernels compiled ahead of time, just in time, "
-    "or plain NumPy.",
+    "Tries this engine before all others, which do what it cannot: kernels compiled ahead of time (`aot`), just in "
+    "time (`jit`), or plain NumPy (`reference`). `c` and `njit` go the way of other callers: through a single call of "
+    "the C library, which plans each time, and through the functions inside `@njit`.",
 )
 CPU_LEVEL = Variable(
     "FASTPOOL_CPU_LEVEL",
@@ -72,9 +74,11 @@ CACHE_DIR = Variable(
 VARIABLES = (NUM_THREADS, VERBOSE, FORCE_KERNEL, ENGINE, CPU_LEVEL, CACHE_DIR)
 
 VERBOSE_VALUES = ("", "dispatch")
-ENGINES = ("aot", "jit", "reference")
+ENGINES = ("aot", "c", "njit", "jit", "reference")
 
-_chosen: int | None = None
+_chosen = array("q", [0])
+"""The number of threads that the process has chosen, or 0; in a place that compiled code can read."""
+
 _in_context: ContextVar[int | None] = ContextVar("fastpool_threads", default=None)
 
 
@@ -105,8 +109,7 @@ def set_num_threads(n: int) -> None:
     2
     >>> set_num_threads(before)
     """
-    global _chosen
-    _chosen = _thread_count(n, "set_num_threads", f"n={shown(n)}")
+    _chosen[0] = _thread_count(n, "set_num_threads", f"n={shown(n)}")
 
 
 def get_num_threads() -> int:
@@ -127,9 +130,21 @@ def get_num_threads() -> int:
     here = _in_context.get()
     if here is not None:
         return here
-    # one read of a name that others may set meanwhile
-    chosen = _chosen
-    return _at_start() if chosen is None else chosen
+    # 0 is no number of threads
+    return _chosen[0] or _at_start()
+
+
+def chosen_threads_address() -> int:
+    """Where the number of threads that ``set_num_threads`` set lies, as an int64; 0 while it was not called."""
+    return _chosen.buffer_info()[0]
+
+
+def threads_at_start() -> int:
+    """How many threads a call uses until the process chooses, also where the environment cannot be read."""
+    try:
+        return _at_start()
+    except ValueError:
+        return available_cpus()
 
 
 @contextmanager
@@ -231,4 +246,5 @@ def _thread_count(n: int, called: str, given: str) -> int:
     count = operator.index(n)
     if count < 1:
         raise ValueError(message(called, given, rule, way_out))
-    return count
+    # an int of C
+    return min(count, 2**31 - 1)

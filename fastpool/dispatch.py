@@ -1,13 +1,13 @@
 """From a Problem to a result: which engine runs it.
 
-The engines are the C library (``aot``), kernels compiled by Numba (``jit``), and plain NumPy (``reference``). Only the
-one that runs is imported: with the library a first call takes a few milliseconds, the import of Numba alone takes 200.
+The engines are the C library (``aot``), kernels compiled by Numba (``jit``), and plain NumPy (``reference``); and two
+ways to these that other callers take, to be tested and timed like them (``c``, ``njit``). Only the one that runs is imported: with the library a first call takes a few milliseconds, the import of Numba alone takes 200.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
@@ -39,24 +39,53 @@ def forced_form() -> str:
     return forced
 
 
-def _engine(problem: Problem) -> tuple[str, str, library.Plan | None]:
-    """The engine of a problem, the form that is to be tried first, and the plan where the engine is the C library."""
-    forced, engine = forced_form(), config.engine()
-    if "reference" in (forced, engine):
+class Runner(Protocol):
+    """A problem that an engine has taken."""
+
+    def forward(self, x: np.ndarray, y: np.ndarray, indices: np.ndarray | None) -> None:
+        """Writes y, and the indices if there are any."""
+
+    def backward(self, dy: np.ndarray, x: np.ndarray | None, indices: np.ndarray | None, dx: np.ndarray) -> bool:
+        """Writes dx, unless an index is wrong; returns whether it did."""
+
+
+def _taken(problem: Problem, engine: str, forced: str) -> Runner | None:
+    if engine == "jit":
+        return None
+    if engine == "c":
+        return library.once(problem, forced)
+    if engine == "njit":
+        from fastpool.njit import engine as njit
+
+        return njit.compiled(problem)
+    return library.plan(problem, forced)
+
+
+def _engine(problem: Problem, inside: bool = False) -> tuple[str, str, Runner | None]:
+    """The engine of a problem, the form that is to be tried first, and what the engine runs if it plans by itself.
+
+    ``inside``: called by compiled code, which cannot be the engine again.
+    """
+    forced, wanted = forced_form(), config.engine()
+    if inside and wanted == "njit":
+        wanted = ""
+    if "reference" in (forced, wanted):
         return "reference", "reference", None
-    plan = library.plan(problem, forced) if engine != "jit" else None
-    if plan is not None:
-        return "aot", forced, plan
+    # the others do what the one that was asked for cannot
+    for engine in dict.fromkeys((wanted or "aot", "aot" if wanted != "jit" else "jit")):
+        runner = _taken(problem, engine, forced)
+        if runner is not None:
+            return engine, forced, runner
     from fastpool import jit
 
     return ("reference" if jit.tasks(problem, forced)[0].variant is None else "jit"), forced, None
 
 
-def _told_engine(problem: Problem) -> tuple[str, str, library.Plan | None]:
+def _told_engine(problem: Problem, inside: bool) -> tuple[str, str, Runner | None]:
     """The same, told on standard error where the environment asks for it."""
     if config.verbose_dispatch():
         print(f"fastpool: {explain(problem)}", file=sys.stderr)
-    return _engine(problem)
+    return _engine(problem, inside)
 
 
 def explain(problem: Problem) -> Explanation:
@@ -68,11 +97,14 @@ def explain(problem: Problem) -> Explanation:
     return Explanation(problem, engine, jit.tasks(problem, forced))
 
 
-def forward(problem: Problem, x: np.ndarray, y: np.ndarray, indices: np.ndarray | None) -> None:
-    """Writes the result of a forward problem into ``y`` and, where asked, ``indices``."""
-    engine, forced, plan = _told_engine(problem)
-    if plan is not None:
-        plan.forward(x, y, indices)
+def forward(problem: Problem, x: np.ndarray, y: np.ndarray, indices: np.ndarray | None, inside: bool = False) -> None:
+    """Writes the result of a forward problem into ``y`` and, where asked, ``indices``.
+
+    ``inside``: called by compiled code.
+    """
+    engine, forced, runner = _told_engine(problem, inside)
+    if runner is not None:
+        runner.forward(x, y, indices)
     elif engine == "reference":
         from fastpool import reference
 
@@ -86,15 +118,22 @@ def forward(problem: Problem, x: np.ndarray, y: np.ndarray, indices: np.ndarray 
         jit.forward(problem, forced, x, y, indices)
 
 
-def backward(problem: Problem, dy: np.ndarray, dx: np.ndarray, x: np.ndarray | None, indices: np.ndarray | None) -> str:
+def backward(
+    problem: Problem,
+    dy: np.ndarray,
+    dx: np.ndarray,
+    x: np.ndarray | None,
+    indices: np.ndarray | None,
+    inside: bool = False,
+) -> str:
     """Writes the gradient of a backward problem into ``dx``, every element of it, and returns ""; or says what is wrong
     with the indices.
 
-    ``x`` is the forward's input where the gradient reads it.
+    ``x`` is the forward's input where the gradient reads it. ``inside``: called by compiled code.
     """
-    engine, forced, plan = _told_engine(problem)
-    if plan is not None:
-        return "" if plan.backward(dy, x, indices, dx) else _wrong(problem)
+    engine, forced, runner = _told_engine(problem, inside)
+    if runner is not None:
+        return "" if runner.backward(dy, x, indices, dx) else _wrong(problem)
     from fastpool import jit
 
     if indices is not None and jit.has_wrong_indices(problem, forced, indices):

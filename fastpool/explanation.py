@@ -12,6 +12,8 @@ from fastpool.problem import Problem
 
 _ENGINES = {
     "aot": "aot: compiled ahead of time, in the C library",
+    "c": "c: compiled ahead of time, in the C library, planned by it for each call",
+    "njit": "njit: called from code that Numba has compiled",
     "jit": "jit: compiled by Numba when first called",
     "reference": "reference: plain NumPy",
 }

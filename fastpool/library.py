@@ -40,10 +40,34 @@ class Library:
         """What a status means."""
         return "libfastpool: " + self.text(self.lib.fastpool_status_text(status))
 
+    def address(self, function: str) -> int:
+        """Where a function lies."""
+        return int(self.ffi.cast("uintptr_t", self.ffi.addressof(self.lib, function)))
+
     def number(self, dtype: str) -> int:
         """The number of an element type, or -1."""
         name = "BOOL" if dtype == "b1" else dtype.upper()
         return int(getattr(self.lib, f"FASTPOOL_{name}", -1))
+
+    def done(self, status: int) -> bool:
+        """Whether a run was done, or else there was a wrong index; an exception for every other status."""
+        if status not in (self.lib.FASTPOOL_OK, self.lib.FASTPOOL_INVALID_INDICES):
+            raise RuntimeError(self.error(status))
+        return bool(status == self.lib.FASTPOOL_OK)
+
+    def pointer(self, array: np.ndarray | None) -> Any:
+        """Where an array's first element lies; null for none."""
+        return self.ffi.cast("void *", 0 if array is None else array.__array_interface__["data"][0])
+
+    def spec(self, problem: Problem, forced: str = "") -> Any:
+        """A problem as the library's spec, or None if it cannot be one; ``forced`` is a form's name or ""."""
+        dtype = self.number(problem.dtype)
+        if dtype < 0 or problem.op not in OPS or len(problem.shape) > self.lib.FASTPOOL_MAX_RANK:
+            return None
+        spec = self.ffi.new("fastpool_spec *")
+        self.lib.fastpool_spec_init(spec, self.ffi.sizeof("fastpool_spec"))
+        _write(spec, problem, dtype, _form(forced))
+        return spec
 
     def text(self, words: Any) -> str:
         """A string of C."""
@@ -104,29 +128,17 @@ class Plan:
         threads = self.threads
         return np.empty(self._lib.fastpool_workspace_size(self._handle, threads), np.uint8), threads
 
-    def _pointer(self, array: np.ndarray | None) -> Any:
-        address = 0 if array is None else array.__array_interface__["data"][0]
-        return self._ffi.cast("void *", address)
-
     def forward(self, x: np.ndarray, y: np.ndarray, indices: np.ndarray | None) -> None:
         """Writes y, and the indices if there are any."""
         work, threads = self._workspace()
-        arrays = map(self._pointer, (x, y, indices, work))
-        self._done(self._lib.fastpool_forward(self._handle, *arrays, work.nbytes, threads))
+        arrays = map(self._owner.pointer, (x, y, indices, work))
+        self._owner.done(self._lib.fastpool_forward(self._handle, *arrays, work.nbytes, threads))
 
     def backward(self, dy: np.ndarray, x: np.ndarray | None, indices: np.ndarray | None, dx: np.ndarray) -> bool:
         """Writes dx, unless an index is wrong; returns whether it did."""
         work, threads = self._workspace()
-        arrays = map(self._pointer, (dy, x, indices, dx, work))
-        status = self._lib.fastpool_backward(self._handle, *arrays, work.nbytes, threads)
-        if status == self._lib.FASTPOOL_INVALID_INDICES:
-            return False
-        self._done(status)
-        return True
-
-    def _done(self, status: int) -> None:
-        if status != self._lib.FASTPOOL_OK:
-            raise RuntimeError(self._owner.error(status))
+        arrays = map(self._owner.pointer, (dy, x, indices, dx, work))
+        return self._owner.done(self._lib.fastpool_backward(self._handle, *arrays, work.nbytes, threads))
 
 
 def _form(forced: str) -> int:
@@ -164,14 +176,10 @@ def _write(spec: Any, problem: Problem, dtype: int, form: int) -> None:
 def plan(problem: Problem, forced: str = "") -> Plan | None:
     """The library's plan of a problem, or None where it has no kernel for it; ``forced`` is a form's name or ""."""
     owner = library()
-    if owner is None:
+    spec = None if owner is None else owner.spec(problem, forced)
+    if owner is None or spec is None:
         return None
-    dtype = owner.number(problem.dtype)
-    if dtype < 0 or problem.op not in OPS or len(problem.shape) > owner.lib.FASTPOOL_MAX_RANK:
-        return None
-    spec, made = owner.ffi.new("fastpool_spec *"), owner.ffi.new("fastpool_plan **")
-    owner.lib.fastpool_spec_init(spec, owner.ffi.sizeof("fastpool_spec"))
-    _write(spec, problem, dtype, _form(forced))
+    made = owner.ffi.new("fastpool_plan **")
     status = owner.lib.fastpool_plan_create(spec, made)
     # the interface of C takes less than the kernels do: bool has no gradient there
     if status in (owner.lib.FASTPOOL_UNSUPPORTED, owner.lib.FASTPOOL_INVALID_OPERATION):
@@ -179,6 +187,33 @@ def plan(problem: Problem, forced: str = "") -> Plan | None:
     if status != owner.lib.FASTPOOL_OK:
         raise RuntimeError(f"{problem}: {owner.error(status)}")
     return Plan(owner, made[0])
+
+
+class Once:
+    """A problem that the library plans for each run, as one call of C does."""
+
+    def __init__(self, owner: Library, spec: Any) -> None:
+        self._owner, self._spec = owner, spec
+
+    def _run(self, *arrays: np.ndarray | None) -> bool:
+        pointers = map(self._owner.pointer, arrays)
+        return self._owner.done(self._owner.lib.fastpool_run(self._spec, *pointers, config.get_num_threads()))
+
+    def forward(self, x: np.ndarray, y: np.ndarray, indices: np.ndarray | None) -> None:
+        """Writes y, and the indices if there are any."""
+        self._run(x, None, indices, y)
+
+    def backward(self, dy: np.ndarray, x: np.ndarray | None, indices: np.ndarray | None, dx: np.ndarray) -> bool:
+        """Writes dx, unless an index is wrong; returns whether it did."""
+        return self._run(x, dy, indices, dx)
+
+
+def once(problem: Problem, forced: str = "") -> Once | None:
+    """A problem for single calls, or None where the library has no kernel for it."""
+    owner = library()
+    if owner is None or plan(problem, forced) is None:
+        return None
+    return Once(owner, owner.spec(problem, forced))
 
 
 @functools.cache
@@ -192,6 +227,5 @@ def door() -> Any:
     except ImportError:
         return None
     names = ("fastpool_forward", "fastpool_workspace_size", "fastpool_threads")
-    addresses = [int(owner.ffi.cast("uintptr_t", owner.ffi.addressof(owner.lib, name))) for name in names]
-    _door.attach(*addresses, config.get_num_threads)
+    _door.attach(*map(owner.address, names), config.get_num_threads)
     return _door

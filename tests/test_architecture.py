@@ -119,6 +119,8 @@ def test_only_engines_and_planning_know_kernels():
         "fastpool.layout",
         "fastpool.window",
         "fastpool.diagnostics",
+        "fastpool.njit.helpers",
+        "fastpool.njit.twins",
         "fastpool.__main__",
     }
     for name, imported in IMPORTS.items():
@@ -156,11 +158,12 @@ def test_the_environment_is_read_in_config_alone():
 def test_the_compiler_is_imported_by_device_kernels_alone():
     """Elsewhere inside a function at most, so that ``import fastpool`` does not wait for it."""
     for name, tree in TREES.items():
-        if inside(name, "fastpool.kernels.cpu", "fastpool.kernels.c_abi", "fastpool.build"):
+        if inside(name, "fastpool.kernels.cpu", "fastpool.kernels.c_abi", "fastpool.build", "fastpool.njit"):
             continue
         for node in ast.iter_child_nodes(tree):
             if isinstance(node, (ast.Import, ast.ImportFrom)):
-                heavy = {found for found in imports(name, ast.Module([node], [])) if inside(found, "numba", "torch")}
+                slow = ("numba", "torch", "fastpool.njit")
+                heavy = {found for found in imports(name, ast.Module([node], [])) if inside(found, *slow)}
                 assert not heavy, f"{name} imports {heavy}"
 
 

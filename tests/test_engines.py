@@ -69,6 +69,26 @@ def test_ahead_of_time_equals_just_in_time(names: list[str], chunk: int) -> None
     assert answers(part, FASTPOOL_ENGINE="jit") == {name: expected[name] for name in part}
 
 
+def test_single_calls_of_c_give_the_same_bits() -> None:
+    assert answers(AHEAD, FASTPOOL_ENGINE="c") == ahead()
+
+
+WITHOUT_HALVES = sorted(name for name in set(AHEAD) & SELECTED if "f16" not in name)
+
+
+@pytest.mark.parametrize(
+    "names",
+    [
+        pytest.param(["mean_forward_f64"], id="some"),
+        *(pytest.param([name], id=name, marks=pytest.mark.exhaustive) for name in WITHOUT_HALVES),
+    ],
+)
+def test_calls_of_compiled_code_give_the_same_bits(names: list[str]) -> None:
+    """Numba has no arrays of half precision."""
+    expected = ahead()
+    assert answers(names, FASTPOOL_ENGINE="njit") == {name: expected[name] for name in names}
+
+
 def test_what_is_compiled_ahead_is_what_the_registry_says() -> None:
     for ask in ASKS:
         options = {"indices": "plane"} if ask.role in ("index", "scatter") else {}

@@ -72,9 +72,8 @@ def test_versions_and_texts(c: Any) -> None:
 
 
 def filled(c: Any, problem: Problem) -> Any:
-    spec = c.ffi.new("fastpool_spec *")
-    assert c.lib.fastpool_spec_init(spec, c.ffi.sizeof("fastpool_spec")) == 0
-    library._write(spec, problem, "")
+    spec = c.spec(problem)
+    assert spec is not None
     return spec
 
 

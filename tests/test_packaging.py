@@ -2,18 +2,15 @@
 
 import json
 import os
-import shutil
-import subprocess
 import sys
 import sysconfig
 import tarfile
 import tomllib
 import zipfile
-from pathlib import Path
 
 import pytest
 
-from fastpool import library
+from tests.packages import BUILD, LIBRARY, run
 
 LOOK = """
 import importlib.util, json, pathlib, sys
@@ -31,56 +28,8 @@ print(json.dumps({
 """
 
 
-def run(*command, cwd, **environment):
-    process = subprocess.run(
-        [str(word) for word in command],
-        cwd=cwd,
-        env={**os.environ, "PYTHONWARNINGS": "", **environment},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert process.returncode == 0, f"{command}\n{process.stdout}\n{process.stderr}"
-    return process.stdout
-
-
-OBJECTS = Path(__file__).parent.parent / "build" / "objects"
-LIBRARY = library.library() is not None and OBJECTS.exists()
-"""Whether the C library is built here, too: where it was not before, its kernels would compile for minutes."""
-
-BUILD = {"FASTPOOL_BUILD_CAPI": str(int(LIBRARY)), "FASTPOOL_BUILD_CACHE": str(OBJECTS)}
-
-
-def build(kind, folder, source):
-    """Call a hook of the build backend in ``source``; returns the path of what it made in ``folder``."""
-    code = f"import fastpool_backend; print(fastpool_backend.build_{kind}({str(folder)!r}))"
-    backend = str(source / "build_backend")
-    return folder / run(sys.executable, "-c", code, cwd=source, PYTHONPATH=backend, **BUILD).splitlines()[-1]
-
-
-@pytest.fixture(scope="session")
-def tree(repository, tmp_path_factory):
-    """A copy of the repository without what git ignores."""
-    copy = tmp_path_factory.mktemp("tree") / "fastpool"
-    made = ("lib", "include", "_capi.py", "_door.*")
-    ignore = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "*.png", *made)
-    shutil.copytree(repository, copy, symlinks=True, ignore=ignore)
-    return copy
-
-
-@pytest.fixture(scope="session")
-def sdist(tree, tmp_path_factory):
-    return build("sdist", tmp_path_factory.mktemp("sdist"), tree)
-
-
-@pytest.fixture(scope="session")
-def wheel(sdist, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("unpacked")
-    # Python 3.11 got filters with a bug-fix release; later versions warn when none is given
-    safely = {"filter": "data"} if hasattr(tarfile, "data_filter") else {}
-    with tarfile.open(sdist) as archive:
-        archive.extractall(folder, **safely)
-    return build("wheel", tmp_path_factory.mktemp("wheel"), next(folder.iterdir()))
+# the wheel is built once for all of them
+pytestmark = pytest.mark.xdist_group("wheel")
 
 
 @pytest.fixture
@@ -157,9 +106,12 @@ def test_contents(sdist, wheel, tree):
         f"fastpool/kernels/c_abi/{path.name}" for path in (tree / "kernels" / "c_abi").iterdir() if path.suffix != ".py"
     }
     made = {f"fastpool/lib/{name}" for name in ("libfastpool.so", "libfastpool.so.1", "libfastpool.a", "sources.txt")}
-    made |= {"fastpool/include/fastpool.h", "fastpool/_capi.py"}
+    made |= {f"fastpool/include/{name}" for name in ("fastpool.h", "fastpool_dlpack.h")}
+    made |= {f"fastpool/lib/cmake/fastpool/fastpoolConfig{name}.cmake" for name in ("", "Version")}
+    made |= {"fastpool/lib/pkgconfig/fastpool.pc", "fastpool/_capi.py"}
     door = {"fastpool/_door.abi3.so"}
-    assert set(names) - {"fastpool/lib/missing.txt"} - door == expected | (made if LIBRARY else set())
+    notes = {"fastpool/lib/missing.txt", "fastpool/lib/pkgconfig/missing.txt"}
+    assert set(names) - door == expected | (made if LIBRARY else notes)
 
     with tarfile.open(sdist) as archive:
         packed = {name.partition("/")[2] for name in archive.getnames()}

@@ -15,6 +15,7 @@ from pathlib import Path
 import cffi
 import numpy as np
 
+from fastpool.kernels.c_abi import packages
 from fastpool.kernels.c_abi.compile import Planning, compile_all, sources
 from fastpool.kernels.c_abi.objects import LEVELS
 from fastpool.kernels.c_abi.tables import ABI, HERE, Interface, declarations, header, library_tables
@@ -52,11 +53,25 @@ def _run(*command: str | Path) -> None:
         raise BuildError(f"{' '.join(map(str, command[:6]))} ... failed:\n{done.stderr[-4000:]}")
 
 
-def _has_openmp(cc: str, folder: Path) -> bool:
-    source = folder / "openmp.c"
-    source.write_text("#include <omp.h>\nint main(void) { return omp_get_max_threads() < 1; }\n")
-    done = subprocess.run([cc, "-fopenmp", source, "-o", folder / "openmp"], capture_output=True, check=False)
-    return done.returncode == 0
+def _openmp(cc: str, folder: Path) -> list[str]:
+    """What a program names to link with code that this compiler made for OpenMP; empty where it has none.
+
+    The program's own compiler may be another one, whose ``-fopenmp`` brings another runtime.
+    """
+    source, compiled = folder / "openmp.c", folder / "openmp.o"
+    source.write_text(
+        "#include <omp.h>\n"
+        "int main(void)\n{\n    int threads = 0;\n"
+        "#pragma omp parallel\n    threads = omp_get_num_threads();\n"
+        "    return threads < 1;\n}\n"
+    )
+    if subprocess.run([cc, "-fopenmp", "-c", source, "-o", compiled], capture_output=True, check=False).returncode:
+        return []
+    for word in ("-lgomp", "-lomp", "-fopenmp"):
+        command: list[str | Path] = [cc, compiled, word, "-lpthread", "-o", folder / "openmp"]
+        if subprocess.run(command, capture_output=True, check=False).returncode == 0:
+            return [word]
+    return []
 
 
 def exports() -> list[str]:
@@ -67,7 +82,7 @@ def exports() -> list[str]:
 def made_from(planning: Planning) -> str:
     """A digest of all that the library is made from."""
     sha = hashlib.sha256(sources(planning, LEVELS[platform.machine()]).encode())
-    for name in ("fastpool.c", "fastpool.h.in", "door.c", "exports.txt"):
+    for name in ("fastpool.c", "fastpool.h.in", "door.c", "exports.txt", *packages.FILES, *packages.HEADERS):
         sha.update((HERE / name).read_bytes())
     return sha.hexdigest()[:16]
 
@@ -103,7 +118,8 @@ def build(target: Path, cache: Path, interface: Interface, planning: Planning, p
     with tempfile.TemporaryDirectory() as name:
         work = Path(name)
         (work / "fastpool_tables.h").write_text(library_tables(table, interface, levels), encoding="utf-8")
-        openmp = ["-fopenmp"] if _has_openmp(cc, work) else []
+        runtime = _openmp(cc, work)
+        openmp = ["-fopenmp"] if runtime else []
         shim = work / "fastpool.o"
         _run(cc, *FLAGS, *openmp, "-I", include, "-I", work, "-c", HERE / "fastpool.c", "-o", shim)
         script = work / "exports.map"
@@ -123,8 +139,9 @@ def build(target: Path, cache: Path, interface: Interface, planning: Planning, p
         _run(shutil.which("ar") or "ar", "rcsD", archive, shim, f"@{listed}")
         for path in (shared, archive):
             shutil.move(path, lib / path.name)
-    # what -lfastpool finds; a symbolic link would not survive in a wheel
+    packages.write(target, LIBRARY, interface.version, ["-lm", "-lpthread", *runtime])
     (lib / "sources.txt").write_text(made_from(planning), encoding="ascii")
+    # what -lfastpool finds; a symbolic link would not survive in a wheel
     (lib / "libfastpool.so").write_text(f"INPUT({LIBRARY})\n", encoding="ascii")
     return lib / LIBRARY
 

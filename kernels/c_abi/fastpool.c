@@ -144,9 +144,18 @@ static int write_steps(int64_t *request, int field, int size_field, int rank, co
     return 1;
 }
 
+/* Entries of a request that any spec fits into. */
+#define REQUEST_SIZE (REQUEST + FASTPOOL_MAX_RANK * (AXIS_SIZE + WINDOW_SIZE))
+
 static fastpool_status write_request(const fastpool_spec *spec, int64_t *request)
 {
+    if (!spec)
+        return FASTPOOL_INVALID_ARGUMENT;
+    if (spec->struct_size != sizeof *spec)
+        return FASTPOOL_INVALID_SPEC;
     int32_t op = spec->operation, complex = 0, dtype = spec->dtype, rank = spec->rank;
+    if (rank < 1 || rank > FASTPOOL_MAX_RANK || spec->pooled < 1 || spec->pooled > rank)
+        return FASTPOOL_INVALID_RANK;
     if (!is_flag(spec->direction) || !is_flag(spec->skip_nan) || !is_flag(spec->include_pad) ||
         !is_flag(spec->ceil_mode) || op < 0 || op > FASTPOOL_LP || dtype < 0 || dtype >= DTYPES ||
         (spec->strided & ~15) || spec->form < 0 || spec->form > FORMS)
@@ -270,18 +279,14 @@ static fastpool_status place_shared(fastpool_plan *plan, const int64_t *request)
 
 fastpool_status fastpool_plan_create(const fastpool_spec *spec, fastpool_plan **result)
 {
-    if (!spec || !result)
+    if (!result)
         return FASTPOOL_INVALID_ARGUMENT;
     *result = NULL;
-    if (spec->struct_size != sizeof *spec)
-        return FASTPOOL_INVALID_SPEC;
-    int rank = spec->rank, pooled = spec->pooled;
-    if (rank < 1 || rank > FASTPOOL_MAX_RANK || pooled < 1 || pooled > rank)
-        return FASTPOOL_INVALID_RANK;
-    int64_t request[REQUEST + FASTPOOL_MAX_RANK * (AXIS_SIZE + WINDOW_SIZE)];
+    int64_t request[REQUEST_SIZE];
     fastpool_status status = write_request(spec, request);
     if (status != FASTPOOL_OK)
         return status;
+    int rank = spec->rank;
     int64_t scratch[SPEC + (FASTPOOL_MAX_RANK + 1) * ARRAY_AXIS + FASTPOOL_MAX_RANK * POOLED_AXIS];
     int64_t plan_size = HEADER + (rank + 2) * AXIS;
     fastpool_plan *plan = calloc(1, sizeof *plan + MOST_TASKS * (size_t)plan_size * sizeof(int64_t));
@@ -591,6 +596,41 @@ fastpool_status fastpool_backward_range(const fastpool_plan *plan, int stage, in
     return run_range(plan, stage, begin, end, &arrays, shared, scratch);
 }
 
+/* ---- without a plan that the caller keeps ---- */
+
+fastpool_status fastpool_shape_of(const fastpool_spec *spec, int64_t *shape)
+{
+    if (!shape)
+        return FASTPOOL_INVALID_ARGUMENT;
+    int64_t request[REQUEST_SIZE];
+    fastpool_status status = write_request(spec, request);
+    if (status == FASTPOOL_OK)
+        for (int i = 0; i < spec->rank; i++)
+            shape[i] = request[REQUEST + i * AXIS_SIZE + Y_SIZE];
+    return status;
+}
+
+fastpool_status fastpool_run(const fastpool_spec *spec, const void *x, const void *dy, void *indices, void *result,
+                             int threads)
+{
+    fastpool_plan *plan;
+    fastpool_status status = fastpool_plan_create(spec, &plan);
+    if (status != FASTPOOL_OK)
+        return status;
+    size_t bytes = fastpool_workspace_size(plan, threads);
+    /* cleared: kernels join rows with the gaps between them, which come to nothing, but valgrind would tell */
+    void *workspace = calloc(1, bytes);
+    if (!workspace)
+        status = FASTPOOL_OUT_OF_MEMORY;
+    else if (plan->backward)
+        status = fastpool_backward(plan, dy, x, indices, result, workspace, bytes, threads);
+    else
+        status = fastpool_forward(plan, x, result, indices, workspace, bytes, threads);
+    free(workspace);
+    fastpool_plan_destroy(plan);
+    return status;
+}
+
 /* ---- one call for the common cases ---- */
 
 int64_t fastpool_output_size(int64_t size, int64_t kernel, int64_t stride, int64_t padding)
@@ -605,7 +645,6 @@ static fastpool_status pool_once(int operation, int dtype, const void *x, void *
                                  int64_t kernel, int64_t stride, int64_t padding, int threads)
 {
     fastpool_spec spec;
-    fastpool_plan *plan;
     fastpool_spec_init(&spec, sizeof spec);
     spec.operation = operation;
     spec.dtype = dtype;
@@ -618,15 +657,7 @@ static fastpool_status pool_once(int operation, int dtype, const void *x, void *
         spec.stride[i] = stride;
         spec.pad_begin[i] = spec.pad_end[i] = padding;
     }
-    fastpool_status status = fastpool_plan_create(&spec, &plan);
-    if (status != FASTPOOL_OK)
-        return status;
-    size_t bytes = fastpool_workspace_size(plan, threads);
-    void *workspace = malloc(bytes);
-    status = workspace ? fastpool_forward(plan, x, y, NULL, workspace, bytes, threads) : FASTPOOL_OUT_OF_MEMORY;
-    free(workspace);
-    fastpool_plan_destroy(plan);
-    return status;
+    return fastpool_run(&spec, x, NULL, NULL, y, threads);
 }
 
 fastpool_status fastpool_max_pool2d_f32(const float *x, float *y, int64_t batch, int64_t channels, int64_t height,

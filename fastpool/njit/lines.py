@@ -1,0 +1,69 @@
+"""Lines of code that are put together, and what they raise."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastpool import measuring
+
+ERRORS = {
+    measuring.INVALID_AXIS: ("axes", "an axis is named twice, or does not exist", "name each pooled axis once"),
+    measuring.INVALID_SIZE: ("x", "a pooled axis must have at least one element", "only the other axes may be empty"),
+    measuring.WINDOW_TOO_LARGE: (
+        "kernel_size",
+        "the window must fit into the padded axis",
+        "use a smaller kernel size or more padding; ceil_mode does not help",
+    ),
+    measuring.TOO_LARGE: ("sizes", "one of them passes 2**63 - 1", "pool in parts, or use smaller sizes"),
+    measuring.INVALID_INDICES: (
+        "indices",
+        "an index names no tap of its own window that lies on the input",
+        "give those that the forward returned",
+    ),
+}
+"""What is told of a status that a run may end with: what was given, the rule, the way out."""
+
+
+class Lines:
+    """The lines of one function, and the objects that they name."""
+
+    def __init__(self, called: str, parameters: tuple[str, ...]) -> None:
+        self.called = called
+        self.parameters = parameters
+        self.names: dict[str, Any] = {"np": np}
+        self._lines: list[str] = []
+
+    def add(self, *lines: str) -> None:
+        """Append lines."""
+        self._lines += lines
+
+    def refuse(self, condition: str, given: str, rule: str, way_out: str, error: str = "ValueError") -> None:
+        """Raise an error where a condition holds when the code runs."""
+        self.add(f"if {condition}:", f"    raise {error}({f'{self.called}: {given}: {rule}; {way_out}'!r})")
+
+    def function(self, defaults: dict[str, Any]) -> Any:
+        """The function, with parameters as the public one has them."""
+        words = [name if name not in defaults else f"{name}={defaults[name]!r}" for name in self.parameters]
+        text = f"def {self.called}({', '.join(words)}):\n" + "\n".join(f"    {line}" for line in self._lines)
+        exec(compile(text, f"<fastpool.{self.called} in @njit>", "exec"), self.names)
+        return self.names[self.called]
+
+
+_failing: dict[str, Any] = {}
+
+
+def failing(called: str) -> Any:
+    """The function that raises what a status tells about a public function."""
+    if called not in _failing:
+        from numba.extending import register_jitable
+
+        lines = Lines(called, ("status",))
+        for status, told in ERRORS.items():
+            lines.refuse(f"status == {status}", *told)
+        out_of_memory = ("memory", "there is not enough for the workspace", "pool in parts")
+        lines.refuse(f"status == {measuring.OUT_OF_MEMORY}", *out_of_memory, error="MemoryError")
+        lines.add(f"raise RuntimeError({f'{called}: it failed, see standard error'!r})")
+        _failing[called] = register_jitable(lines.function({}))
+    return _failing[called]

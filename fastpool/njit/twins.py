@@ -1,0 +1,162 @@
+"""What stands behind the symbols of compiled code where the library does not: the same, by the package's engines.
+
+A twin reads the spec that the library would have read, takes the GIL, and plans and runs through ``dispatch``. It runs
+in one thread: whether it was called from a parallel loop cannot be told.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+import traceback
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastpool import config, dispatch, measuring
+from fastpool import request as Q
+from fastpool.kernels import rows as T
+from fastpool.kernels.table import table
+from fastpool.memory import Array
+from fastpool.njit import record
+from fastpool.problem import DTYPES, INDEX_KINDS, OPS, Ints, Problem
+
+FAILED = -1
+"""The status of a twin in which an exception was raised; what it was is printed."""
+
+_SHAPE_OF = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
+_RUN = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 5, ctypes.c_int)
+
+NUMBERED = (*T.DTYPES, *T.PARTS)
+"""Element types by their number in a spec."""
+
+
+class Twin(NamedTuple):
+    """The twins of one binary interface: addresses, and what keeps them alive."""
+
+    shape_of: int
+    run: int
+    kept: tuple[Any, ...]
+
+
+def make(abi: int) -> Twin:
+    """The twins for code that was compiled for a binary interface; there is one so far, whose layout is ``record``."""
+    assert abi == record.ABI
+    functions = (_SHAPE_OF(_shape_of), _RUN(_run))
+    shape_of, run = [ctypes.cast(function, ctypes.c_void_p).value or 0 for function in functions]
+    return Twin(shape_of, run, functions)
+
+
+class Spec:
+    """A spec in memory."""
+
+    def __init__(self, address: int) -> None:
+        self.block = np.ctypeslib.as_array((ctypes.c_int64 * record.SIZE).from_address(address)).copy()
+        self.words = self.block.view(np.int32)
+
+    def word(self, name: str) -> int:
+        """One of the words."""
+        return int(self.words[record.word(name)])
+
+    def array(self, name: str, count: int) -> Ints:
+        """The first entries of an array."""
+        at = record.entry(name)
+        return tuple(self.block[at : at + count].tolist())
+
+    def strides(self, name: str) -> Ints:
+        """Strides where they are given, else ()."""
+        given = self.word("strided") >> record.STRIDES.index(name) & 1
+        return self.array(name, self.word("rank")) if given else ()
+
+    def problem(self) -> Problem:
+        """The Problem, whose sizes may not make sense yet."""
+        rank, pooled = self.word("rank"), self.word("pooled")
+        kind = self.word("indices")
+        return Problem(
+            op=OPS[self.word("operation")],
+            direction="bwd" if self.word("direction") else "fwd",
+            dtype=NUMBERED[self.word("dtype")],
+            shape=self.array("shape", rank),
+            axes=self.array("axes", pooled),
+            kernel=self.array("kernel", pooled),
+            stride=self.array("stride", pooled),
+            pad_begin=self.array("pad_begin", pooled),
+            pad_end=self.array("pad_end", pooled),
+            dilation=self.array("dilation", pooled),
+            ceil=bool(self.word("ceil_mode")),
+            indices=INDEX_KINDS[kind] if kind >= 0 else "",
+            include_pad=bool(self.word("include_pad")),
+            divisor=int(self.block[record.DIVISOR]),
+            norm=float(self.block.view(np.float64)[record.NORM]),
+            nan="ignore" if self.word("skip_nan") else "propagate",
+            x_strides=self.strides("x_strides"),
+            y_strides=self.strides("y_strides"),
+            index_strides=self.strides("index_strides"),
+            aux_strides=self.strides("input_strides"),
+        )
+
+
+def _measured(problem: Problem) -> tuple[int, Ints]:
+    """The status of a problem, and the shape of its result."""
+    request = Q.request_of(problem, table())
+    status = measuring.measure(request)
+    first = Q.REQUEST + Q.Y_SIZE
+    last = Q.REQUEST + len(problem.shape) * Q.AXIS_SIZE
+    return status, tuple(request[first : last : Q.AXIS_SIZE])
+
+
+def _guarded(work: Any) -> int:
+    try:
+        return int(work())
+    except Exception:
+        # there is no caller in Python to raise it in
+        traceback.print_exc(file=sys.stderr)
+        return FAILED
+
+
+def _shape_of(spec: int, shape: int) -> int:
+    def work() -> int:
+        status, sizes = _measured(Spec(spec).problem())
+        if status == measuring.OK:
+            (ctypes.c_int64 * len(sizes)).from_address(shape)[:] = list(sizes)
+        return status
+
+    return _guarded(work)
+
+
+def _array(address: int | None, dtype: str, shape: Ints, strides: Ints) -> Array | None:
+    """The array at an address, which may be none."""
+    if not address:
+        return None
+    kind = np.dtype("uint16" if dtype == "bf16" else DTYPES[dtype])
+    steps = strides or Q.c_order(shape)
+    place = {
+        "data": (address, False),
+        "shape": shape,
+        "strides": tuple(step * kind.itemsize for step in steps),
+        "typestr": kind.str,
+        "version": 3,
+    }
+    return np.asarray(type("Place", (), {"__array_interface__": place})())
+
+
+def _run(spec: int, x: int | None, dy: int | None, indices: int | None, result: int | None, threads: int) -> int:
+    def work() -> int:
+        problem = Spec(spec).problem()
+        status, shape = _measured(problem)
+        if status != measuring.OK or 0 in shape:
+            return status
+        index = _array(indices, problem.index_dtype, shape, problem.index_strides)
+        with config.threads(1):
+            if problem.direction == "fwd":
+                source = _array(x, problem.dtype, problem.shape, problem.x_strides)
+                y = _array(result, problem.out_dtype, shape, problem.y_strides)
+                dispatch.forward(problem, source, y, index, inside=True)  # type: ignore[arg-type]
+                return measuring.OK
+            source = _array(x, problem.dtype, problem.shape, problem.aux_strides)
+            grad = _array(dy, problem.out_dtype, shape, problem.y_strides)
+            dx = _array(result, problem.dtype, problem.shape, problem.x_strides)
+            wrong = dispatch.backward(problem, grad, dx, source, index, inside=True)  # type: ignore[arg-type]
+            return measuring.INVALID_INDICES if wrong else measuring.OK
+
+    return _guarded(work)
