@@ -84,6 +84,9 @@ def row_of(request: Numbers, table: Numbers, role: int, kind: int) -> int:
     """Where the row of the variant lies that does a role, or 0 if there is none."""
     if request[Q.OP] < 0 or request[Q.DTYPE] < 0:
         return 0
+    # a complex number is NaN if either part is, but its parts are pooled apart
+    if request[Q.COMPLEX] != 0 and request[Q.SKIP_NAN] != 0:
+        return 0
     wide = 1 if counts_long(request, kind) else 0
     index = index_type(request, kind)
     return table[T.entry(request[Q.OP], request[Q.DTYPE], role, request[Q.SKIP_NAN], index, wide)]

@@ -1,7 +1,8 @@
 """From a Problem to a result: which engine runs it.
 
 The engines are the C library (``aot``), kernels compiled by Numba (``jit``), and plain NumPy (``reference``); and two
-ways to these that other callers take, to be tested and timed like them (``c``, ``njit``). Only the one that runs is imported: with the library a first call takes a few milliseconds, the import of Numba alone takes 200.
+ways to these that other callers take, to be tested and timed like them (``c``, ``njit``). Only the one that runs is
+imported: with the library a first call takes a few milliseconds, the import of Numba alone takes 200.
 """
 
 from __future__ import annotations

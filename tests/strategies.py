@@ -48,7 +48,7 @@ def value(dtype: str, stored: Array) -> Array:
 
 def bits(array: Array) -> Array:
     """The bits of each element, so that NaNs can be compared, and zeros told apart by their sign."""
-    return np.ascontiguousarray(array).view(f"u{array.itemsize}")
+    return np.ascontiguousarray(array).view(f"u{min(array.itemsize, 8)}")
 
 
 def ulp(dtype: str, size: Array) -> Array:

@@ -19,7 +19,7 @@ from fastpool.kernels import plan, registry
 from fastpool.kernels import table as tables
 from fastpool.kernels.registry import FORMS, Ask, Form
 from fastpool.memory import element_strides
-from fastpool.problem import Problem
+from fastpool.problem import DTYPES, Problem
 from fastpool.reference.geometry import windows
 from tests.kernel_cases import ASKS, SELECTED, Expected, forms, marked, problem_of
 from tests.problems import make
@@ -323,6 +323,18 @@ def forget_plans() -> None:
     tables._tables.clear()
     jit._task.cache_clear()
     jit._tasks.cache_clear()
+
+
+@pytest.mark.parametrize("dtype", ["c64", "c128"])
+def test_a_complex_number_is_nan_if_a_part_is(dtype: str) -> None:
+    x = np.array([1 + 1j, complex(math.nan, 5), complex(3, math.nan), 4 - 2j, 6 + 0j, 2 + 2j], DTYPES[dtype])
+    for op, expected in {"sum": [1 + 1j, 4 - 2j, 8 + 2j], "mean": [1 + 1j, 4 - 2j, 4 + 1j]}.items():
+        problem = make(op, (6,), (0,), 2, 2, dtype=dtype, nan="ignore")
+        np.testing.assert_array_equal(pool(problem, x).array, expected)
+        dy = np.array([2 + 4j, 8 - 6j, 10 + 2j], DTYPES[dtype])
+        dx = pull_back(problem._replace(direction="bwd"), dy, x).array
+        shares = dy if op == "sum" else [2 + 4j, 8 - 6j, 5 + 1j]
+        np.testing.assert_array_equal(dx, [shares[0], 0, 0, shares[1], shares[2], shares[2]])
 
 
 def test_reference_by_name(monkeypatch: pytest.MonkeyPatch) -> None:

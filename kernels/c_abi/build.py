@@ -131,7 +131,8 @@ def build(target: Path, cache: Path, interface: Interface, planning: Planning, p
             "-shared",
             f"-Wl,-soname,{LIBRARY}",
             f"-Wl,--version-script={script}",
-            "-Wl,-z,defs,-z,noexecstack",
+            # never unloaded: plans that are ended at exit, and compiled code, call it after its handle was closed
+            "-Wl,-z,defs,-z,noexecstack,-z,nodelete",
             "-s",
         ]
         _run(cc, *link, shim, f"@{listed}", "-o", shared, *openmp, "-lm", "-lpthread")

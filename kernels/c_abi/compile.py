@@ -125,7 +125,9 @@ def _loops(state: tuple[str, ...]) -> bytes:
 def sources(planning: Planning, levels: Sequence[Level]) -> str:
     """A digest of all that is compiled and of what compiles it."""
     sha = hashlib.sha256(digests.sources_digest())
-    for path in planning.files:
+    # what lowers and compiles, beside what is compiled
+    here = [Path(__file__).with_name(f"{name}.py") for name in ("lower", "objects", "compile")]
+    for path in (*here, *planning.files):
         sha.update(path.read_bytes())
     sha.update(repr((tuple(levels), numba.__version__, llvmlite.__version__)).encode())
     return sha.hexdigest()[:16]

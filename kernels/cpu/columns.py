@@ -132,7 +132,7 @@ def lift(passes, w, op, a, b, c, out, count, positions, lanes, jump):
     whole = (count + 7) // 8 * 8
     rows = w[W.ROWS_COUNT] if positions == 0 else positions
     end = max(a, max(b, c)) + (rows - 1) * w[W.SOURCE_PITCH] + whole
-    w[W.COUNT] = whole if (count < 64) & (end <= w[W.SOURCE_END]) else count
+    w[W.COUNT] = whole if (count < 64) & (w[W.SOURCE_END] > 0) & (end <= w[W.SOURCE_END]) else count
     w[W.AMOUNT] = jump
     w[W.OP] = op
     if positions == 0:
