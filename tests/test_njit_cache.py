@@ -88,7 +88,7 @@ tables.ABI = 2
 from fastpool.build import build
 build(Path({str(site / "fastpool")!r}), Path({str(OBJECTS)!r}), 1, True)
 """
-    subprocess.run([sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": str(site)}, check=True)
+    subprocess.run([sys.executable, "-c", code], cwd=site, env={**os.environ, "PYTHONPATH": str(site)}, check=True)
     return site
 
 
