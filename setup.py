@@ -15,7 +15,7 @@ from setuptools.command.build import build
 from setuptools.dist import Distribution
 
 ROOT = Path(__file__).resolve().parent
-MADE = ("lib", "include", "_capi.py", "_door.abi3.so")
+MADE = ("lib", "include", "_capi.py", "capsules.pxd", "_door.abi3.so")
 """What the build adds to the package."""
 
 

@@ -29,7 +29,7 @@ def clean_threads(monkeypatch):
 def tree(repository, tmp_path_factory):
     """A copy of the repository without what git ignores."""
     copy = tmp_path_factory.mktemp("tree") / "fastpool"
-    made = ("lib", "include", "_capi.py", "_door.*")
+    made = ("lib", "include", "_capi.py", "capsules.pxd", "_door.*")
     ignore = shutil.ignore_patterns(".*", "__pycache__", "*.egg-info", "build", "dist", "*.png", *made)
     shutil.copytree(repository, copy, symlinks=True, ignore=ignore)
     return copy

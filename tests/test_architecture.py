@@ -110,6 +110,7 @@ def test_only_engines_and_planning_know_kernels():
         "fastpool.jit",
         "fastpool.library",
         "fastpool.build",
+        "fastpool.capsules",
         "fastpool.choosing",
         "fastpool.measuring",
         "fastpool.request",

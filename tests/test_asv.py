@@ -1,11 +1,12 @@
 """The asv suite: its table makes sense, and its classes compute what they say."""
 
+import os
 import runpy
 
 import numpy as np
 import pytest
 
-from fastpool import reference
+from fastpool import library, reference
 from fastpool.problem import Problem
 
 TINY = {
@@ -41,6 +42,23 @@ def test_forward(suite, text):
     expected = reference.forward(Problem.parse(text), benchmark.x)
     for result, wanted in zip(results, expected, strict=False):
         np.testing.assert_array_equal(result, wanted)
+
+
+def test_engines(suite, monkeypatch):
+    monkeypatch.setenv("FASTPOOL_ENGINE", "jit")
+    text = TINY["Forward"][1]
+    benchmark = suite["Engines"]()
+    for engine in ("c", "reference"):
+        if engine == "c" and library.library() is None:
+            with pytest.raises(NotImplementedError):
+                benchmark.setup(engine, text)
+        else:
+            benchmark.setup(engine, text)
+            assert os.environ["FASTPOOL_ENGINE"] == engine
+            benchmark.time_pool(engine, text)
+            np.testing.assert_array_equal(benchmark.result, reference.forward(Problem.parse(text), benchmark.x)[0])
+            benchmark.teardown(engine, text)
+        assert os.environ["FASTPOOL_ENGINE"] == "jit"
 
 
 @pytest.mark.parametrize("text", TINY["Backward"])

@@ -108,7 +108,7 @@ def test_contents(sdist, wheel, tree):
     made = {f"fastpool/lib/{name}" for name in ("libfastpool.so", "libfastpool.so.1", "libfastpool.a", "sources.txt")}
     made |= {f"fastpool/include/{name}" for name in ("fastpool.h", "fastpool_dlpack.h")}
     made |= {f"fastpool/lib/cmake/fastpool/fastpoolConfig{name}.cmake" for name in ("", "Version")}
-    made |= {"fastpool/lib/pkgconfig/fastpool.pc", "fastpool/_capi.py"}
+    made |= {"fastpool/lib/pkgconfig/fastpool.pc", "fastpool/_capi.py", "fastpool/capsules.pxd"}
     door = {"fastpool/_door.abi3.so"}
     notes = {"fastpool/lib/missing.txt", "fastpool/lib/pkgconfig/missing.txt"}
     assert set(names) - door == expected | (made if LIBRARY else notes)

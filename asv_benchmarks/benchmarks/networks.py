@@ -1,10 +1,12 @@
 """Pooling layers of well-known networks, images and rasters, through the public functions."""
 
 import math
+import os
 
 import numpy as np
 
 import fastpool
+from fastpool import dispatch
 from fastpool.problem import DTYPES, Problem
 
 FORWARD = {
@@ -86,6 +88,30 @@ class Forward:
 
     def time_pool(self, text):
         fastpool.pool(self.x, **self.options)
+
+
+class Engines(Forward):
+    """The same pooling by each way to it: see ``FASTPOOL_ENGINE``."""
+
+    params = (("aot", "c", "njit", "jit"), (FORWARD["resnet stem"], FORWARD["photograph"], FORWARD["tiny"]))
+    param_names = ("engine", "problem")
+
+    def setup(self, engine, text):
+        self.before = os.environ.get("FASTPOOL_ENGINE")
+        os.environ["FASTPOOL_ENGINE"] = engine
+        super().setup(text)
+        if dispatch.explain(Problem.parse(text)).engine != engine:
+            self.teardown(engine, text)
+            raise NotImplementedError(f"{engine} cannot do this here")
+
+    def teardown(self, engine, text):
+        if self.before is None:
+            os.environ.pop("FASTPOOL_ENGINE", None)
+        else:
+            os.environ["FASTPOOL_ENGINE"] = self.before
+
+    def time_pool(self, engine, text):
+        super().time_pool(text)
 
 
 class Backward:

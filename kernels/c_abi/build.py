@@ -15,7 +15,7 @@ from pathlib import Path
 import cffi
 import numpy as np
 
-from fastpool.kernels.c_abi import packages
+from fastpool.kernels.c_abi import cython, packages
 from fastpool.kernels.c_abi.compile import Planning, compile_all, sources
 from fastpool.kernels.c_abi.objects import LEVELS
 from fastpool.kernels.c_abi.tables import ABI, HERE, Interface, declarations, header, library_tables
@@ -158,6 +158,7 @@ def bind(target: Path, interface: Interface) -> None:
     ffi.cdef(declarations(interface))
     ffi.set_source("fastpool._capi", None)
     ffi.emit_python_code(str(target / "_capi.py"))
+    (target / "capsules.pxd").write_text(cython.pxd(header(interface)), encoding="utf-8")
     headers = [Path(sysconfig.get_paths()["include"]), Path(np.get_include())]
     if (headers[0] / "Python.h").exists():
         include = [word for folder in (target / "include", *headers) for word in ("-I", str(folder))]
