@@ -5,6 +5,8 @@ import runpy
 import numpy as np
 import pytest
 
+from fastpool import njit
+
 
 @pytest.fixture
 def example(repository):
@@ -73,3 +75,12 @@ def test_training_step(example, monkeypatch):
 
     monkeypatch.setitem(program["train"].__globals__, "fastpool", InNumpy)
     np.testing.assert_array_equal(program["train"](), losses)
+
+
+def test_star_finder(example, capsys):
+    njit.init()
+    counts, brightest, places, light = example("star_finder")["main"]()
+    assert counts.tolist() == [len(light) - i for i in range(len(counts))]
+    for i, place in enumerate(brightest):
+        assert place.tolist() == places[np.argmax(light[: len(light) - i])].tolist()
+    assert len(capsys.readouterr().out.splitlines()) == len(counts)
