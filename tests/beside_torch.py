@@ -5,7 +5,8 @@
 
 Modes: ``alone``, one call after another; ``apart``, with as much time between calls (GAP seconds, in Python) as torch's
 call takes, because threads fall asleep meanwhile and caches are filled by others; ``ours``, in turn with a fastpool
-call on other arrays; and ``torch``, in turn with torch's ``max_pool2d`` on other arrays.
+call on other arrays; ``caches``, in turn with a copy by NumPy, in one thread, of as many bytes as torch's call moves;
+and ``torch``, in turn with torch's ``max_pool2d`` on other arrays.
 """
 
 from __future__ import annotations
@@ -19,7 +20,7 @@ import time
 SHAPES = {"small": (4, 16, 64, 64), "large": (8, 64, 112, 112)}
 """1 MiB, and 24.5 MiB of float32."""
 
-MODES = ("torch", "alone", "apart", "ours")
+MODES = ("torch", "alone", "apart", "caches", "ours")
 SECONDS = 1.0
 
 
@@ -38,11 +39,17 @@ def sample(mode: str, size: str, gap: float) -> list[float]:
         torch.set_num_threads(fastpool.get_num_threads())
         theirs = torch.from_numpy(other)
 
+    # torch reads x, and writes y and its indices of 8 bytes
+    moved = np.zeros((x.nbytes + out.nbytes + 2 * out.nbytes) // 2, np.uint8)
+    copied = np.zeros_like(moved)
+
     def turn() -> None:
         if mode == "torch":
             torch.nn.functional.max_pool2d(theirs, 3, 2, 1)
         elif mode == "ours":
             fastpool.max_pool2d(other, 3, 2, 1, out=result)
+        elif mode == "caches":
+            np.copyto(copied, moved)
         elif mode == "apart":
             stop = time.perf_counter() + gap
             while time.perf_counter() < stop:
