@@ -218,6 +218,8 @@ UNTYPED = [
     ("fastpool.pool(a, 2, 'median')", "unknown word"),
     ("fastpool.max_pool2d(a, 2, device='cuda')", "CUDA is not part of this version"),
     ("fastpool.max_pool2d(3.0, 2)", "it must be an array"),
+    ("fastpool.max_pool2d_backward(a, a, 1, indices=(1, 2))", "indices of type .* it must be an array"),
+    ("fastpool.max_pool2d(a, 2, return_indices=True, out=(a, 3))", "it must be an array of 3 axes"),
     ("fastpool.vjp(fastpool.max_pool2d, a, 2)", "it returns a function"),
 ]
 

@@ -100,7 +100,9 @@ class Call:
         return found
 
     def dtype_of(self, name: str, array: Any) -> str:
-        """The short name of an array's element type."""
+        """The short name of an array's element type; an error if it is no array."""
+        if not is_array(array):
+            raise type_error(self.called, f"{name} of type {array}", "it must be an array", "give a NumPy array")
         try:
             kind = np.dtype(as_dtype(array.dtype))
         except (NotImplementedError, TypeError):
