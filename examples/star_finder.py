@@ -24,7 +24,7 @@ def find(frames, reach, threshold):
         sky = fastpool.avg_pool2d(dark, 15, stride=1, padding=7, count_include_pad=False)
         above = frame - sky
         peaks = fastpool.max_pool2d(above, 2 * reach + 1, stride=1, padding=reach)
-        best = np.float32(0)
+        best = np.float32(-np.inf)
         for row in range(frame.shape[0]):
             for column in range(frame.shape[1]):
                 value = above[row, column]

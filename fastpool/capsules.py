@@ -23,8 +23,8 @@ def _fill() -> None:
     owner = library.library()
     if owner is None:
         return
-    make = ctypes.pythonapi.PyCapsule_New
-    make.restype, make.argtypes = ctypes.py_object, (ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
+    prototype = ctypes.PYFUNCTYPE(ctypes.py_object, ctypes.c_void_p, ctypes.c_char_p, ctypes.c_void_p)
+    make = prototype(("PyCapsule_New", ctypes.pythonapi))
     with open(f"{library.INCLUDE}/fastpool.h", encoding="utf-8") as file:
         known = prototypes(file.read())
     for name, found in known.items():

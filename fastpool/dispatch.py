@@ -50,9 +50,11 @@ class Runner(Protocol):
         """Writes dx, unless an index is wrong; returns whether it did."""
 
 
+_ORDER = {"": ("aot",), "aot": ("aot",), "c": ("c", "aot"), "njit": ("njit", "aot"), "jit": ()}
+"""Which engines are tried for one that was asked for; what they cannot do, ``jit`` or ``reference`` does."""
+
+
 def _taken(problem: Problem, engine: str, forced: str) -> Runner | None:
-    if engine == "jit":
-        return None
     if engine == "c":
         return library.once(problem, forced)
     if engine == "njit":
@@ -72,8 +74,7 @@ def _engine(problem: Problem, inside: bool = False) -> tuple[str, str, Runner | 
         wanted = ""
     if "reference" in (forced, wanted):
         return "reference", "reference", None
-    # the others do what the one that was asked for cannot
-    for engine in dict.fromkeys((wanted or "aot", "aot" if wanted != "jit" else "jit")):
+    for engine in _ORDER[wanted]:
         runner = _taken(problem, engine, forced)
         if runner is not None:
             return engine, forced, runner
@@ -83,18 +84,18 @@ def _engine(problem: Problem, inside: bool = False) -> tuple[str, str, Runner | 
 
 
 def _told_engine(problem: Problem, inside: bool) -> tuple[str, str, Runner | None]:
-    """The same, told on standard error where the environment asks for it."""
+    """What ``_engine`` finds, told on standard error where the environment asks for it."""
     if config.verbose_dispatch():
-        print(f"fastpool: {explain(problem)}", file=sys.stderr)
+        print(f"fastpool: {explain(problem, inside)}", file=sys.stderr)
     return _engine(problem, inside)
 
 
-def explain(problem: Problem) -> Explanation:
-    """Which kernels a problem gets, and why each other one was refused. Runs nothing."""
+def explain(problem: Problem, inside: bool = False) -> Explanation:
+    """Which kernels a problem gets, and why each other one was refused. Runs nothing. ``inside``: in compiled code."""
     from fastpool import jit
     from fastpool.explanation import Explanation
 
-    engine, forced, _ = _engine(problem)
+    engine, forced, _ = _engine(problem, inside)
     return Explanation(problem, engine, jit.tasks(problem, forced))
 
 

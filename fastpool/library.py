@@ -77,8 +77,9 @@ class Library:
 def path_of_library() -> str:
     """The path of the shared library, or ""."""
     names = os.listdir(LIB) if os.path.isdir(LIB) else []
-    found = sorted(name for name in names if name.startswith("libfastpool.so."))
-    return os.path.join(LIB, found[-1]) if found else ""
+    numbers = [name.removeprefix("libfastpool.so.") for name in names if name.startswith("libfastpool.so.")]
+    latest = max(filter(str.isdecimal, numbers), key=int, default="")
+    return os.path.join(LIB, f"libfastpool.so.{latest}") if latest else ""
 
 
 @functools.cache

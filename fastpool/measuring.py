@@ -28,7 +28,7 @@ STATUS = (
     ("INVALID_INDICES", "an index names no tap of its own window that lies on the input"),
     ("WORKSPACE_TOO_SMALL", "the workspace has fewer bytes than fastpool_workspace_size says"),
     ("INVALID_RANGE", "the stage or the range of tiles is not one of the plan's"),
-    ("OUT_OF_MEMORY", "the plan could not be allocated"),
+    ("OUT_OF_MEMORY", "memory for a plan or a workspace could not be allocated"),
 )
 """The statuses of the C library by number, and what they mean."""
 

@@ -98,3 +98,6 @@ FASTPOOL_API void nothing(void);
         "size": "int64_t (double *, fastpool_plan **, int)",
         "nothing": "void (void)",
     }
+    for wrong in ("unsigned char *x", "const struct a *b", "double v[4]", "void (*f)(int)"):
+        with pytest.raises(ValueError, match="is not a type of one word"):
+            prototypes(f"FASTPOOL_API void f({wrong});\n")

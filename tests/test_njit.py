@@ -13,7 +13,7 @@ import pytest
 from numba import njit, prange
 
 import fastpool
-from fastpool import library
+from fastpool import config, library
 from fastpool import njit as door
 from fastpool.functional._binding import FUNCTIONS
 from fastpool.njit import record
@@ -82,18 +82,18 @@ def test_the_record_is_that_of_the_header() -> None:
     owner = library.library()
     if owner is None:
         pytest.skip("no library here")
-    ffi = owner.ffi
+    ffi, layout = owner.ffi, record.CURRENT
     assert owner.lib.fastpool_abi() == record.ABI
-    assert ffi.sizeof("fastpool_spec") == record.SIZE * 8
+    assert ffi.sizeof("fastpool_spec") == layout.size * 8
     assert owner.lib.FASTPOOL_MAX_RANK == record.MAX_RANK
     known = {name for name, _ in ffi.typeof("fastpool_spec").fields}
-    assert known == {*record.WORDS, *record.ARRAYS, "divisor", "norm"}
-    for name in record.WORDS:
-        assert ffi.offsetof("fastpool_spec", name) == 4 * record.word(name)
-    for name in record.ARRAYS:
-        assert ffi.offsetof("fastpool_spec", name) == 8 * record.entry(name)
-    assert ffi.offsetof("fastpool_spec", "divisor") == 8 * record.DIVISOR
-    assert ffi.offsetof("fastpool_spec", "norm") == 8 * record.NORM
+    assert known == {*layout.words, *layout.arrays, "divisor", "norm"}
+    for name in layout.words:
+        assert ffi.offsetof("fastpool_spec", name) == 4 * layout.word(name)
+    for name in layout.arrays:
+        assert ffi.offsetof("fastpool_spec", name) == 8 * layout.entry(name)
+    assert ffi.offsetof("fastpool_spec", "divisor") == 8 * layout.divisor
+    assert ffi.offsetof("fastpool_spec", "norm") == 8 * layout.norm
 
 
 @pytest.mark.parametrize("dtype", ["bool", "int8", "uint16", "int64", "uint64", "float64", "complex64", "complex128"])
@@ -194,6 +194,9 @@ REFUSED = [
         "fastpool.max_pool2d_backward(a[:, ::2, ::2], a, 2, indices=np.full((2, 12, 12), 999))",
         "an index names no tap of its own window",
     ),
+    ("fastpool.max_pool2d(a, 2, padding=np.uint64(2**64 - 1))", "padding: every entry must be at least 0"),
+    ("fastpool.avg_pool2d(a.astype(np.uint8), 2, divisor_override=np.uint64(2**64 - 1))", "the mean would be negative"),
+    ("fastpool.max_pool2d(a[:, :0], 2, padding='same')", "a pooled axis must have at least one element"),
     ("fastpool.set_num_threads(0)", "the number of threads must be at least 1"),
 ]
 
@@ -203,6 +206,51 @@ def test_values_that_are_refused(call: str, message: str) -> None:
     fast, _ = compiled(call, "a")
     with pytest.raises(ValueError, match=message):
         fast(numbers("float32", (2, 24, 24)))
+
+
+def test_out_that_repeats_its_elements() -> None:
+    fast, _ = compiled("fastpool.max_pool2d(a, 2, out=b)", "a", "b")
+    x = numbers("float32", (3, 8, 8))
+    memory = np.zeros(64, np.float32)
+    for strides in ((0, 4, 1), (16, 4, 0), (4, 4, 1), (8, 4, 1)):
+        out = np.lib.stride_tricks.as_strided(memory, (3, 4, 4), tuple(4 * stride for stride in strides))
+        with pytest.raises(ValueError, match="its elements must lie apart"):
+            fast(x, out)
+    for strides in ((16, 4, 1), (1, 3, 12), (-16, 4, 1), (20, 5, 1)):
+        first = 32 if strides[0] < 0 else 0
+        out = np.lib.stride_tricks.as_strided(memory[first:], (3, 4, 4), tuple(4 * stride for stride in strides))
+        same(fast(x, out), fastpool.max_pool2d(x, 2))
+
+
+def test_flags_of_the_caller() -> None:
+    @njit(fastmath=True, boundscheck=True, error_model="numpy")
+    def norm(x: Array, p: float) -> Array:
+        return fastpool.lp_pool2d(x, p, 2)
+
+    x = numbers("float32", (4, 6))
+    same(norm(x, 3.0), fastpool.lp_pool2d(x, 3.0, 2))
+    for wrong in (np.inf, np.nan, 0.0, -1.0):
+        with pytest.raises(ValueError, match="must be a finite number above 0"):
+            norm(x, wrong)
+
+
+def test_as_an_engine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What compiled code cannot do, the next engine does."""
+    both = numbers("float32", (8, 16))
+    cases = [
+        (both[:, ::2], both[:, 1::2]),
+        (np.ones((1,) * 15 + (4, 4), np.float32), None),
+        (both.astype(np.float16), None),
+    ]
+    expected = [fastpool.max_pool2d(x.copy(), 1) for x, _ in cases]
+    monkeypatch.setenv(config.ENGINE.name, "njit")
+    for (x, out), wanted in zip(cases, expected, strict=True):
+        same(fastpool.max_pool2d(x, 1, out=out), wanted)
+    x = numbers("float32", (6, 6))
+    assert fastpool.explain(fastpool.max_pool2d, x, 2).engine == "njit"
+    y, indices = fastpool.max_pool2d(x, 2, return_indices=True)
+    with pytest.raises(ValueError, match="names no tap"):
+        fastpool.max_pool2d_backward(y, x, 2, indices=indices + 100)
 
 
 UNTYPED = [
@@ -237,17 +285,6 @@ def test_a_word_that_is_no_constant() -> None:
         fast(numbers("float32", (2, 4, 4)), "channels_last")
 
 
-def test_threads(clean_threads: None) -> None:
-    read, _ = compiled("fastpool.get_num_threads()")
-    write, _ = compiled("fastpool.set_num_threads(a)", "a")
-    write(3)
-    # with other layers than OpenMP's, calls in compiled code take one thread
-    assert fastpool.get_num_threads() == 3
-    assert read() in (1, 3)
-    fastpool.set_num_threads(5)
-    assert read() in (1, 5)
-
-
 @njit(parallel=True)
 def in_parallel(x: Array, k: int) -> Array:
     y = np.empty((x.shape[0], x.shape[1] // k, x.shape[2] // k), x.dtype)
@@ -256,12 +293,21 @@ def in_parallel(x: Array, k: int) -> Array:
     return y
 
 
+@njit(parallel=True)
+def gradients(dy: Array, x: Array) -> Array:
+    dx = np.empty_like(x)
+    for i in prange(x.shape[0]):
+        fastpool.max_pool2d_backward(dy[i], x[i], 2, out=dx[i])
+    return dx
+
+
 def test_in_parallel_loops() -> None:
     # large enough for several threads, were the calls not inside a loop
     x = numbers("float32", (12, 600, 700))
     for k in (2, 5):
         same(in_parallel(x, k), fastpool.max_pool2d(x, k))
-    same(in_parallel(x.astype(np.int16), 2), fastpool.max_pool2d(x.astype(np.int16), 2))
+    dy, x = numbers("int16", (12, 30, 35)), numbers("int16", (12, 60, 70))
+    same(gradients(dy, x), fastpool.max_pool2d_backward(dy, x, 2))
 
 
 def test_empty_arrays() -> None:

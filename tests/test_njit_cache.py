@@ -147,6 +147,11 @@ def test_a_second_process_takes_it_from_the_cache(
     assert again == {name: value for name, value in first.items() if name not in ("hits", "misses")}
 
 
+def test_a_wrong_word_in_the_environment_does_no_harm(folder: Path, installed: Path, first: dict[str, Any]) -> None:
+    found = run(folder, installed, FASTPOOL_ENGINE="aott", FASTPOOL_NUM_THREADS="none")
+    assert (found["hits"], found["counts"]) == (1, first["counts"])
+
+
 @pytest.mark.parametrize("engine", ["reference", pytest.param("jit", marks=pytest.mark.slow)])
 def test_it_outlives_the_library(folder: Path, without: Path, first: dict[str, Any], engine: str) -> None:
     found = run(folder, without, FASTPOOL_ENGINE=engine)

@@ -5,15 +5,20 @@ Numba calls ``init`` by the entry point ``numba_extensions`` when the first func
 
 from __future__ import annotations
 
+import threading
+
 _done: list[bool] = []
+_lock = threading.Lock()
 
 
 def init() -> None:
     """Makes the public functions known to Numba's compiler, and the symbols that they call to its linker."""
-    if _done:
-        return
-    _done.append(True)
-    from fastpool.njit import overloads, symbols
+    with _lock:
+        if _done:
+            return
+        from fastpool.njit import overloads, symbols
 
-    symbols.register()
-    overloads.register()
+        # first: cached code needs them, whatever becomes of the rest
+        symbols.register()
+        overloads.register()
+        _done.append(True)

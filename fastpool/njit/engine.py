@@ -6,12 +6,15 @@ import functools
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numba import njit
 
 import fastpool
+from fastpool import dispatch
 from fastpool import njit as door
 from fastpool.memory import Array
-from fastpool.problem import Problem
+from fastpool.njit.record import MAX_RANK
+from fastpool.problem import OPS, Problem
 
 _WINDOW = "window, {op!r}, axes={axes}, stride=stride, padding=padding, dilation=dilation, ceil_mode={ceil}"
 
@@ -39,10 +42,16 @@ class Compiled:
 
     def forward(self, x: Array, y: Array, indices: Array | None) -> None:
         """Writes y, and the indices if there are any."""
-        self._call(x, y, indices, *self._window)
+        if np.may_share_memory(x, y) or (indices is not None and np.may_share_memory(x, indices)):
+            # compiled code refuses arrays that lie between each other
+            dispatch.forward(self._problem, x, y, indices, inside=True)
+        else:
+            self._call(x, y, indices, *self._window)
 
     def backward(self, dy: Array, x: Array | None, indices: Array | None, dx: Array) -> bool:
         """Writes dx, unless an index is wrong; returns whether it did."""
+        if any(array is not None and np.may_share_memory(dx, array) for array in (dy, x, indices)):
+            return not dispatch.backward(self._problem, dy, dx, x, indices, inside=True)
         try:
             self._call(dy, self._problem.shape if x is None else x, indices, dx, *self._window)
         except ValueError as error:
@@ -63,6 +72,6 @@ def _function(parameters: str, called: str) -> Callable[..., Any]:
 def compiled(problem: Problem) -> Compiled | None:
     """A problem for compiled code, or None where Numba has no arrays of its element type."""
     door.init()
-    if problem.dtype in ("f16", "bf16", "fld", "cld"):
+    if problem.dtype in ("f16", "bf16", "fld", "cld") or problem.op not in OPS or len(problem.shape) > MAX_RANK:
         return None
     return Compiled(problem)

@@ -13,6 +13,7 @@ from fastpool import window
 from fastpool.kernels import taps
 from fastpool.njit import record, symbols
 from fastpool.njit.given import types
+from fastpool.njit.record import CURRENT
 
 _BLOCK, _WORDS, _ADDRESS = types.CPointer(types.int64), types.CPointer(types.int32), types.int64
 _RUN = types.int32(_BLOCK, *[_ADDRESS] * 4, types.int32)
@@ -68,10 +69,20 @@ def thread_count(typing_context):  # type: ignore[no-untyped-def]
     """How many threads a call may use."""
 
     def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
-        chosen = builder.load(_number(builder, "chosen"))
-        given = builder.icmp_signed("!=", chosen, chosen.type(0))
-        found = builder.select(given, chosen, builder.load(_number(builder, "threads")))
+        chosen, threads, limit = (builder.load(_number(builder, what)) for what in ("chosen", "threads", "limit"))
+        wanted = builder.select(builder.icmp_signed("!=", chosen, chosen.type(0)), chosen, threads)
+        found = builder.select(builder.icmp_signed("<", wanted, limit), wanted, limit)
         return builder.trunc(found, ir.IntType(32))
+
+    return types.int32(), lower
+
+
+@intrinsic
+def mark_of_twins(typing_context):  # type: ignore[no-untyped-def]
+    """What is in a spec's mark when a run has come to its end: 1 where it was a twin's."""
+
+    def lower(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        return builder.trunc(builder.load(_number(builder, "mark")), ir.IntType(32))
 
     return types.int32(), lower
 
@@ -110,17 +121,45 @@ def meet(a, b):  # type: ignore[no-untyped-def]
     return first < end and begin < last
 
 
+@register_jitable
+def repeats(array):  # type: ignore[no-untyped-def]
+    """Whether elements of an array may share memory: an axis steps less far than the smaller ones reach."""
+    reach = array.itemsize
+    last = 0
+    for _ in range(array.ndim):
+        step = -1
+        for axis in range(array.ndim):
+            # the next longer stride; axes of the same one are caught by the reach
+            size, stride = array.shape[axis], abs(array.strides[axis])
+            if size > 1 and stride > last and (step < 0 or stride < step):
+                step = stride
+        if step < 0:
+            break
+        for axis in range(array.ndim):
+            if array.shape[axis] > 1 and abs(array.strides[axis]) == step:
+                if step < reach:
+                    return True
+                reach += (array.shape[axis] - 1) * step
+        last = step
+    for axis in range(array.ndim):
+        if array.shape[axis] > 1 and array.strides[axis] == 0:
+            return array.size > 0
+    return False
+
+
 HELPERS = {
     "shape_of": shape_of,
     "run": run,
     "other": other,
     "thread_count": thread_count,
-    "new_spec": _on_stack(record.SIZE),
+    "new_spec": _on_stack(CURRENT.size),
     "new_shape": _on_stack(record.MAX_RANK),
     "as_words": as_words,
     "float_bits": float_bits,
     "same_padding": window.same_padding,
     "meet": meet,
+    "repeats": repeats,
+    "mark_of_twins": mark_of_twins,
 }
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
 from fastpool import measuring
+from fastpool.njit.twins import FAILED, INTERRUPTED
 
 ERRORS = {
+    measuring.INVALID_OPERATION: ("arguments", "one of them is not known", "see the function's own page"),
+    measuring.INVALID_WINDOW: ("window", "its sizes must be at least 1, paddings at least 0", "use other sizes"),
     measuring.INVALID_AXIS: ("axes", "an axis is named twice, or does not exist", "name each pooled axis once"),
     measuring.INVALID_SIZE: ("x", "a pooled axis must have at least one element", "only the other axes may be empty"),
     measuring.WINDOW_TOO_LARGE: (
@@ -34,10 +39,18 @@ class Lines:
         self.parameters = parameters
         self.names: dict[str, Any] = {"np": np}
         self._lines: list[str] = []
+        self._indent = ""
 
     def add(self, *lines: str) -> None:
         """Append lines."""
-        self._lines += lines
+        self._lines += [self._indent + line for line in lines]
+
+    @contextmanager
+    def indented(self) -> Iterator[None]:
+        """What is appended inside belongs to the statement before."""
+        self._indent += "    "
+        yield
+        self._indent = self._indent[4:]
 
     def refuse(self, condition: str, given: str, rule: str, way_out: str, error: str = "ValueError") -> None:
         """Raise an error where a condition holds when the code runs."""
@@ -64,6 +77,8 @@ def failing(called: str) -> Any:
             lines.refuse(f"status == {status}", *told)
         out_of_memory = ("memory", "there is not enough for the workspace", "pool in parts")
         lines.refuse(f"status == {measuring.OUT_OF_MEMORY}", *out_of_memory, error="MemoryError")
-        lines.add(f"raise RuntimeError({f'{called}: it failed, see standard error'!r})")
+        lines.refuse(f"status == {INTERRUPTED}", "call", "it was interrupted", "call again", error="RuntimeError")
+        lines.refuse(f"status == {FAILED}", "call", "an engine failed", "see standard error", error="RuntimeError")
+        lines.add(f"raise RuntimeError({f'{called}: the library gave a status that it should not'!r})")
         _failing[called] = register_jitable(lines.function({}))
     return _failing[called]

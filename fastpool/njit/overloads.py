@@ -15,9 +15,10 @@ from fastpool.config import get_num_threads, set_num_threads
 from fastpool.errors import type_error, value_error
 from fastpool.functional import vjp
 from fastpool.functional._binding import FUNCTIONS
-from fastpool.njit import record
+from fastpool.njit import symbols
 from fastpool.njit.given import constant, entries, is_array, is_integer, is_none, types
 from fastpool.njit.helpers import HELPERS, choose_threads, make_known, thread_count
+from fastpool.njit.record import CURRENT
 from fastpool.njit.writing import Call
 from fastpool.problem import DTYPES
 
@@ -54,6 +55,9 @@ class Result:
         wrong = " or ".join(f"{name}.shape[{i}] != {size}" for i, size in enumerate(sizes))
         if wrong:
             lines.refuse(wrong, self.written, "it must have the shape of the result", "or leave it out")
+        if found.layout not in ("C", "F"):
+            rule = "its elements must lie apart from each other"
+            lines.refuse(f"repeats({name})", self.written, rule, "give an array that does not repeat elements")
         for other_name, array in inputs.items():
             rule = f"it must not lie in the memory of {other_name}, from its first element to its last"
             lines.refuse(f"meet({name}, {array})", self.written, rule, "give another array, or leave it out")
@@ -61,12 +65,14 @@ class Result:
 
 
 def _shape(call: Call) -> None:
-    call.lines.add("shape = new_shape()", "status = shape_of(spec, shape)")
+    call.lines.add("shape = new_shape()")
+    call.call("shape_of(spec, shape)")
     call.check_status()
 
 
 def _check_taps(call: Call, bits: int) -> None:
-    kernel = [f"spec[{record.entry('kernel', i)}]" for i in range(len(call.axes))]
+    """Refuse indices of a type that is not the one for the number of taps, which is known not to overflow by now."""
+    kernel = [f"spec[{CURRENT.entry('kernel', i)}]" for i in range(len(call.axes))]
     least = f" or taps < {2 ** (bits // 2)}" if bits > 8 else ""
     call.lines.add(f"taps = {' * '.join(kernel)}")
     call.lines.refuse(
@@ -149,9 +155,9 @@ def backward(call: Call) -> None:
         call.need_aligned("indices", indices)
         call.write_strides("indices", indices, "index_strides", axes)
         inputs["indices"] = "indices"
-        if call.kind == "tap":
-            _check_taps(call, int(dtype[1:]))
     _shape(call)
+    if call.kind == "tap":
+        _check_taps(call, int(dtype[1:]))
     for name in ["grad_output"] + ["indices"] * bool(call.kind):
         wrong = " or ".join(f"{name}.shape[{at}] != shape[{axis}]" for at, axis in enumerate(axes))
         if wrong:
@@ -166,6 +172,7 @@ def backward(call: Call) -> None:
 
 
 def _implementation(called: str, defaults: dict[str, Any], given: dict[str, Any]) -> Any:
+    symbols.limit_threads()
     try:
         call = Call(called, given, HELPERS)
         (backward if call.backward else forward)(call)

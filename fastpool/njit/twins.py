@@ -6,9 +6,13 @@ in one thread: whether it was called from a parallel loop cannot be told.
 
 from __future__ import annotations
 
+import _thread
 import ctypes
+import functools
 import sys
+import threading
 import traceback
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,8 +25,8 @@ from fastpool.memory import Array
 from fastpool.njit import record
 from fastpool.problem import DTYPES, INDEX_KINDS, OPS, Ints, Problem
 
-FAILED = -1
-"""The status of a twin in which an exception was raised; what it was is printed."""
+FAILED, INTERRUPTED = -1, -2
+"""Statuses of a twin in which an exception was raised, which is printed; and in which the user's Ctrl-C arrived."""
 
 _SHAPE_OF = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 _RUN = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 5, ctypes.c_int)
@@ -40,27 +44,28 @@ class Twin(NamedTuple):
 
 
 def make(abi: int) -> Twin:
-    """The twins for code that was compiled for a binary interface; there is one so far, whose layout is ``record``."""
-    assert abi == record.ABI
-    functions = (_SHAPE_OF(_shape_of), _RUN(_run))
+    """The twins for code that was compiled for a binary interface."""
+    layout = record.RECORDS[abi]
+    functions = (_SHAPE_OF(functools.partial(_shape_of, layout)), _RUN(functools.partial(_run, layout)))
     shape_of, run = [ctypes.cast(function, ctypes.c_void_p).value or 0 for function in functions]
     return Twin(shape_of, run, functions)
 
 
 class Spec:
-    """A spec in memory."""
+    """A spec in memory, of a layout."""
 
-    def __init__(self, address: int) -> None:
-        self.block = np.ctypeslib.as_array((ctypes.c_int64 * record.SIZE).from_address(address)).copy()
+    def __init__(self, layout: record.Record, address: int) -> None:
+        self.layout = layout
+        self.block = np.ctypeslib.as_array((ctypes.c_int64 * layout.size).from_address(address))
         self.words = self.block.view(np.int32)
 
     def word(self, name: str) -> int:
         """One of the words."""
-        return int(self.words[record.word(name)])
+        return int(self.words[self.layout.word(name)])
 
     def array(self, name: str, count: int) -> Ints:
         """The first entries of an array."""
-        at = record.entry(name)
+        at = self.layout.entry(name)
         return tuple(self.block[at : at + count].tolist())
 
     def strides(self, name: str) -> Ints:
@@ -86,8 +91,8 @@ class Spec:
             ceil=bool(self.word("ceil_mode")),
             indices=INDEX_KINDS[kind] if kind >= 0 else "",
             include_pad=bool(self.word("include_pad")),
-            divisor=int(self.block[record.DIVISOR]),
-            norm=float(self.block.view(np.float64)[record.NORM]),
+            divisor=int(self.block[self.layout.divisor]),
+            norm=float(self.block.view(np.float64)[self.layout.norm]),
             nan="ignore" if self.word("skip_nan") else "propagate",
             x_strides=self.strides("x_strides"),
             y_strides=self.strides("y_strides"),
@@ -98,6 +103,8 @@ class Spec:
 
 def _measured(problem: Problem) -> tuple[int, Ints]:
     """The status of a problem, and the shape of its result."""
+    if min(*problem.kernel, *problem.stride, *problem.dilation) < 1 or min(*problem.pad_begin, *problem.pad_end) < 0:
+        return measuring.INVALID_WINDOW, ()
     request = Q.request_of(problem, table())
     status = measuring.measure(request)
     first = Q.REQUEST + Q.Y_SIZE
@@ -105,23 +112,44 @@ def _measured(problem: Problem) -> tuple[int, Ints]:
     return status, tuple(request[first : last : Q.AXIS_SIZE])
 
 
-def _guarded(work: Any) -> int:
+def _guarded(layout: record.Record, address: int, work: Callable[[Spec], int]) -> int:
+    """What ``work`` returns, or what an exception comes to: there is no caller in Python to raise it in.
+
+    Python also handles signals here, for compiled code that runs has no other place for it. An interrupt outside of the
+    ``try`` leaves a status that means nothing; so the end is marked in the spec.
+    """
+    status = INTERRUPTED
     try:
-        return int(work())
-    except Exception:
-        # there is no caller in Python to raise it in
+        spec = Spec(layout, address)
+        try:
+            status = work(spec)
+        except Exception:
+            traceback.print_exc(file=sys.stderr)
+            status = FAILED
+        spec.words[layout.word(record.MARK)] = 1
+    except KeyboardInterrupt:
+        # once more when Python runs again, for compiled code cannot raise it
+        threading.Timer(0.01, _thread.interrupt_main).start()
+    except BaseException:
         traceback.print_exc(file=sys.stderr)
-        return FAILED
+    return status
 
 
-def _shape_of(spec: int, shape: int) -> int:
-    def work() -> int:
-        status, sizes = _measured(Spec(spec).problem())
+def _shape_of(layout: record.Record, address: int, shape: int) -> int:
+    def work(spec: Spec) -> int:
+        status, sizes = _measured(spec.problem())
         if status == measuring.OK:
             (ctypes.c_int64 * len(sizes)).from_address(shape)[:] = list(sizes)
         return status
 
-    return _guarded(work)
+    return _guarded(layout, address, work)
+
+
+class _Place:
+    """Memory that is to be an array."""
+
+    def __init__(self, place: dict[str, Any]) -> None:
+        self.__array_interface__ = place
 
 
 def _array(address: int | None, dtype: str, shape: Ints, strides: Ints) -> Array | None:
@@ -137,12 +165,20 @@ def _array(address: int | None, dtype: str, shape: Ints, strides: Ints) -> Array
         "typestr": kind.str,
         "version": 3,
     }
-    return np.asarray(type("Place", (), {"__array_interface__": place})())
+    return np.asarray(_Place(place))
 
 
-def _run(spec: int, x: int | None, dy: int | None, indices: int | None, result: int | None, threads: int) -> int:
-    def work() -> int:
-        problem = Spec(spec).problem()
+def _run(
+    layout: record.Record,
+    address: int,
+    x: int | None,
+    dy: int | None,
+    indices: int | None,
+    result: int | None,
+    threads: int,
+) -> int:
+    def work(spec: Spec) -> int:
+        problem = spec.problem()
         status, shape = _measured(problem)
         if status != measuring.OK or 0 in shape:
             return status
@@ -159,4 +195,4 @@ def _run(spec: int, x: int | None, dy: int | None, indices: int | None, result: 
             wrong = dispatch.backward(problem, grad, dx, source, index, inside=True)  # type: ignore[arg-type]
             return measuring.INVALID_INDICES if wrong else measuring.OK
 
-    return _guarded(work)
+    return _guarded(layout, address, work)

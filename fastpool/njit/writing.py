@@ -35,8 +35,9 @@ from fastpool.njit.given import (
     types,
     value,
 )
-from fastpool.njit.lines import Lines, failing
-from fastpool.njit.twins import NUMBERED
+from fastpool.njit.lines import ERRORS, Lines, failing
+from fastpool.njit.record import CURRENT
+from fastpool.njit.twins import INTERRUPTED, NUMBERED
 from fastpool.problem import INDEX_KINDS, NAN_RULES, OPS, Problem
 
 
@@ -170,7 +171,7 @@ class Call:
         add = self.lines.add
         add("spec = new_spec()", "words = as_words(spec)")
         numbers = {
-            "struct_size": record.SIZE * 8,
+            "struct_size": CURRENT.size * 8,
             "operation": OPS.index(self.op),
             "direction": int(self.backward),
             "dtype": NUMBERED.index(self.dtype),
@@ -181,14 +182,14 @@ class Call:
             "pooled": len(self.axes),
         }
         for name, number in numbers.items():
-            add(f"words[{record.word(name)}] = {number}")
+            add(f"words[{CURRENT.word(name)}] = {number}")
         for i in range(self.rank):
-            add(f"spec[{record.entry('shape', i)}] = {self.size(i)}")
+            add(f"spec[{CURRENT.entry('shape', i)}] = {self.size(i)}")
         if self.x is None:
             sizes = " or ".join(f"{self.size(i)} < 0" for i in range(self.rank))
             self.lines.refuse(sizes, self.source_name, "every entry must be at least 0", "give the shape of x")
         for i, axis in enumerate(self.axes):
-            add(f"spec[{record.entry('axes', i)}] = {axis}")
+            add(f"spec[{CURRENT.entry('axes', i)}] = {axis}")
         self._write_norm()
         self._write_divisor()
         self._write_window()
@@ -199,14 +200,15 @@ class Call:
 
     def _write_norm(self) -> None:
         if self.op != "lp":
-            self.lines.add(f"spec[{record.NORM}] = float_bits(2.0)")
+            self.lines.add(f"spec[{CURRENT.norm}] = float_bits(2.0)")
             return
         if not is_number(self.given["norm_type"]):
             rule = f"must be a number, not {self.given['norm_type']}"
             raise type_error(self.called, "norm_type", rule, "2 is the Euclidean norm")
-        self.lines.add("norm = np.float64(norm_type)", f"spec[{record.NORM}] = float_bits(norm)")
+        self.lines.add("norm = float_bits(np.float64(norm_type))", f"spec[{CURRENT.norm}] = norm")
+        # by its bits: a caller's fastmath would take it for granted that no number is infinite
         self.lines.refuse(
-            "not 0.0 < norm < np.inf",
+            f"norm <= 0 or norm >= {measuring.INFINITY}",
             "norm_type",
             "must be a finite number above 0",
             "for the largest magnitude pool abs(x) with max",
@@ -222,27 +224,26 @@ class Call:
         if not is_integer(divisor):
             rule = f"must be None or an integer, not {divisor}"
             raise type_error(self.called, "divisor_override", rule, "for another factor scale a sum")
-        self.lines.refuse(
-            "divisor_override == 0", "divisor_override", "must not be 0", "leave it out to divide by taps"
-        )
+        self.lines.add("divisor = np.int64(divisor_override)")
+        self.lines.refuse("divisor == 0", "divisor_override", "must not be 0", "leave it out to divide by taps")
         if self.dtype[0] == "u":
             rule = "the mean would be negative, which the dtype of x cannot hold"
-            self.lines.refuse("divisor_override < 0", "divisor_override", rule, "convert x to int64")
-        self.lines.add(f"spec[{record.DIVISOR}] = divisor_override")
+            self.lines.refuse("divisor < 0", "divisor_override", rule, "convert x to int64")
+        self.lines.add(f"spec[{CURRENT.divisor}] = divisor")
 
     def _write_flag(self, name: str, word: str) -> None:
         if not is_flag(self.given[name]):
             rule = f"must be True or False, not {self.given[name]}"
             raise type_error(self.called, name, rule, "pass it by name if it stands in another argument's place")
-        self.lines.add(f"words[{record.word(word)}] = 1 if {name} else 0")
+        self.lines.add(f"words[{CURRENT.word(word)}] = 1 if {name} else 0")
 
     def _per_axis(self, name: str, least: int, written: str = "") -> list[str]:
         """The entries of an argument, as they are written in the code; checked there."""
         found, count = entries(self.given[name]), len(self.axes)
         if found is None and is_integer(self.given[name]):
-            words = [name] * count
+            words = [f"np.int64({name})"] * count
         elif found is not None and len(found) == count and all(map(is_integer, found)):
-            words = [f"{name}[{i}]" for i in range(count)]
+            words = [f"np.int64({name}[{i}])" for i in range(count)]
         else:
             rule = f"it must be an integer, or a tuple of {count}, one for each pooled axis; lists have no length here"
             raise type_error(self.called, f"{name} of type {self.given[name]}", rule, "give such a tuple")
@@ -256,7 +257,7 @@ class Call:
 
     def _write_window(self) -> None:
         count = len(self.axes)
-        dilation, begin, end = ["1"] * count, ["0"] * count, ["0"] * count
+        dilation, begin, end = ["np.int64(1)"] * count, ["0"] * count, ["0"] * count
         if self.place == "global":
             kernel = stride = [self.size(axis) for axis in self.axes]
         else:
@@ -268,7 +269,7 @@ class Call:
         names = ("kernel", "stride", "dilation", "pad_begin", "pad_end")
         for name, words in zip(names, (kernel, stride, dilation, begin, end), strict=True):
             for i, written in enumerate(words):
-                self.lines.add(f"spec[{record.entry(name, i)}] = {written}")
+                self.lines.add(f"spec[{CURRENT.entry(name, i)}] = {written}")
 
     def _padding(self, kernel: list[str], stride: list[str], dilation: list[str]) -> tuple[list[str], list[str]]:
         given, count = self.given["padding"], len(self.axes)
@@ -282,11 +283,11 @@ class Call:
         for i, entry in enumerate(found):
             pair = entries(entry)
             if pair is not None and len(pair) == 2 and all(map(is_integer, pair)):
-                begin.append(f"padding[{i}][0]")
-                end.append(f"padding[{i}][1]")
+                begin.append(f"np.int64(padding[{i}][0])")
+                end.append(f"np.int64(padding[{i}][1])")
             elif is_integer(entry):
-                begin.append(f"padding[{i}]")
-                end.append(f"padding[{i}]")
+                begin.append(f"np.int64(padding[{i}])")
+                end.append(f"np.int64(padding[{i}])")
             else:
                 rule = "an entry must be an integer or a (begin, end) pair of integers"
                 raise type_error(self.called, f"padding of type {given}", rule, "give one for each pooled axis")
@@ -301,11 +302,12 @@ class Call:
         if word == "valid":
             return ["0"] * count, ["0"] * count
         # "same" is made to measure: ceil mode finds no partial window to keep
-        self.lines.add(f"words[{record.word('ceil_mode')}] = 0")
+        self.lines.add(f"words[{CURRENT.word('ceil_mode')}] = 0")
         less, more = [], []
         for i, axis in enumerate(self.axes):
-            size = f"spec[{record.entry('shape')} + {axis}]"
-            numbers = [size, *(f"np.int64({words[i]})" for words in (kernel, stride, dilation))]
+            size = f"spec[{CURRENT.entry('shape')} + {axis}]"
+            numbers = [size, *(words[i] for words in (kernel, stride, dilation))]
+            self.lines.refuse(f"{size} < 1", *ERRORS[measuring.INVALID_SIZE])
             self.lines.add(f"total_{i} = same_padding({', '.join(numbers)})")
             self.lines.refuse(f"total_{i} < 0", "padding", "what an axis needs passes 2**63 - 1", "use smaller sizes")
             less.append(f"total_{i} // 2")
@@ -321,7 +323,7 @@ class Call:
             return
         size = np.dtype(as_dtype(array.dtype)).itemsize
         bit = 1 << record.STRIDES.index(field)
-        self.lines.add(f"words[{record.word('strided')}] |= {bit}")
+        self.lines.add(f"words[{CURRENT.word('strided')}] |= {bit}")
         for at, axis in enumerate(known):
             self.lines.refuse(
                 f"{name}.strides[{at}] % {size} != 0",
@@ -329,7 +331,7 @@ class Call:
                 "its strides must be whole elements",
                 "copy it first",
             )
-            self.lines.add(f"spec[{record.entry(field, axis)}] = {name}.strides[{at}] // {size}")
+            self.lines.add(f"spec[{CURRENT.entry(field, axis)}] = {name}.strides[{at}] // {size}")
 
     def need_aligned(self, name: str, array: Any) -> None:
         """Refuse an array whose elements are not aligned: kernels take them as a whole."""
@@ -346,13 +348,22 @@ class Call:
         self.lines.add("if status != 0:", "    fail(status)")
         self.lines.names["fail"] = failing(self.called)
 
+    def call(self, called: str, mark: str = "mark_of_twins()") -> None:
+        """Call a function, which leaves a mark in the spec when it has come to its end."""
+        place = f"words[{CURRENT.word(record.MARK)}]"
+        self.lines.add(
+            f"status = {called}",
+            f"if {place} != {mark}:",
+            f"    status = {INTERRUPTED}",
+            f"{place} = 0",
+        )
+
     def run(self, x: str, dy: str, indices: str, result: str) -> None:
         """Run, by the library or its twin; else by the engines for what the library lacks."""
         pointers = ", ".join(f"{name}.ctypes.data" if name else "0" for name in (x, dy, indices, result))
         unsupported = measuring.UNSUPPORTED
-        self.lines.add(
-            f"status = run(spec, {pointers}, thread_count())",
-            f"if status == {unsupported}:",
-            f"    status = other(spec, {pointers}, 1)",
-        )
+        self.call(f"run(spec, {pointers}, thread_count())")
+        self.lines.add(f"if status == {unsupported}:")
+        with self.lines.indented():
+            self.call(f"other(spec, {pointers}, 1)", "1")
         self.check_status()

@@ -25,16 +25,21 @@ def _without_comments(header: str) -> str:
 
 def _type(declared: str) -> str:
     """The type of a declared name: ``const void *x`` gives ``void *``."""
-    words = re.sub(r"\bconst\b", "", declared).replace("*", " * ").split()
-    base, stars = words[0], "*" * words.count("*")
-    return f"{base} {stars}".strip()
+    plain = " ".join(re.sub(r"\bconst\b", "", declared).replace("*", " * ").split())
+    found = re.fullmatch(r"(\w+) ((?:\* )*)\w+", plain)
+    if found is None:
+        raise ValueError(f"fastpool.h: {declared.strip()!r} is not a type of one word, stars, and a name")
+    return f"{found[1]} {found[2].replace(' ', '')}".strip()
 
 
 def prototypes(header: str) -> dict[str, Prototype]:
     """The functions that a header declares."""
     found = {}
     for declared in re.findall(r"^FASTPOOL_API ([^;]*);", _without_comments(header), re.MULTILINE):
-        result, name, parameters = re.findall(r"^(.*?)(\w+)\(([^)]*)\)$", declared, re.DOTALL)[0]
+        parts = re.fullmatch(r"(.*?)(\w+)\(([^()]*)\)", declared, re.DOTALL)
+        if parts is None:
+            raise ValueError(f"fastpool.h: {declared!r} is not a type of one word, stars, a name, and parameters")
+        result, name, parameters = parts.groups()
         given = [] if parameters.strip() == "void" else parameters.split(",")
         found[name] = Prototype(_type(f"{result} x"), tuple(map(_type, given)))
     return found

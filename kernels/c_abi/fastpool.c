@@ -10,6 +10,9 @@
 
 #include "fastpool_tables.h"
 
+#if defined __x86_64__
+#include <cpuid.h>
+#endif
 #ifdef _OPENMP
 #include <omp.h>
 #endif
@@ -22,17 +25,45 @@
 
 static const struct kernels *_Atomic known_level;
 
+#if defined __x86_64__
+/* What level 3 has besides what compilers can tell: without LZCNT, say, its code would run, and count otherwise. */
+static int has_rest_of_v3(void)
+{
+    unsigned a, b, c, d;
+    if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_MOVBE) || !(c & bit_F16C))
+        return 0;
+    return __get_cpuid(0x80000001, &a, &b, &c, &d) && (c & bit_LZCNT);
+}
+
+static int find_highest(void)
+{
+    __builtin_cpu_init();
+    if (!__builtin_cpu_supports("sse4.2") || !__builtin_cpu_supports("ssse3") || !__builtin_cpu_supports("popcnt"))
+        return -1;
+    if (!__builtin_cpu_supports("avx2") || !__builtin_cpu_supports("fma") || !__builtin_cpu_supports("bmi") ||
+        !__builtin_cpu_supports("bmi2") || !has_rest_of_v3())
+        return 0;
+    if (!__builtin_cpu_supports("avx512f") || !__builtin_cpu_supports("avx512bw") ||
+        !__builtin_cpu_supports("avx512cd") || !__builtin_cpu_supports("avx512dq") ||
+        !__builtin_cpu_supports("avx512vl"))
+        return 1;
+    return 2;
+}
+#else
+static int find_highest(void)
+{
+    return 0;
+}
+#endif
+
+/* For a processor below the lowest level: no plan is made on it. */
+static const struct kernels no_level = {.name = "none"};
+
 static const struct kernels *find_level(void)
 {
-    int highest = 0;
-#if defined __x86_64__
-    __builtin_cpu_init();
-    if (__builtin_cpu_supports("avx2") && __builtin_cpu_supports("fma") && __builtin_cpu_supports("bmi2"))
-        highest = 1;
-    if (highest && __builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-        __builtin_cpu_supports("avx512cd") && __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl"))
-        highest = 2;
-#endif
+    int highest = find_highest();
+    if (highest < 0)
+        return &no_level;
     if (highest >= LEVELS)
         highest = LEVELS - 1;
     const char *wanted = getenv("FASTPOOL_CPU_LEVEL");
@@ -248,7 +279,7 @@ static int plan_stages(fastpool_plan *plan, int64_t *request, int64_t *spec, int
 }
 
 /* Where in the shared memory the flag of a check lies, and what one stage leaves for the next. */
-static fastpool_status place_shared(fastpool_plan *plan, const int64_t *request)
+static void place_shared(fastpool_plan *plan, const int64_t *request)
 {
     int64_t elements = request[R_COMPLEX] ? 2 : 1;
     for (int i = 0; i < plan->rank; i++)
@@ -274,7 +305,6 @@ static fastpool_status place_shared(fastpool_plan *plan, const int64_t *request)
     }
     plan->shared = size;
     plan->scratch = ROUND_UP(plan->scratch);
-    return FASTPOOL_OK;
 }
 
 fastpool_status fastpool_plan_create(const fastpool_spec *spec, fastpool_plan **result)
@@ -282,6 +312,8 @@ fastpool_status fastpool_plan_create(const fastpool_spec *spec, fastpool_plan **
     if (!result)
         return FASTPOOL_INVALID_ARGUMENT;
     *result = NULL;
+    if (level() == &no_level)
+        return FASTPOOL_UNSUPPORTED;
     int64_t request[REQUEST_SIZE];
     fastpool_status status = write_request(spec, request);
     if (status != FASTPOOL_OK)
@@ -309,9 +341,9 @@ fastpool_status fastpool_plan_create(const fastpool_spec *spec, fastpool_plan **
         return (fastpool_status)-count;
     }
     plan->stages = count;
-    status = place_shared(plan, request);
+    place_shared(plan, request);
     *result = plan;
-    return status;
+    return FASTPOOL_OK;
 }
 
 void fastpool_plan_destroy(fastpool_plan *plan)
