@@ -120,7 +120,7 @@ def test_every_operation(programs: Programs) -> None:
     assert number_of_cases(run(programs.program("operations"), 7, OMP_NUM_THREADS="2")) > 800
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("level", ["v2", "v3", "v4"])
 def test_every_operation_and_window(programs: Programs, level: str) -> None:
     if platform.machine() != "x86_64":
@@ -139,7 +139,7 @@ def test_random_specs(programs: Programs) -> None:
     assert int(printed.partition("wild: ")[2].split()[0]) > 10_000
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_more_random_specs(programs: Programs) -> None:
     run(programs.program("fuzz"), 3_000_000, 10_000_000)
 
@@ -160,7 +160,7 @@ def test_under_valgrind(programs: Programs, command: tuple[str, ...], threads: s
     run(*VALGRIND, programs.program(command[0]), *command[1:], OMP_NUM_THREADS=threads)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.skipif(shutil.which("valgrind") is None, reason="valgrind is not installed")
 @pytest.mark.parametrize("command", [("operations", "17", "malloc"), ("fuzz", "40000", "7", "malloc")])
 def test_longer_under_valgrind(programs: Programs, command: tuple[str, ...]) -> None:
