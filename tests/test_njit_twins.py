@@ -68,9 +68,12 @@ x = np.arange(4096, dtype=np.int16).reshape(64, 64)
 dy = np.ones((32, 32), np.int16)
 assert wrong(dy, x, 3) == 0
 
+over = threading.Event()
+
 def interrupt():
-    time.sleep(0.2)
-    os.kill(os.getpid(), signal.SIGINT)
+    # again and again: one that comes while an object is finalised is lost
+    while not over.wait(0.2):
+        os.kill(os.getpid(), signal.SIGINT)
 
 threading.Thread(target=interrupt).start()
 try:
@@ -80,6 +83,7 @@ try:
         print(error)
         time.sleep(10)
 except KeyboardInterrupt:
+    over.set()
     print("stopped")
 """
 
