@@ -6,9 +6,6 @@ Each scenario runs in a process of its own, which ends with its children if it h
 from __future__ import annotations
 
 import os
-import signal
-import subprocess
-import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -18,13 +15,12 @@ import pytest
 
 import fastpool
 from fastpool import library
-from tests import beside_torch
+from tests import beside_torch, processes
 from tests.test_threads import check, data, tiles
 
 pytestmark = pytest.mark.skipif(library.library() is None, reason=f"no C library: {library.missing()}")
 
 CALLERS = 16
-TIMEOUT = 120
 
 
 def scenario_shared() -> None:
@@ -88,21 +84,7 @@ def scenario_turns(torch_first: bool) -> None:
 def run(call: str, repository: Path) -> None:
     code = f"import tests.test_c_threads as t; t.{call}"
     environment = {**os.environ, "FASTPOOL_ENGINE": "aot", "FASTPOOL_NUM_THREADS": "2"}
-    process = subprocess.Popen(
-        [sys.executable, "-X", "faulthandler", "-c", code],
-        cwd=repository,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        printed = process.communicate(timeout=TIMEOUT)[0]
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        pytest.fail(f"{call} hangs: {process.communicate()[0][-4000:]}")
-    assert process.returncode == 0, f"{call} ended with {process.returncode}: {printed[-4000:]}"
+    processes.run(code, repository, environment, call)
 
 
 def test_sixteen_threads_share_a_plan(repository: Path) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import subprocess
 import sys
 import sysconfig
@@ -19,14 +18,13 @@ import pytest
 
 import fastpool
 from fastpool import library
+from tests import processes
 
 LAYERS = ("omp", "tbb", "workqueue", "aot")
 """Numba's threading layers, each with kernels compiled just in time; and the C library."""
 
 THREADS = 4
 CALLERS = 8
-TIMEOUT = 240
-"""Seconds for a scenario; most of it is for the compiler, where no kernel is cached yet."""
 
 needs_fork = pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
 
@@ -224,21 +222,7 @@ def environment(layer: str) -> dict[str, str]:
 def run(scenario: str, layer: str, root: os.PathLike[str]) -> None:
     """Runs a scenario in a new process; its children end with it if it hangs."""
     code = f"import tests.test_threads as t; t.{scenario}({layer!r})"
-    process = subprocess.Popen(
-        [sys.executable, "-X", "faulthandler", "-c", code],
-        cwd=root,
-        env=environment(layer),
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-        start_new_session=True,
-    )
-    try:
-        printed = process.communicate(timeout=TIMEOUT)[0]
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-        pytest.fail(f"{scenario} hangs on {layer}: {process.communicate()[0][-4000:]}")
-    assert process.returncode == 0, f"{scenario} on {layer} ended with {process.returncode}: {printed[-4000:]}"
+    processes.run(code, root, environment(layer), f"{scenario} on {layer}")
 
 
 @pytest.fixture(scope="module", params=LAYERS)
