@@ -126,13 +126,17 @@ def state_type(state: tuple[str, ...]) -> Any:
     return numbers[0] if len(numbers) == 1 else types.Tuple(numbers)
 
 
-def _call_open(name: str, result: Any) -> Any:
-    """Code for a call of a part that is not there yet; integers are passed as they are in the words."""
+def _call_open(name: str, result: Any, states: tuple[int, ...] = ()) -> Any:
+    """Code for a call of a part that is not there yet; integers are passed as they are in the words.
+
+    ``states`` are the positions of states, which are passed as they are: a call whose types are not those of the part
+    is not inlined, and no loop around it is vectorised (max of bytes took 20 times as long).
+    """
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
         values, kinds = [], []
-        for value, kind in zip(arguments, signature.args, strict=True):
-            if isinstance(kind, types.Integer):
+        for position, (value, kind) in enumerate(zip(arguments, signature.args, strict=True)):
+            if isinstance(kind, types.Integer) and position not in states:
                 value, kind = context.cast(builder, value, kind, types.int64), types.int64
             values.append(value)
             kinds.append(context.get_value_type(kind))
@@ -160,7 +164,7 @@ def open_parts(state: tuple[str, ...]) -> Parts:
 
     @intrinsic
     def join(typing_context, a, b, amount):
-        return number(number, number, amount), _call_open("join", number)
+        return number(number, number, amount), _call_open("join", number, (0, 1))
 
     @intrinsic
     def pack(typing_context, rows, o, x, u, divisor, p):
@@ -168,7 +172,7 @@ def open_parts(state: tuple[str, ...]) -> Parts:
 
     @intrinsic
     def write(typing_context, y, aux, d, i, s, count, inside, index, p):
-        return types.void(y, aux, d, i, number, count, inside, index, p), _call_open("write", types.void)
+        return types.void(y, aux, d, i, number, count, inside, index, p), _call_open("write", types.void, (4,))
 
     return Parts(nothing, leaf, join, pack, write)
 
