@@ -9,11 +9,14 @@ import subprocess
 from pathlib import Path
 from typing import Any
 
+import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
 import fastpool
 from fastpool import library, measuring
+from fastpool.kernels import registry
+from fastpool.kernels.c_abi import lower
 from fastpool.problem import Problem
 from tests.problems import make
 from tests.test_planning import huge_problem, random_problem
@@ -288,3 +291,21 @@ def test_one_call_helpers(c: Any) -> None:
 def test_it_is_a_library_for_others_too() -> None:
     plain = ctypes.CDLL(str(fastpool.get_library()))
     assert plain.fastpool_abi() == int(fastpool.get_library().suffix[1:])
+
+
+@pytest.mark.parametrize("dtype", ["i8", "i32", "f32"])
+def test_parts_have_the_types_that_the_loops_call(dtype: str) -> None:
+    """A call of other types is right by luck, is not inlined, and keeps the loop around it from being vectorised."""
+    variant = registry.variant("max", 2.0, dtype, "forward")
+    assert variant is not None
+
+    def types(bitcode: bytes) -> dict[str, str]:
+        functions = llvm.parse_bitcode(bitcode).functions
+        return {
+            found.name: str(found.global_value_type) for found in functions if found.name.startswith("fastpool_part_")
+        }
+
+    called = types(lower.lower_loops(variant.state))
+    made = types(lower.lower_parts(variant))
+    assert called.keys() == made.keys()
+    assert called == made
