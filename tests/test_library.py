@@ -6,6 +6,7 @@ import ctypes
 import random
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -309,3 +310,29 @@ def test_parts_have_the_types_that_the_loops_call(dtype: str) -> None:
     made = types(lower.lower_parts(variant))
     assert called.keys() == made.keys()
     assert called == made
+
+
+_LOWERED = """
+import hashlib, sys
+from fastpool.build import plans
+from fastpool.kernels.c_abi import compile, objects
+from fastpool.kernels.table import Table
+objects.prepare()
+table = Table()
+table.dump()
+compile._shared = (table.variants, plans())
+jobs = {job.name: job for job in compile.jobs(table.variants)}
+for name in sys.argv[1:]:
+    module = objects.simplify(objects.anonymous(compile._lower(jobs[name])))
+print(hashlib.sha256(module).hexdigest())
+"""
+
+
+@pytest.mark.slow
+def test_a_process_compiles_the_same_bytes_whatever_it_compiled_before(repository: Path) -> None:
+    def lowered(seed: str, *names: str) -> str:
+        env = {**os.environ, "PYTHONPATH": str(repository), "PYTHONHASHSEED": seed}
+        command = [sys.executable, "-c", _LOWERED, *names]
+        return subprocess.run(command, cwd=repository, env=env, capture_output=True, text=True, check=True).stdout
+
+    assert lowered("1", "scatter_f64_u8") == lowered("2", "check_u8", "scatter_f64_u8")

@@ -21,7 +21,7 @@ from numba.extending import register_jitable
 
 from fastpool.kernels import digests, registry
 from fastpool.kernels.c_abi.lower import Function, fill, lower, lower_loops, lower_parts
-from fastpool.kernels.c_abi.objects import Level, anonymous, digest, emit, simplify
+from fastpool.kernels.c_abi.objects import Level, anonymous, digest, emit, prepare, simplify
 from fastpool.kernels.cpu.engine import PASSES, SPLIT, WHOLE
 from fastpool.kernels.cpu.memory import SIGNATURE
 from fastpool.kernels.registry import Variant
@@ -149,6 +149,7 @@ def compile_all(table: Table, planning: Planning, levels: Sequence[Level], folde
 def _compile_all(table: Table, planning: Planning, levels: Sequence[Level], folder: Path, processes: int) -> list[Path]:
     global _shared
     _shared = (table.variants, planning)
+    prepare()
     wanted = jobs(table.variants)
     states = sorted({table.variants[job.number].state for job in wanted if job.what == "passes"})
     with multiprocessing.get_context("fork").Pool(processes) as pool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import platform
 import re
@@ -31,17 +32,21 @@ OPTIONS = ("-disable-lsr",)
 
 _SOURCE = Path(__file__).read_text(encoding="utf-8")
 
-_ready = False
+
+@functools.cache
+def prepare() -> None:
+    """Sets LLVM up, for this process and those that are forked from it.
+
+    Before anything is lowered: Numba optimises too, and the bytes would depend on what a process compiled before.
+    """
+    ll.initialize_native_target()
+    ll.initialize_native_asmprinter()
+    for option in OPTIONS:
+        ll.set_option("fastpool", option)
 
 
 def _machine(level: Level) -> ll.TargetMachine:
-    global _ready
-    if not _ready:
-        ll.initialize_native_target()
-        ll.initialize_native_asmprinter()
-        for option in OPTIONS:
-            ll.set_option("fastpool", option)
-        _ready = True
+    prepare()
     target = ll.Target.from_triple(ll.get_process_triple())
     return target.create_target_machine(
         cpu=level.processor, features=level.features, opt=3, reloc="pic", codemodel="default"
