@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import os
 import random
 import shutil
 import subprocess
@@ -317,7 +318,6 @@ import hashlib, sys
 from fastpool.build import plans
 from fastpool.kernels.c_abi import compile, objects
 from fastpool.kernels.table import Table
-objects.prepare()
 table = Table()
 table.dump()
 compile._shared = (table.variants, plans())

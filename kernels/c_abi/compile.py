@@ -85,6 +85,7 @@ def _lower_planning(planning: Planning) -> bytes:
 
 def _lower(job: Job) -> bytes:
     """A module whose function, but for planning, is called "kernel"."""
+    prepare()
     variants, planning = _shared
     variant = variants[job.number]
     if job.what == "planning":
@@ -119,6 +120,7 @@ def _objects(task: tuple[Job, tuple[Level, ...], Path]) -> list[Path]:
 
 @cache
 def _loops(state: tuple[str, ...]) -> bytes:
+    prepare()
     return lower_loops(state)
 
 
@@ -149,7 +151,6 @@ def compile_all(table: Table, planning: Planning, levels: Sequence[Level], folde
 def _compile_all(table: Table, planning: Planning, levels: Sequence[Level], folder: Path, processes: int) -> list[Path]:
     global _shared
     _shared = (table.variants, planning)
-    prepare()
     wanted = jobs(table.variants)
     states = sorted({table.variants[job.number].state for job in wanted if job.what == "passes"})
     with multiprocessing.get_context("fork").Pool(processes) as pool:
