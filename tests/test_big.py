@@ -15,6 +15,9 @@ import pytest
 import fastpool
 from fastpool.problem import Problem
 
+# the array is made once, and no other of its size is there at the same time
+pytestmark = pytest.mark.xdist_group("big")
+
 SIDE = 46400
 """SIDE**2 is a little more than 2**31."""
 

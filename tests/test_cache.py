@@ -19,6 +19,9 @@ import pytest
 
 from fastpool.kernels import digests, reductions, registry
 
+# what fills an empty cache takes half a minute, and is shared
+pytestmark = pytest.mark.xdist_group("cache")
+
 CALLS = """
 import sys
 import numpy as np

@@ -169,6 +169,7 @@ def test_compiled_choices_equal_those_of_python():
     assert taken == {form.name for form in FORMS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 def test_every_function_compiles(module):
     """Also those that no plan in this file happens to call."""

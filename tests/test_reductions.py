@@ -228,6 +228,7 @@ print(*result.array, [kernel.from_cache for kernel in engine._kernels.values()])
 """
 
 
+@pytest.mark.slow
 def test_an_edited_file_is_compiled_again(tmp_path: Path, repository: Path) -> None:
     """Three processes that share a cache: the second one has another source, the third the second's."""
     script = tmp_path / "edited.py"
