@@ -78,7 +78,7 @@ else:
 """
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_the_linker_takes_no_function_for_another(tmp_path) -> None:
     def script(cache: str, named: str, task: str, number: int = 0) -> str:
         command = [sys.executable, "-c", SCRIPT, str(tmp_path / cache), named, task, str(number)]
