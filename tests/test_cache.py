@@ -111,6 +111,8 @@ def copy_package(repository, folder):
 
 def start(code, package, *arguments, **environment):
     env = {name: text for name, text in os.environ.items() if not name.startswith(("FASTPOOL_", "NUMBA_"))}
+    # the first process compiles the sources of Python, later ones read its bytecode
+    env.pop("PYTHONDONTWRITEBYTECODE", None)
     env.update({"FASTPOOL_ENGINE": "jit", **{name: str(value) for name, value in environment.items()}})
     command = [sys.executable, "-c", code, *map(str, arguments)]
     return subprocess.Popen(command, cwd=package, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)

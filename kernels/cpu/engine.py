@@ -98,8 +98,14 @@ def name_by_content(function: Any) -> None:
     Numba names the code of a function by its qualified name and a number, which begins anew in each process. Of two
     functions of one name, one from the disk cache and one compiled here, the linker takes the first for both: a norm
     summed its taps by the rule of ``nan="ignore"`` (``tests/test_names.py`` makes the two meet).
+
+    The cache's key is a pickle of what a kernel captures, in which an object that occurs twice is written once. The name
+    of a source file is one object with its module's where Python compiled the source, and another where it read the
+    bytecode: the second process would find nothing. It is made one object here.
     """
     for part in digests.reached(function):
+        if "<" in part.__qualname__ and part.__code__.co_filename == part.__globals__.get("__file__"):
+            part.__code__ = part.__code__.replace(co_filename=part.__globals__["__file__"])
         digest = digests.content(part)
         if "<" in part.__qualname__ and not part.__qualname__.endswith(digest):
             part.__qualname__ += f"_{digest}"
