@@ -99,7 +99,7 @@ def name_by_content(function: Any) -> None:
     functions of one name, one from the disk cache and one compiled here, the linker takes the first for both: a norm
     summed its taps by the rule of ``nan="ignore"`` (``tests/test_names.py`` makes the two meet).
 
-    The cache's key is a pickle of what a kernel captures, in which an object that occurs twice is written once. The name
+    The cache's key is a pickle of what a kernel captures, where an object that occurs twice is written once. The name
     of a source file is one object with its module's where Python compiled the source, and another where it read the
     bytecode: the second process would find nothing. It is made one object here.
     """
