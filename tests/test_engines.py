@@ -61,7 +61,9 @@ def chunks() -> list[Any]:
     found = []
     for kind, names in (("selected", set(AHEAD) & SELECTED), ("rest", set(AHEAD) - SELECTED)):
         for chunk in range(CHUNKS):
-            marks = pytest.mark.exhaustive if kind == "rest" or chunk > 1 else [pytest.mark.slow] * chunk
+            marks = pytest.mark.exhaustive
+            if kind == "selected" and chunk < CHUNKS // 2:
+                marks = pytest.mark.slow if chunk > 0 else ()
             found.append(pytest.param(sorted(names)[chunk::CHUNKS], id=f"{kind}-{chunk}", marks=marks))
     return found
 
