@@ -341,7 +341,9 @@ def test_program_of_the_readme(installed: Path, tmp_path: Path) -> None:
     (program,) = re.findall(r"^```c\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
     (command,) = re.findall(r"^cc pool\.c .*", text, re.MULTILINE)
     (tmp_path / "pool.c").write_text(program)
-    (tmp_path / "python").symlink_to(sys.executable)
+    # not a link: one that leads out of an environment starts a Python without its packages
+    (tmp_path / "python").write_text(f'#!/bin/sh\nexec "{sys.executable}" "$@"\n')
+    (tmp_path / "python").chmod(0o755)
     path = os.pathsep.join([str(tmp_path), os.environ["PATH"]])
     run("bash", "-euo", "pipefail", "-c", command, cwd=tmp_path, PATH=path, PYTHONPATH=str(installed.parent))
     (printed,) = re.findall(r"/\* prints (.*?) \*/", program)
