@@ -33,6 +33,8 @@ from fastpool.tiling import (
 ROW_BYTES = 8192
 """A scratch row of states: two source rows and two scratch rows then share a 32 KiB first-level cache."""
 
+MOST_HALVINGS = 4
+
 LANES_ROW_BYTES = 32768
 """The same with lanes, which make a position wide: rows cut shorter read the positions that windows share again."""
 
@@ -80,6 +82,23 @@ def _folds(plan: Block, last: int, backward: bool) -> bool:
     span, digits = _span(plan, last, outputs, backward), bit_length(kernel)
     # span * digits / kernel, without a product that could pass 2**63
     return kernel > 64 and 3 * outputs < span // kernel * digits + span % kernel * digits // kernel
+
+
+def _halvings(spec: Block, plan: Block, last: int) -> int:
+    """How often a row of scratch is taken apart: until its stride is odd, or a window has a tap left over."""
+    kernel, stride = plan[last + P.KERNEL], plan[last + P.WINDOW_STRIDE]
+    if spec[S.FAMILY] != 0 or plan[P.FOLD] != 0 or plan[last + P.DILATION] % 2 == 0:
+        return 0
+    if plan[last + P.OUTPUT] < 2 and spec[S.FORM_KERNEL] == 0:
+        return 0
+    halvings = 0
+    while stride % 2 == 0 and halvings < MOST_HALVINGS:
+        stride //= 2
+        halvings += 1
+        if kernel > 1 and kernel % 2 != 0:
+            break
+        kernel = max(kernel // 2, 1)
+    return halvings
 
 
 def _group(spec: Block, plan: Block, target: int, pitch: int) -> int:
@@ -183,7 +202,8 @@ def _plan_sweep(spec: Block, plan: Block) -> None:
         size = plan[last + P.OUTPUT]
         block = min(block, ceil_div(size, stride)) * stride if backward else block // stride
         block, blocks = cut(size, max(1, block))
-        positions = _span(plan, last, block, backward)
+        plan[P.HALVINGS] = 0 if backward else _halvings(spec, plan, last)
+        positions = round_up(_span(plan, last, block, backward), 1 << plan[P.HALVINGS])
     plan[P.CHUNK] = chunk
     plan[P.BLOCK] = block
     plan[P.BLOCKS] = blocks
@@ -192,14 +212,15 @@ def _plan_sweep(spec: Block, plan: Block) -> None:
         plan[P.TILES] = -TOO_LARGE
         return
     group = _group(spec, plan, target * lanes, pitch)
-    row = round_up(group * pitch + 8, 16)
-    rows = bit_length(_most_taps(plan, last, backward)) + 1
+    # whole vectors of 64 bytes are written where a row is taken apart
+    row = round_up(group * pitch + 8, 64 if plan[P.HALVINGS] != 0 else 16)
+    rows = bit_length(_most_taps(plan, last, backward)) + 1 + 3 * plan[P.HALVINGS]
     stack = 2
     for a in range(lead):
         stack += bit_length(_most_taps(plan, P.HEADER + (outer + a) * P.AXIS, backward)) + 1
     plan[P.ROW] = row
     plan[P.LEVELS] = max(rows, stack)
-    plan[P.STACK] = (plan[P.LEVELS] + 1) * row
+    plan[P.STACK] = (plan[P.LEVELS] + 2) * row
     states = plan[P.STACK] + (bit_length(plan[last + P.KERNEL]) + 2) * lanes
     plan[P.COORDINATES] = round_up(8 * W.WORDS, 64)
     plan[P.STATE] = plan[P.COORDINATES] + round_up(8 * (outer + lead + 2 + 4 * lead + 1), 64)

@@ -56,7 +56,8 @@ GROUP_AXIS = 40  # the axis, counted over outer and leading ones, along which a 
 GROUP = 41  # rows that a tile takes, at most
 SOURCE_END = 42  # one past the last element of the source, where it is dense and its strides are positive; else 0
 IN_PLACE = 43  # 1: taps are compared where gradients and indices lie, without scratch
-HEADER = 44
+HALVINGS = 44  # times that a row of scratch is taken apart into even and odd states, so that a stride is halved
+HEADER = 45
 
 # ---- axis record ----
 OUTPUT = 0  # coordinates on the output side

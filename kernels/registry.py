@@ -72,6 +72,9 @@ REDUCTIONS: dict[str, tuple[R.Reduction, ...]] = {
 """Definitions by name; a name has one definition for each kind of element. The smallest is the largest of keys in the
 opposite order, see ``parameter``; a sum of floats is a mean whose divisor is 1."""
 
+HALVES = {"f16": (0x7C00, 0x7E00), "bf16": (0x7F80, 0x7FC0)}
+"""Types of 16-bit floats, and the bits of their infinity and NaN."""
+
 _changes: list[str] = []
 
 SIZES = {
@@ -247,6 +250,9 @@ def _selection(base: R.Reduction, dtype: str, role: str, skip: bool, index: str,
 
 
 def _value(base: R.Reduction, dtype: str, role: str, skip: bool, long: bool) -> Variant | None:
+    if base is R.MAX and role == "forward" and dtype in HALVES and not skip:
+        reduction = R.of_halves(base, np.int16, *HALVES[dtype])
+        return Variant(f"{base.name}_{role}_{dtype}", reduction, role, "i16", "i16", "u8", ("i16",))
     identity = tuple(_number(word, dtype) for word in base.identity)
     reduction = dataclasses.replace(base, identity=identity)
     first = _state_dtype(base.state[0], dtype, long)
@@ -286,6 +292,8 @@ def parameter(op: str, dtype: str, norm: float = 2.0) -> int:
     smallest all bits, so that the order is reversed; of a bool just the last one.
     """
     if op in ("max", "min"):
+        if dtype in HALVES:
+            return 0 if op == "max" else -1
         if kind(dtype) in "iu":
             mask = -(2 ** (8 * SIZES[dtype] - 1)) if kind(dtype) == "u" else 0
             return mask if op == "max" else ~mask

@@ -167,6 +167,10 @@ def open_parts(state: tuple[str, ...]) -> Parts:
         return number(number, number, amount), _call_open("join", number, (0, 1))
 
     @intrinsic
+    def follow(typing_context, a, b, amount):
+        return number(number, number, amount), _call_open("follow", number, (0, 1))
+
+    @intrinsic
     def pack(typing_context, rows, o, x, u, divisor, p):
         return types.void(rows, o, x, u, divisor, p), _call_open("pack", types.void)
 
@@ -174,7 +178,7 @@ def open_parts(state: tuple[str, ...]) -> Parts:
     def write(typing_context, y, aux, d, i, s, count, inside, index, p):
         return types.void(y, aux, d, i, number, count, inside, index, p), _call_open("write", types.void, (4,))
 
-    return Parts(nothing, leaf, join, pack, write)
+    return Parts(nothing, leaf, join, follow, pack, write)
 
 
 def lower_loops(state: tuple[str, ...]) -> bytes:
@@ -197,6 +201,7 @@ def lower_parts(variant: Variant) -> bytes:
         nothing=number(),
         leaf=number(packed, word, word),
         join=number(number, number, word),
+        follow=number(number, number, word),
         pack=types.void(packed, word, source, word, word, word),
         write=types.void(output, aux, word, word, number, word, word, word, word),
     )

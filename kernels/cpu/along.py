@@ -55,19 +55,62 @@ def join(passes, w, a, b, out, count, amount):
 
 
 @register_jitable
-def double(passes, w, row, taps, count, distance, jump):
-    """Builds the rows of blocks of 2, 4, ... up to ``taps`` taps, from ``count`` states of single taps."""
+def split(passes, w, a, even, odd, count):
+    """Copies the states with even numbers, counted from ``a``, to ``even`` and the others to ``odd``: ``count`` each."""
+    w[W.A] = a
+    w[W.OUT] = even
+    w[W.C] = odd
+    w[W.COUNT] = count
+    w[W.OP] = W.SPLIT
+    call_pass(passes, w)
+
+
+@register_jitable
+def halve_stride(plan, passes, w, kernel, stride, dilation, jump):
+    """Makes windows at an even stride windows at half the stride, over pairs of taps, as often as was planned.
+
+    Returns (row of scratch that the windows are over, their taps, stride, jump, state of the last tap or -1). Where a
+    window has an odd tap, it is the last one, and is to be joined behind the others::
+
+        t0 t1 t2 t3 t4 t5 t6 ...    even t0 t2 t4 t6    odd t1 t3 t5    pairs t0t1 t2t3 t4t5
+        taps 5, stride 2            pairs: taps 2, stride 1; and t4, t6, ...
+    """
+    row = plan[P.ROW]
+    base, used, rest = 0, 1, -1
+    for _ in range(plan[P.HALVINGS]):
+        many = w[W.ROWS_COUNT] * w[W.PITCH] // 2
+        even, odd, pairs = used * row, (used + 1) * row, (used + 2) * row
+        split(passes, w, base, even, odd, many)
+        w[W.PITCH] //= 2
+        stride //= 2
+        base = even
+        used += 2
+        if kernel > 1:
+            if kernel % 2 != 0:
+                rest = even + kernel // 2 * dilation
+            half = (dilation - 1) // 2
+            join(passes, w, even, odd + half, pairs, many - half, jump)
+            base = pairs
+            used += 1
+        kernel = max(kernel // 2, 1)
+        jump *= 2
+    return base, kernel, stride, jump, rest
+
+
+@register_jitable
+def double(passes, w, base, row, taps, count, distance, jump):
+    """Builds the rows of blocks of 2, 4, ... up to ``taps`` taps behind ``base``, from ``count`` states of one tap."""
     block = 1
     q = 0
     while 2 * block <= taps:
         count -= block * distance
-        join(passes, w, q * row, q * row + block * distance, (q + 1) * row, count, block * jump)
+        join(passes, w, base + q * row, base + q * row + block * distance, base + (q + 1) * row, count, block * jump)
         block *= 2
         q += 1
 
 
 @register_jitable
-def operands(passes, w, repeatable, row, spare, taps, start, count, distance, jump):
+def operands(passes, w, repeatable, base, row, spare, taps, start, count, distance, jump):
     """(a, b, two, amount): the window of ``taps`` taps at state ``start`` is state a, joined with b if two.
 
     All but the last of the joins are made here, for ``count`` states, into the row that begins at ``spare``.
@@ -77,6 +120,7 @@ def operands(passes, w, repeatable, row, spare, taps, start, count, distance, ju
     while 2 * block <= taps:
         block *= 2
         q += 1
+    start += base
     a = q * row + start
     if block == taps:
         return a, a, False, 0

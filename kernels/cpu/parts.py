@@ -20,7 +20,7 @@ from fastpool.kernels.cpu.memory import (
     store_side,
 )
 from fastpool.kernels.cpu.state import inlined, make_shift, shift_none
-from fastpool.kernels.registry import Variant
+from fastpool.kernels.registry import HALVES, Variant
 
 
 class Parts(NamedTuple):
@@ -29,6 +29,7 @@ class Parts(NamedTuple):
     nothing()                                       the state of no tap
     leaf(x, u, p)                                   the state of the tap that is element ``u`` of a row
     join(a, b, amount)                              two blocks of taps; the second gains ``amount`` taps
+    follow(a, b, amount)                            the same, where the second is one tap, and all taps are there
     pack(rows, o, x, u, divisor, p)                 copies element ``u`` to element ``o`` of a packed row
     write(y, aux, d, i, s, count, inside, index, p) output ``d``, and what goes with it in ``aux``, from a state
     """
@@ -36,6 +37,7 @@ class Parts(NamedTuple):
     nothing: Any
     leaf: Any
     join: Any
+    follow: Any
     pack: Any
     write: Any
 
@@ -65,6 +67,12 @@ def _make_parameter(variant: Variant) -> Any:
 
         def parameter(bits):
             return as_float(bits)
+
+    elif variant.source in HALVES:
+        # the mask of integer keys, where the states are numbers all the same
+
+        def parameter(bits):
+            return real(1 + 2 * bits)
 
     elif variant.state[0][0] == "f":
 
@@ -135,6 +143,7 @@ def make_parts(variant: Variant) -> Parts:
     identity = tuple(reduction.identity) if pair else reduction.identity[0]
     shift = make_shift(integer) if variant.role == "index" else shift_none
     combine = inlined(reduction.combine)
+    combine_next = inlined(reduction.follow or reduction.combine)
     lift = inlined(_make_sharing_lift(reduction.pull, real) if share else reduction.lift)
     decode = DECODE["f32"] if share else DECODE[variant.source]
     decode_source = DECODE[variant.source]
@@ -148,6 +157,9 @@ def make_parts(variant: Variant) -> Parts:
 
     def join(a, b, amount):
         return combine(a, shift(b, amount))
+
+    def follow(a, b, amount):
+        return combine_next(a, shift(b, amount))
 
     if share:
         pull = inlined(reduction.pull)
@@ -163,4 +175,4 @@ def make_parts(variant: Variant) -> Parts:
             store_out(rows, o, load_source(x, u))
 
     write = _make_write(variant, parameter)
-    return Parts(*map(inlined, (nothing, leaf, join, pack, write)))
+    return Parts(*map(inlined, (nothing, leaf, join, follow, pack, write)))

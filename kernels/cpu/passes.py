@@ -6,9 +6,11 @@
     PAIR    row = leaf(source A) . leaf(source B)          JOIN    row OUT = row A . row B
     TRIPLE  row = PAIR . leaf(source C)                    HALVE   state j = state 2j . state 2j + 1
     EMIT    write(state A + k [. state B + k])             PACK    a dense row from strided memory
+    SPLIT   row OUT, row C = the even, the odd of row A    SPREAD  write(state A + k), write(state B + k), in turns
 
 where ``.`` joins, and B gains AMOUNT taps. Outputs along a row are neighbours in a vector (rows family); or the
-lanes of one output are (lanes family).
+lanes of one output are (lanes family). EMIT_SPLIT emits windows of two or three taps at stride 2 from rows A and B that
+SPLIT has made.
 """
 
 from __future__ import annotations
@@ -30,6 +32,8 @@ from fastpool.kernels.cpu.state import (
     replace_single,
     second_pair,
     second_single,
+    split_pair,
+    split_single,
 )
 from fastpool.kernels.registry import Variant
 
@@ -47,12 +51,12 @@ def make_loops(parts: Parts, state: tuple[str, ...], memory: tuple[str, str, str
     """
     source_code, output_code, aux_code, rows_code = (CODES[dtype] for dtype in memory)
     first_code, second_code = CODES[state[0]], CODES[state[-1]]
-    first, second, put, replace, bind = (
-        (first_pair, second_pair, put_pair, replace_pair, bind_pair)
+    first, second, put, replace, split, bind = (
+        (first_pair, second_pair, put_pair, replace_pair, split_pair, bind_pair)
         if len(state) == 2
-        else (first_single, second_single, put_single, replace_single, bind_single)
+        else (first_single, second_single, put_single, replace_single, split_single, bind_single)
     )
-    nothing, leaf, join, pack, write = parts
+    nothing, leaf, join, follow, pack, write = parts
 
     def seven(s0, s1, s2, s3, s4, s5, s6, jump):
         """Seven neighbouring taps: 4 + 2 + 1, as binary blocks go."""
@@ -105,12 +109,12 @@ def make_loops(parts: Parts, state: tuple[str, ...], memory: tuple[str, str, str
                 elif op == W.PAIR:
                     for e in range(count):
                         s = leaf(x, u + e, p)
-                        put(t, o + e, join(s, leaf(x, v + e, p), amount))
+                        put(t, o + e, follow(s, leaf(x, v + e, p), amount))
                 elif op == W.TRIPLE:
                     for e in range(count):
                         s = leaf(x, u + e, p)
-                        s = join(s, leaf(x, v + e, p), amount)
-                        put(t, o + e, join(s, leaf(x, z + e, p), 2 * amount))
+                        s = follow(s, leaf(x, v + e, p), amount)
+                        put(t, o + e, follow(s, leaf(x, z + e, p), 2 * amount))
                 else:
                     # global pooling of 7x7 planes ends most networks: in one pass, 27 cycles a plane instead of 90
                     for e in range(count):
@@ -147,6 +151,8 @@ def make_loops(parts: Parts, state: tuple[str, ...], memory: tuple[str, str, str
         elif op == W.COPY:
             for e in range(count):
                 put(t, out + e, first(t, a + e))
+        elif op == W.SPLIT:
+            split(t, a, out, w[W.C], count)
         else:
             y = pointer(w[W.Y], output_code)
             aux = pointer(w[W.AUX], aux_code)
@@ -193,23 +199,25 @@ def make_loops(parts: Parts, state: tuple[str, ...], memory: tuple[str, str, str
                         )
                         write(y, aux, d + k * d_step, i + k * i_step, s, divisor, inside, index + k * index_step, p)
                 elif op == W.EMIT_WINDOW_ROWS:
+                    for k in range(count):
+                        u = ar + k
+                        s = join(first(t, u), second(t, u + 1), amount)
+                        s = join(s, second(t, u + 2), 2 * amount)
+                        write(y, aux, d + k, i + k, s, divisor, inside, index + k * index_step, p)
+                elif op == W.EMIT_SPLIT:
                     if taps == 2:
                         for k in range(count):
-                            u = ar + 2 * k
-                            s = join(first(t, u), second(t, u + 1), amount)
-                            write(y, aux, d + k, i + k, s, divisor, inside, index + k * index_step, p)
-                    elif step == 2:
-                        for k in range(count):
-                            u = ar + 2 * k
-                            s = join(first(t, u), second(t, u + 1), amount)
-                            s = join(s, second(t, u + 2), 2 * amount)
+                            s = join(first(t, ar + k), second(t, br + k), amount)
                             write(y, aux, d + k, i + k, s, divisor, inside, index + k * index_step, p)
                     else:
                         for k in range(count):
-                            u = ar + k
-                            s = join(first(t, u), second(t, u + 1), amount)
-                            s = join(s, second(t, u + 2), 2 * amount)
+                            s = join(first(t, ar + k), second(t, br + k), amount)
+                            s = join(s, first(t, ar + k + 1), 2 * amount)
                             write(y, aux, d + k, i + k, s, divisor, inside, index + k * index_step, p)
+                elif op == W.EMIT_SPREAD:
+                    for k in range(count):
+                        write(y, aux, d + 2 * k, i + 2 * k, first(t, ar + k), divisor, inside, index, p)
+                        write(y, aux, d + 2 * k + 1, i + 2 * k + 1, second(t, br + k), divisor, inside, index, p)
                 else:
                     for k in range(count):
                         u, v = ar + k * step * lanes, br + k * step * lanes

@@ -12,7 +12,7 @@ from typing import Any
 from numba.extending import register_jitable
 
 from fastpool.kernels import digests
-from fastpool.kernels.cpu.memory import FIRST, OUT, SECOND, load, store
+from fastpool.kernels.cpu.memory import FIRST, OUT, SECOND, deinterleave, load, store
 
 _known: set[Any] = set()
 
@@ -51,6 +51,11 @@ def replace_single(t, e, s):
 
 
 @inlined
+def split_single(t, a, even, odd, count):
+    deinterleave(t, a, even, odd, count)
+
+
+@inlined
 def bind_single(first, second):
     return first
 
@@ -75,6 +80,12 @@ def put_pair(t, e, s):
 def replace_pair(t, e, s):
     store(t[0], e, s[0], FIRST)
     store(t[1], e, s[1], FIRST)
+
+
+@inlined
+def split_pair(t, a, even, odd, count):
+    deinterleave(t[0], a, even, odd, count)
+    deinterleave(t[1], a, even, odd, count)
 
 
 @inlined

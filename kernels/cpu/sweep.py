@@ -18,9 +18,9 @@ from numba.extending import register_jitable
 
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import words as W
-from fastpool.kernels.cpu.along import double, fetch, fold, operands
+from fastpool.kernels.cpu.along import double, fetch, fold, halve_stride, join, operands, split
 from fastpool.kernels.cpu.call import call_pass
-from fastpool.kernels.cpu.columns import fill
+from fastpool.kernels.cpu.columns import fill, merge
 from fastpool.kernels.cpu.memory import CODES, address, pointer
 from fastpool.kernels.cpu.walk import (
     advance,
@@ -103,7 +103,16 @@ def backward_rows(plan, c, passes, w, op, base, o, stop, lanes, direct):
     pitch = w[W.PITCH]
     distance = plan[last + P.STEP_WINDOWS] * lanes
     most = (kernel - 1) // plan[last + P.STEP_TAPS] + 1
-    double(passes, w, row, most, rows * pitch, distance, 0)
+    double(passes, w, 0, row, most, rows * pitch, distance, 0)
+    both = (stop - o) // 2
+    if (stride == 2) & (op == W.EMIT_ROWS) & (both > 1) & (d_step == 1) & (i_step == 1):
+        # both phases at once, in the order of memory: a store to every other element takes 6 times as long
+        a = phase_states(plan, passes, w, o, begin, row, spare, both)
+        b = phase_states(plan, passes, w, o + 1, begin, row, spare + row, both)
+        emit(plan, passes, w, W.EMIT_SPREAD, a, b, False, 0, 1, 0, both, 1, 1)
+        o += 2 * both
+        w[W.D], w[W.I] = d + 2 * both, i + 2 * both
+        d, i = w[W.D], w[W.I]
     for phase in range(min(stride, stop - o)):
         at, taps, _ = taps_backward(plan, last, o + phase)
         many = (stop - 1 - o - phase) // stride + 1
@@ -114,12 +123,35 @@ def backward_rows(plan, c, passes, w, op, base, o, stop, lanes, direct):
         else:
             start = (at - begin) * lanes
             dense = (rows - 1) * pitch + many * lanes
-            a, b, two, amount = operands(passes, w, False, row, spare, taps, start, dense, distance, 0)
+            a, b, two, amount = operands(passes, w, False, 0, row, spare, taps, start, dense, distance, 0)
             step = 1
         w[W.D], w[W.I] = d + phase * d_step, i + phase * i_step
         w[W.D_STEP], w[W.I_STEP] = d_step * stride, i_step * stride
         emit(plan, passes, w, op, a, b, two, amount, step, 0, many, 1, 1)
         w[W.PITCH] = pitch
+
+
+@register_jitable
+def phase_states(plan, passes, w, o, begin, row, spare, many):
+    """Where the states of positions ``o``, ``o + stride``, ... of each row are: ``many``, or more than were asked for."""
+    last = _HEADER + (plan[P.OUTER] + plan[P.LEAD]) * _AXIS
+    at, taps, _ = taps_backward(plan, last, o)
+    pitch = w[W.PITCH]
+    dense = (w[W.ROWS_COUNT] - 1) * pitch + many
+    if taps == 0:
+        rows, w[W.ROWS_COUNT] = w[W.ROWS_COUNT], 1
+        fill(passes, w, spare, spare + dense)
+        w[W.ROWS_COUNT] = rows
+        return spare
+    distance = plan[last + P.STEP_WINDOWS]
+    a, b, two, _ = operands(passes, w, False, 0, row, spare, taps, at - begin, dense, distance, 0)
+    if two:
+        if a == spare:
+            merge(passes, w, spare, b, dense, 0)
+        else:
+            join(passes, w, a, b, spare, dense, 0)
+        a = spare
+    return a
 
 
 @register_jitable
@@ -138,20 +170,37 @@ def forward_rows(plan, c, passes, w, op, base, o, stop, lanes, direct, lead, on_
         return
     first = o * stride - pad
     past = (stop - 1) * stride - pad + (kernel - 1) * plan[last + P.DILATION] + 1
+    past = first + ((past - first - 1 >> plan[P.HALVINGS]) + 1 << plan[P.HALVINGS])
     fetch(plan, c, passes, w, base, first, past, lanes, direct)
     w[W.D_STEP], w[W.I_STEP] = d_step, i_step
     if plan[P.WINDOW] != 0:
         w[W.KERNEL] = kernel
-        emit(plan, passes, w, op + 2, 0, 0, True, jump, stride, o, stop - o, lead, on_input)
+        if plan[P.HALVINGS] != 0:
+            w[W.PITCH] //= 2
+            split(passes, w, 0, row, 2 * row, rows * w[W.PITCH])
+            emit(plan, passes, w, W.EMIT_SPLIT, row, 2 * row, True, jump, 1, o, stop - o, lead, on_input)
+        else:
+            emit(plan, passes, w, op + 2, 0, 0, True, jump, stride, o, stop - o, lead, on_input)
         return
     if (kernel == 7) & (stop - o == 1) & (op == W.EMIT_ROWS) & (plan[last + P.DILATION] == 1):
         emit(plan, passes, w, W.EMIT_SEVEN, 0, 0, False, jump, 1, o, 1, lead, on_input)
         return
     distance = plan[last + P.DILATION] * lanes
-    double(passes, w, row, kernel, rows * w[W.PITCH], distance, jump)
-    dense = (rows - 1) * w[W.PITCH] + ((stop - o - 1) * stride + 1) * lanes
     repeatable = plan[P.REPEATABLE] != 0
-    a, b, two, amount = operands(passes, w, repeatable, row, spare, kernel, 0, dense, distance, jump)
+    begin, rest, taps = 0, -1, kernel
+    if plan[P.HALVINGS] != 0:
+        begin, taps, stride, jump, rest = halve_stride(plan, passes, w, kernel, stride, plan[last + P.DILATION], jump)
+    double(passes, w, begin, row, taps, rows * w[W.PITCH], distance, jump)
+    dense = (rows - 1) * w[W.PITCH] + ((stop - o - 1) * stride + 1) * lanes
+    a, b, two, amount = operands(passes, w, repeatable, begin, row, spare, taps, 0, dense, distance, jump)
+    if rest >= 0:
+        if two:
+            if a == spare:
+                merge(passes, w, spare, b, dense, amount)
+            else:
+                join(passes, w, a, b, spare, dense, amount)
+            a = spare
+        b, two, amount = rest, True, taps * jump
     emit(plan, passes, w, op, a, b, two, amount, stride, o, stop - o, lead, on_input)
 
 
