@@ -183,6 +183,7 @@ def _write_header(request: Numbers, table: Numbers, row: int, form: int, role: i
     spec[S.FORM_KERNEL] = table[record + T.KERNEL]
     spec[S.FORM_STRIDE] = table[record + T.STRIDE]
     spec[S.MATCH] = table[record + T.MATCH]
+    spec[S.FUSED] = table[record + T.FUSED]
     spec[S.COUNTED] = table[row + T.COUNTED]
     spec[S.SOURCE_IS_STATE] = table[row + T.SOURCE_IS_STATE]
 
@@ -257,7 +258,7 @@ def _attempt(
     """Plans a task in one form; returns why that form does not take it, or ACCEPTED."""
     if table[form * T.FORM + T.ROLE_BITS] >> role & 1 == 0:
         return NO_ROLE
-    if row == 0:
+    if row == 0 or (table[form * T.FORM + T.FUSED] != 0 and table[row + T.VECTOR] == 0):
         return NO_ARITHMETIC
     write_spec(request, table, row, form, role, kind, forced, spec)
     make_plan(spec, plan)

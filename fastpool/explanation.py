@@ -44,7 +44,7 @@ class Explanation:
             for form, code in zip(FORMS, task.verdicts, strict=False):
                 if task.role in form.roles:
                     verdict = tiling.REASONS[code] if form is not task.form else "taken"
-                    lines.append(f"  {form.name:12s} {verdict}")
+                    lines.append(f"  {form.name:15s} {verdict}")
             rest = [form for form in FORMS[len(task.verdicts) :] if task.role in form.roles]
-            lines += [f"  {form.name:12s} comes later" for form in rest]
+            lines += [f"  {form.name:15s} comes later" for form in rest]
         return "\n".join(lines)

@@ -50,7 +50,8 @@ FORCED = 17  # 1: a form is refused only if it cannot do the task
 REPEATABLE = 18
 SOURCE_IS_STATE = 19  # 1: source elements are states as they are
 MATCH = 20  # 1: the index of each window is compared with each of its taps
-SPEC = 21
+FUSED = 21  # 1: explicit vectors, without scratch
+SPEC = 22
 
 # ---- record of an array axis ----
 X_SIZE = 0

@@ -7,6 +7,7 @@ for callers without it. Where a number was chosen by measurement, the comment sa
 from __future__ import annotations
 
 from fastpool import layout as S
+from fastpool.fusing import fused_refusal, plan_fused
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import words as W
 from fastpool.layout import Block
@@ -28,6 +29,7 @@ from fastpool.tiling import (
     product,
     round_up,
     single_steps,
+    source_end,
 )
 
 ROW_BYTES = 8192
@@ -149,18 +151,10 @@ def _same_divisor(plan: Block) -> int:
     return plan[P.TAPS]
 
 
-def _source_end(spec: Block, plan: Block) -> int:
-    """One past the last element of the source, or 0 where a stride is negative."""
-    end = 1
-    for a in range(plan[P.OUTER] + plan[P.SPATIAL]):
-        at = P.HEADER + a * P.AXIS
-        size = plan[at + P.SOURCE]
-        if plan[at + P.SOURCE_STRIDE] < 0:
-            return 0
-        end += (size - 1) * plan[at + P.SOURCE_STRIDE]
-    if plan[P.SOURCE_LANE] < 0 or plan[P.LANES] < 1:
-        return 0
-    return end + (plan[P.LANES] - 1) * plan[P.SOURCE_LANE]
+def divide_alike(spec: Block, plan: Block) -> None:
+    """Sets the divisor where it is the same for all windows, although taps are counted."""
+    if spec[S.COUNTED] != 0 and spec[S.STATE2_BYTES] == 0 and plan[P.DIVISOR] == 0:
+        plan[P.DIVISOR] = _same_divisor(plan)
 
 
 def _plan_sweep(spec: Block, plan: Block) -> None:
@@ -169,14 +163,13 @@ def _plan_sweep(spec: Block, plan: Block) -> None:
     plan[P.BACKWARD] = 1 if backward else 0
     plan[P.INDEXED] = 1 if spec[S.ROLE] == S.INDEX else 0
     plan[P.SHARES] = spec[S.COUNTED] if backward else 0
-    if spec[S.COUNTED] != 0 and spec[S.STATE2_BYTES] == 0 and plan[P.DIVISOR] == 0:
-        plan[P.DIVISOR] = _same_divisor(plan)
+    divide_alike(spec, plan)
     if plan[P.SHARES] != 0 and plan[P.DIVISOR] != 0 and spec[S.SOURCE_IS_STATE] != 0:
         plan[P.SHARES] = 2
         plan[P.PARAM] = S.float_bits(plan[P.DIVISOR])
     elif plan[P.SHARES] != 0:
         plan[P.PARAM] = S.float_bits(1)
-    plan[P.SOURCE_END] = _source_end(spec, plan)
+    plan[P.SOURCE_END] = source_end(plan)
     plan[P.COUNTS] = 0 if backward else spec[S.COUNTED]
     plan[P.WINDOW] = 1 if spec[S.FORM_KERNEL] != 0 else 0
     plan[P.REPEATABLE] = spec[S.REPEATABLE]
@@ -267,6 +260,9 @@ def make_plan(spec: Block, plan: Block) -> None:
         plan_scatter(spec, plan)
     elif spec[S.ROLE] == S.CHECK:
         plan_check(plan)
+    elif spec[S.FUSED] != 0:
+        divide_alike(spec, plan)
+        plan_fused(spec, plan)
     else:
         _plan_sweep(spec, plan)
 
@@ -284,6 +280,8 @@ def refusal(spec: Block, plan: Block) -> int:
             or plan[last + P.DILATION] != 1
         ):
             return OTHER_WINDOW
+        if spec[S.FUSED] != 0:
+            return fused_refusal(spec, plan)
         if spec[S.FAMILY] == 0:
             units = plan[last + P.OUTPUT_STRIDE] == 1 and plan[last + P.AUX_STRIDE] == 1
             if not units and plan[last + P.OUTPUT] > 1:

@@ -30,6 +30,8 @@ REASONS = (
     "needs more workspace than any machine has",
     "compares indices with every tap: the taps, or the strides, are too many here",
     "compares indices with every tap, in scratch: a scatter in place does less here",
+    "is for windows of up to three taps along each of three axes, read from rows that are neighbours in memory",
+    "divides all windows by the same number",
 )
 (
     _,
@@ -43,6 +45,8 @@ REASONS = (
     TOO_LARGE,
     NO_MATCH,
     SCATTERS,
+    NOT_FUSED,
+    DIVISORS,
 ) = range(len(REASONS))
 
 
@@ -91,3 +95,17 @@ def single_steps(plan: Block, axes: int) -> None:
         at = P.HEADER + a * P.AXIS
         plan[at + P.STEPS] = plan[at + P.OUTPUT]
         plan[at + P.BY] = 1
+
+
+def source_end(plan: Block) -> int:
+    """One past the last element of the source, or 0 where a stride is negative."""
+    end = 1
+    for a in range(plan[P.OUTER] + plan[P.SPATIAL]):
+        at = P.HEADER + a * P.AXIS
+        size = plan[at + P.SOURCE]
+        if plan[at + P.SOURCE_STRIDE] < 0:
+            return 0
+        end += (size - 1) * plan[at + P.SOURCE_STRIDE]
+    if plan[P.SOURCE_LANE] < 0 or plan[P.LANES] < 1:
+        return 0
+    return end + (plan[P.LANES] - 1) * plan[P.SOURCE_LANE]

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 Function = Callable[..., Any]
@@ -54,6 +54,10 @@ class Reduction:
         Whether the gradient's two functions need more than the gradient.
     follow : function
         What ``combine`` gives where ``b`` is one tap behind those of ``a`` and all of them are there, if that is less.
+    calm : function
+        What ``combine`` gives where no tap is NaN, if that is less.
+    on_vectors : bool
+        Its functions work on vectors of elements, too: they choose by ``pick``.
     keyed : bool
         ``p`` has the type of the state's first component, and turns elements into keys and back.
     """
@@ -75,6 +79,13 @@ class Reduction:
     push_reads_x: bool = False
     follow: Function | None = None
     keyed: bool = False
+    calm: Function | None = None
+    on_vectors: bool = False
+
+
+def pick(chosen, a, b):
+    """``a`` where ``chosen``, else ``b``: what a function uses that also works on vectors, element by element."""
+    return a if chosen else b
 
 
 def value(x, p):
@@ -112,11 +123,11 @@ def integer_of_key(s, count, inside, p):
 
 
 def larger(a, b):
-    return a if (a > b) | (a != a) else b
+    return pick((a > b) | (a != a), a, b)
 
 
-def larger_number(a, b):
-    return a if (a > b) | (b != b) else b
+def larger_of_numbers(a, b):
+    return pick(a > b, a, b)
 
 
 def quotient(s, count, inside, p):
@@ -220,6 +231,8 @@ MAX = Reduction(
     select=True,
     repeatable=True,
     keyed=True,
+    calm=larger_of_numbers,
+    on_vectors=True,
 )
 INTEGER_MAX = Reduction(
     "max",
@@ -232,9 +245,21 @@ INTEGER_MAX = Reduction(
     select=True,
     repeatable=True,
     keyed=True,
+    on_vectors=True,
 )
 SUM = Reduction("sum", "iu", (0,), value, add, first_state, wide_result=True, pull=pass_gradient, push=keep_gradient)
-MEAN = Reduction("mean", "fc", (0,), value, add, quotient, counted=True, pull=share_gradient, push=keep_gradient)
+MEAN = Reduction(
+    "mean",
+    "fc",
+    (0,),
+    value,
+    add,
+    quotient,
+    counted=True,
+    pull=share_gradient,
+    push=keep_gradient,
+    on_vectors=True,
+)
 SIGNED_MEAN = Reduction(
     "mean",
     "i",
@@ -286,132 +311,3 @@ L2 = Reduction(
     pull_reads_state=True,
     push_reads_x=True,
 )
-
-
-def takes_larger(a, i, b, j):
-    """Whether the tap (b, j) replaces (a, i): larger, or equal and earlier; of NaN the last."""
-    return (b > a) | ((b == a) & (j < i)) | ((b != b) & ((a == a) | (j > i)))
-
-
-def with_index(reduction: Reduction, real: Any, integer: Any, none: int, skip_nan: bool) -> Reduction:
-    """The same selection on pairs (value, index of the tap in its block); ``none`` is an index beyond all.
-
-    ``real`` and ``integer`` are the types of the components. With ``skip_nan`` a NaN tap counts as no tap.
-    """
-    key, element = reduction.lift, reduction.lower
-    nothing = reduction.identity[0]
-
-    def lift(x, p):
-        return (real(key(x, p)), integer(0))
-
-    def lift_numbers(x, p):
-        return (real(key(x, p)), integer(0)) if x == x else (real(nothing), integer(none))
-
-    def combine(a, b):
-        t = takes_larger(a[0], a[1], b[0], b[1])
-        return (b[0] if t else a[0], b[1] if t else a[1])
-
-    def follow(a, b):
-        t = (b[0] > a[0]) | (b[0] != b[0])
-        return (b[0] if t else a[0], b[1] if t else a[1])
-
-    def lower(s, count, inside, p):
-        return real(element(s[0], count, inside, p))
-
-    def lower_numbers(s, count, inside, p):
-        return real(element(s[0], count, inside, p)) if s[1] < none else real(math.nan)
-
-    return Reduction(
-        reduction.name,
-        reduction.kinds,
-        (nothing, none),
-        lift_numbers if skip_nan else lift,
-        combine,
-        lower_numbers if skip_nan else lower,
-        ("same", "count"),
-        select=True,
-        follow=None if skip_nan else follow,
-        repeatable=True,
-        keyed=True,
-    )
-
-
-def of_type(reduction: Reduction, real: Any) -> Reduction:
-    """The same selection with keys of the type ``real``: the compiler would widen those of small integers."""
-    key, element = reduction.lift, reduction.lower
-
-    def lift(x, p):
-        return real(key(x, p))
-
-    def lower(s, count, inside, p):
-        return real(element(s, count, inside, p))
-
-    return replace(reduction, lift=lift, lower=lower)
-
-
-def of_halves(reduction: Reduction, real: Any, infinity: int, nan: int) -> Reduction:
-    """A selection among 16-bit floats by integer keys, in the order of the numbers they stand for: 4 times as fast.
-
-    ``real`` is the type of the bits, with a sign, ``infinity`` and ``nan`` are the bits of these. NaN has the largest
-    key, and comes out as ``nan``.
-    """
-
-    def lift(x, p):
-        key = real(x ^ ((x >> 15) & 0x7FFF)) ^ p
-        return real(key) if (x & 0x7FFF) <= infinity else real(0x7FFF)
-
-    def lower(s, count, inside, p):
-        key = s ^ p
-        x = real(key ^ ((key >> 15) & 0x7FFF))
-        return x if (x & 0x7FFF) <= infinity else real(nan)
-
-    return replace(reduction, lift=lift, lower=lower, identity=(-1 - infinity,))
-
-
-def numbers_only(reduction: Reduction) -> Reduction:
-    """The same selection with NaN left out: it stands for no tap."""
-    return replace(reduction, identity=(math.nan,), combine=larger_number)
-
-
-def without_nan(reduction: Reduction, real: Any, integer: Any) -> Reduction:
-    """The same reduction with NaN left out, on pairs (state, number of taps that are not NaN).
-
-    ``real`` and ``integer`` are the types of the components. The divisor loses the NaN taps, unless it is fixed,
-    which a negative ``inside`` tells; with no value at all the result is NaN.
-    """
-    lift_value, combine_values, lower_value = reduction.lift, reduction.combine, reduction.lower
-    pull_value, push_value = reduction.pull, reduction.push
-    nothing = reduction.identity[0]
-
-    def lift(x, p):
-        return (real(lift_value(x, p)), integer(1)) if x == x else (real(nothing), integer(0))
-
-    def combine(a, b):
-        return (combine_values(a[0], b[0]), integer(a[1] + b[1]))
-
-    def lower(s, count, inside, p):
-        divisor = count if inside < 0 else count - (inside - s[1])
-        return lower_value(s[0], real(divisor), inside, p) if s[1] > 0 else real(math.nan)
-
-    def pull(g, s, count, inside, p):
-        divisor = count if inside < 0 else count - (inside - s[1])
-        return pull_value(g, s[0], real(divisor), inside, p) if s[1] > 0 else real(0)
-
-    def push(a, x, p):
-        return push_value(a, x, p) if x == x else real(0)
-
-    return Reduction(
-        reduction.name,
-        reduction.kinds,
-        (nothing, 0),
-        lift,
-        combine,
-        lower,
-        (*reduction.state, "count"),
-        counted=True,
-        select=reduction.select,
-        pull=pull,
-        push=push,
-        pull_reads_state=reduction.counted or reduction.pull_reads_state,
-        push_reads_x=True,
-    )

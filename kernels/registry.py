@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastpool.kernels import derived as D
 from fastpool.kernels import reductions as R
 
 ROLES = ("forward", "index", "weigh", "gather", "scatter", "check")
@@ -26,7 +27,8 @@ gradient of a sum; the gradient of a selection, by its indices; the check of ind
 class Form(NamedTuple):
     """How a kernel walks over memory. ``kernel`` and ``stride`` are those that its loops have compiled in, or 0.
 
-    ``match``: compares the index of each window with each of its taps.
+    ``match``: compares the index of each window with each of its taps. ``fused``: in explicit vectors, without scratch,
+    for variants whose arithmetic works on vectors.
     """
 
     name: str
@@ -35,17 +37,24 @@ class Form(NamedTuple):
     stride: int
     roles: tuple[str, ...]
     match: bool = False
+    fused: bool = False
 
     def walk(self, role: str) -> str:
-        """Which walk it takes in a role: "sweep", "match", "scatter" or "check"."""
-        if self.match:
-            return "match"
+        """Which walk it takes in a role: "sweep", "match", "fused", "scatter" or "check"."""
+        if self.match or self.fused:
+            return "match" if self.match else "fused"
         return role if role in ("scatter", "check") else "sweep"
+
+    def serves(self, variant: Variant) -> bool:
+        """Whether there is a kernel of this form for a variant."""
+        return variant.role in self.roles and not (self.fused and variant.vector is None)
 
 
 _SWEEPS = ("forward", "index", "weigh")
 
 FORMS = (
+    Form("rows_fused_k2s2", "rows", 2, 2, ("forward",), fused=True),
+    Form("rows_fused_k3s2", "rows", 3, 2, ("forward",), fused=True),
     Form("rows_k2s2", "rows", 2, 2, _SWEEPS),
     Form("rows_k3s2", "rows", 3, 2, _SWEEPS),
     Form("rows_k3s1", "rows", 3, 1, _SWEEPS),
@@ -110,7 +119,7 @@ class Variant:
     """The typed part of a kernel: a reduction in a role, for an element type. There is one object for each.
 
     ``source``, ``output`` and ``aux`` are the types behind ``bufs[0]``, ``bufs[1]`` and ``bufs[2]``; ``state`` has the
-    type of each component of a state.
+    type of each component of a state. ``vector`` is the reduction on vectors of elements, where it has no other states.
     """
 
     name: str
@@ -120,6 +129,7 @@ class Variant:
     output: str
     aux: str
     state: tuple[str, ...]
+    vector: R.Reduction | None = None
 
 
 def kind(dtype: str) -> str:
@@ -244,23 +254,25 @@ def _selection(base: R.Reduction, dtype: str, role: str, skip: bool, index: str,
     state = (_state_dtype("same", dtype, long), _state_dtype("count", dtype, long))
     resolved = dataclasses.replace(base, identity=(_number(base.identity[0], dtype),))
     none = 2**62 if long else 2**30
-    reduction = R.with_index(resolved, _SCALARS[state[0]], _SCALARS[state[1]], none, skip)
+    reduction = D.with_index(resolved, _SCALARS[state[0]], _SCALARS[state[1]], none, skip)
     name = "_".join([base.name, role, dtype, index] + ["skipna"] * skip + ["long"] * long)
     return Variant(name, reduction, role, dtype, dtype, index, state)
 
 
 def _value(base: R.Reduction, dtype: str, role: str, skip: bool, long: bool) -> Variant | None:
     if base is R.MAX and role == "forward" and dtype in HALVES and not skip:
-        reduction = R.of_halves(base, np.int16, *HALVES[dtype])
-        return Variant(f"{base.name}_{role}_{dtype}", reduction, role, "i16", "i16", "u8", ("i16",))
+        keys = D.of_halves(base, *HALVES[dtype])
+        typed = D.of_type(keys, np.int16)
+        return Variant(f"{base.name}_{role}_{dtype}", typed, role, "i16", "i16", "u8", ("i16",), keys)
     identity = tuple(_number(word, dtype) for word in base.identity)
     reduction = dataclasses.replace(base, identity=identity)
+    vector: R.Reduction | None = reduction if base.on_vectors and role == "forward" and not skip and not long else None
     first = _state_dtype(base.state[0], dtype, long)
     result = result_dtype(base, dtype)
     if base.select:
-        reduction = R.of_type(R.numbers_only(reduction) if skip else reduction, _SCALARS[first])
+        reduction = D.of_type(D.numbers_only(reduction) if skip else reduction, _SCALARS[first])
     elif skip:
-        reduction = R.without_nan(reduction, _SCALARS[first], _SCALARS["i64" if long else "i32"])
+        reduction = D.without_nan(reduction, _SCALARS[first], _SCALARS["i64" if long else "i32"])
     source, output, aux = dtype, result, "u8"
     if role in ("weigh", "gather"):
         if base.pull is None or (role == "weigh" and not reduction.pull_reads_state):
@@ -281,8 +293,10 @@ def _value(base: R.Reduction, dtype: str, role: str, skip: bool, long: bool) -> 
                 repeatable=False,
             )
     state = tuple(_state_dtype(word, dtype, long) for word in reduction.state)
+    if state != (source,) or state != (output,):
+        vector = None
     name = "_".join([base.name, role, dtype] + ["skipna"] * skip + ["long"] * long)
-    return Variant(name, reduction, role, source, output, aux, state)
+    return Variant(name, reduction, role, source, output, aux, state, vector)
 
 
 def parameter(op: str, dtype: str, norm: float = 2.0) -> int:

@@ -27,7 +27,8 @@ KERNEL = 1
 STRIDE = 2
 ROLE_BITS = 3
 MATCH = 4
-FORM = 5
+FUSED = 5
+FORM = 6
 
 _DTYPES, _ROLES, _INDEX_TYPES = len(DTYPES), len(ROLES), len(INDEX_TYPES)
 
@@ -59,7 +60,8 @@ INTEGERS = 8  # 1: sums are exact in any order
 SOURCE_IS_STATE = 9  # 1: source elements are states as they are
 READS_X = 10  # 1: the gradient of an element depends on the element
 READS_STATE = 11  # 1: a gradient depends on the result, so that a weigh comes first
-ROW = 12
+VECTOR = 12  # 1: there are kernels of explicit vectors
+ROW = 13
 
 
 def entry(op: int, dtype: int, role: int, skip: int, index: int, wide: int) -> int:

@@ -81,7 +81,7 @@ class Table:
 def _form(at: int) -> int:
     form = FORMS[at // FORM]
     roles = sum(1 << ROLES.index(role) for role in form.roles)
-    return (int(form.family == "lanes"), form.kernel, form.stride, roles, int(form.match))[at % FORM]
+    return (int(form.family == "lanes"), form.kernel, form.stride, roles, int(form.match), int(form.fused))[at % FORM]
 
 
 def _row(variant: Variant, number: int) -> tuple[int, ...]:
@@ -97,6 +97,7 @@ def _row(variant: Variant, number: int) -> tuple[int, ...]:
         int(variant.source == variant.state[0]),
         int(reduction.push_reads_x),
         int(reduction.pull_reads_state),
+        int(variant.vector is not None),
     )
 
 

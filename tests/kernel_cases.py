@@ -91,7 +91,7 @@ def problem_of(ask: Ask, shape: Sequence[int], k: Any, **options: Any) -> Proble
 def forms(ask: Ask, problem: Problem) -> Iterator[Form]:
     """The forms that have this role and this window."""
     for form in FORMS:
-        if ask.role in form.roles and form.family != "reference":
+        if form.serves(ask.variant) and form.family != "reference":
             window = (problem.kernel[-1], problem.stride[-1], problem.dilation[-1])
             if form.kernel == 0 or window == (form.kernel, form.stride, 1):
                 yield form

@@ -115,6 +115,7 @@ def test_only_engines_and_planning_know_kernels():
         "fastpool.measuring",
         "fastpool.request",
         "fastpool.planning",
+        "fastpool.fusing",
         "fastpool.selecting",
         "fastpool.tiling",
         "fastpool.layout",

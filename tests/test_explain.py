@@ -66,7 +66,7 @@ def forms_of(task) -> int:
 @pytest.mark.parametrize(
     ("name", "kernels"),
     [
-        ("max", ("max_forward_f32__rows_k2s2",)),
+        ("max", ("max_forward_f32__rows_fused_k2s2",)),
         ("max with indices", ("max_index_f32_u8__rows_k3s2",)),
         ("avg of the last axis", ("mean_forward_f32__lanes_k2s2",)),
         ("max backward", ("max_index_f32_u8__rows_k2s2", "scatter_f32_u8__rows")),
@@ -83,12 +83,12 @@ def test_the_kernels_of_a_call(name, kernels):
 def test_the_reason_fits():
     table = str(fastpool.explain(fastpool.max_pool2d, X, 3, stride=2))
     other = tiling.REASONS[tiling.OTHER_WINDOW]
-    assert f"  rows_k2s2    {other}\n" in table
-    assert "  rows_k3s2    taken\n" in table
+    assert f"  rows_fused_k2s2 {other}\n" in table
+    assert "  rows_fused_k3s2 taken\n" in table
     table = str(fastpool.explain(fastpool.max_pool2d, X, 3, stride=2, dilation=2))
-    assert f"  rows_k3s2    {other}\n" in table
+    assert f"  rows_k3s2       {other}\n" in table
     table = str(fastpool.explain(fastpool.avg_pool2d, X.astype(np.longdouble), 2))
-    assert f"  rows         {tiling.REASONS[tiling.NO_ARITHMETIC]}\n" in table
+    assert f"  rows            {tiling.REASONS[tiling.NO_ARITHMETIC]}\n" in table
 
 
 def test_verbose_prints_it_for_each_call(monkeypatch, capsys):
@@ -125,7 +125,7 @@ def test_the_reference_can_be_forced(monkeypatch, oracle):
     monkeypatch.setenv("FASTPOOL_FORCE_KERNEL", "reference")
     table = fastpool.explain(fastpool.max_pool2d, x, 2)
     assert table.kernels == ("reference",)
-    assert f"  rows_k2s2    {tiling.REASONS[tiling.NOT_FORCED]}\n" in str(table)
+    assert f"  rows_k2s2       {tiling.REASONS[tiling.NOT_FORCED]}\n" in str(table)
     assert oracle == []
     y, indices = fastpool.max_pool2d(x, 2, return_indices=True)
     dx = fastpool.max_pool2d_backward(y, x, 2, indices=indices)
@@ -147,7 +147,7 @@ def test_longdouble_goes_to_the_reference(oracle):
 @pytest.mark.parametrize("form", [form.name for form in FORMS])
 def test_a_forced_form_is_taken_where_it_can(form, monkeypatch):
     monkeypatch.setenv("FASTPOOL_FORCE_KERNEL", form)
-    k, s = {"k2s2": (2, 2), "k3s2": (3, 2), "k3s1": (3, 1)}.get(form.partition("_")[2], (5, 2))
+    k, s = {"k2s2": (2, 2), "k3s2": (3, 2), "k3s1": (3, 1)}.get(form.rpartition("_")[2], (5, 2))
     x, layout = (X.reshape(2, 16, 16, 3), "NHWC") if form.startswith("lanes") else (X, "NCHW")
     if form.endswith("match"):
         y, indices = fastpool.max_pool2d(x, k, s, layout=layout, return_indices=True)
@@ -155,12 +155,12 @@ def test_a_forced_form_is_taken_where_it_can(form, monkeypatch):
     else:
         table = fastpool.explain(fastpool.avg_pool2d, x, k, stride=s, layout=layout)
     assert [task.form.name for task in table.tasks] == [form]
-    assert f"  {form:12s} taken" in str(table)
+    assert f"  {form:15s} taken" in str(table)
 
 
 def test_a_forced_form_that_cannot_leaves_it_to_others(monkeypatch):
     monkeypatch.setenv("FASTPOOL_FORCE_KERNEL", "rows_k3s2")
-    assert fastpool.explain(fastpool.max_pool2d, X, 2).kernels == ("max_forward_f32__rows_k2s2",)
+    assert fastpool.explain(fastpool.max_pool2d, X, 2).kernels == ("max_forward_f32__rows_fused_k2s2",)
     np.testing.assert_array_equal(fastpool.max_pool2d(X, 2), X[..., 1::2, 1::2])
 
 

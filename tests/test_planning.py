@@ -146,7 +146,7 @@ def test_compiled_choices_equal_those_of_python():
     table = tables.table()
     numbers = np.array(table.dump(), np.int64)
     taken = set()
-    for _ in range(600):
+    for _ in range(1200):
         problem = random_problem(rng)
         request = Q.request_of(problem, table, rng.choice((-1, -1, *range(T.COUNT + 1))))
         found, compiled_found = [0] * 4, np.zeros(4, np.int64)
@@ -291,8 +291,8 @@ def test_small_integer_functions():
 @pytest.mark.parametrize(
     ("problem", "kernel"),
     [
-        ("max2d_fwd_f32_first_mb8ic64_ih112oh56kh3sh2ph1", "max_forward_f32__rows_k3s2"),
-        ("max2d_fwd_f32_first_mb8ic64_ih112oh56kh2sh2", "max_forward_f32__rows_k2s2"),
+        ("max2d_fwd_f32_first_mb8ic64_ih112oh56kh3sh2ph1", "max_forward_f32__rows_fused_k3s2"),
+        ("max2d_fwd_f32_first_mb8ic64_ih112oh56kh2sh2", "max_forward_f32__rows_fused_k2s2"),
         ("mean2d_fwd_f32_last_mb8ic64_ih112oh110kh3sh1", "mean_forward_f32__lanes_k3s1"),
         ("max2d_fwd_u8_last_mb8ic64_ih112oh100kh13sh1", "max_forward_i8__lanes"),
         ("sum2d_fwd_f64_first_mb8ic64_ih112oh100kh13sh1", "mean_forward_f64__rows"),

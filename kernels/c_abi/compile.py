@@ -44,7 +44,7 @@ class Planning(NamedTuple):
 
 
 class Job(NamedTuple):
-    """What one process compiles at a time: ``what`` is "planning", "walk", "whole", "match" or "passes"."""
+    """What one process compiles at a time: ``what`` is "planning", "walk", "whole", "match", "fused" or "passes"."""
 
     what: str
     name: str
@@ -62,8 +62,9 @@ def jobs(variants: Sequence[Variant]) -> list[Job]:
     ahead = [(number, v) for number, v in enumerate(variants) if registry.is_ahead(v)]
     whole = [Job("whole", v.name, number) for number, v in ahead if v.role in WHOLE]
     match = [Job("match", v.name + "_match", number) for number, v in ahead if v.role == "scatter"]
+    fused = [Job("fused", v.name + "_fused", number) for number, v in ahead if v.vector is not None]
     passes = [Job("passes", v.name, number) for number, v in ahead if v.role not in WHOLE]
-    return [*(Job("walk", walk) for walk in SPLIT), *whole, *match, *passes]
+    return [*(Job("walk", walk) for walk in SPLIT), *whole, *match, *fused, *passes]
 
 
 _shared: tuple[Sequence[Variant], Planning]
@@ -94,6 +95,8 @@ def _lower(job: Job) -> bytes:
         function, signature = SPLIT[job.name][0](0), SIGNATURE
     elif job.what == "whole":
         function, signature = WHOLE[variant.role](variant, 0), SIGNATURE
+    elif job.what == "fused":
+        function, signature = WHOLE["fused"](variant, 0), SIGNATURE
     elif job.what == "match":
         function, signature = SPLIT["match"][1](variant, 0), PASSES
     else:

@@ -241,6 +241,8 @@ static kernel_function *whole_or_walk(const struct kernels *kernels, int role, i
 {
     if (fastpool_table[form * FORM + F_MATCH])
         return kernels->match;
+    if (fastpool_table[form * FORM + F_FUSED])
+        return kernels->fused[number];
     if (role == ROLE_SCATTER || role == ROLE_CHECK)
         return kernels->whole[number];
     return kernels->sweep;

@@ -90,6 +90,7 @@ def _constants(interface: Interface) -> dict[str, int]:
         "FORMS": rows.COUNT,
         "FORM": rows.FORM,
         "F_MATCH": rows.MATCH,
+        "F_FUSED": rows.FUSED,
         "T_NUMBER": rows.NUMBER,
         "T_READS_X": rows.READS_X,
         "HEADER": plan.HEADER,
@@ -112,10 +113,12 @@ def _level(table: Table, wanted: Sequence[Job], level: Level) -> str:
     count = range(len(table.variants))
     lines = [f"extern kernel_function {symbol(walk, level)};" for walk in ("sweep", "match")]
     for (what, _), name in symbols.items():
-        lines.append(f"extern {'kernel' if what == 'whole' else 'pass'}_function {name};")
+        lines.append(f"extern {'kernel' if what in ('whole', 'fused') else 'pass'}_function {name};")
     whole = [symbols.get(("whole", number), "0") for number in count]
     passes = [f"{{{symbols.get(('passes', n), '0')}, {symbols.get(('match', n), '0')}}}" for n in count]
+    fused = [symbols.get(("fused", number), "0") for number in count]
     lines.append(_array("kernel_function *const", f"whole_{level.name}", whole))
+    lines.append(_array("kernel_function *const", f"fused_{level.name}", fused))
     lines.append(_array("const struct passes", f"passes_{level.name}", passes))
     return "\n".join(lines)
 
@@ -135,7 +138,7 @@ def library_tables(table: Table, interface: Interface, levels: Sequence[Level]) 
     )
     records = [
         f'    {{"{level.name}", {symbol("sweep", level)}, {symbol("match", level)}, '
-        f"whole_{level.name}, passes_{level.name}}},"
+        f"whole_{level.name}, fused_{level.name}, passes_{level.name}}},"
         for level in levels
     ]
     texts = [f'    "{text}",' for _, text in interface.statuses]
@@ -147,8 +150,8 @@ def library_tables(table: Table, interface: Interface, levels: Sequence[Level]) 
             "typedef void kernel_function(int64_t *plan, int64_t *bufs, int64_t *work, int64_t begin, int64_t end);",
             "typedef void pass_function(int64_t *words);",
             "struct passes { pass_function *loops, *match; };",
-            "struct kernels { const char *name; kernel_function *sweep, *match; kernel_function *const *whole;",
-            "    const struct passes *passes; };",
+            "struct kernels { const char *name; kernel_function *sweep, *match;",
+            "    kernel_function *const *whole, *const *fused; const struct passes *passes; };",
             *(f"extern int64_t {PREFIX}{function};" for function in functions),
             _array("const int64_t", "fastpool_table", [str(n) for n in table.dump(registry.is_ahead)]),
             *(_level(table, wanted, level) for level in levels),

@@ -56,7 +56,7 @@ def join(passes, w, a, b, out, count, amount):
 
 @register_jitable
 def split(passes, w, a, even, odd, count):
-    """Copies the states with even numbers, counted from ``a``, to ``even`` and the others to ``odd``: ``count`` each."""
+    """Copies every other state from ``a`` on to ``even``, and those between them to ``odd``: ``count`` each."""
     w[W.A] = a
     w[W.OUT] = even
     w[W.C] = odd

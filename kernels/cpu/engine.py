@@ -16,6 +16,7 @@ from numba.np.ufunc import parallel
 from fastpool.kernels import digests
 from fastpool.kernels.cpu.call import call_kernel, claim
 from fastpool.kernels.cpu.checking import make_check
+from fastpool.kernels.cpu.fused import make_fused
 from fastpool.kernels.cpu.match import make_match
 from fastpool.kernels.cpu.match_passes import make_match_passes
 from fastpool.kernels.cpu.memory import SIGNATURE
@@ -25,7 +26,7 @@ from fastpool.kernels.cpu.sweep import make_sweep
 from fastpool.kernels.registry import Variant
 
 PASSES = types.void(types.CPointer(types.int64))
-WHOLE = {"scatter": make_scatter, "check": make_check}
+WHOLE = {"scatter": make_scatter, "check": make_check, "fused": make_fused}
 """Kernels that are one function for each variant."""
 SPLIT = {"sweep": (make_sweep, make_passes), "match": (make_match, make_match_passes)}
 """Kernels that are a walk, compiled once, and the passes of each variant."""
@@ -132,7 +133,8 @@ def compile_kernel(variant: Variant, walk: str = "sweep", cache_dir: str = "") -
         if (variant, walk) not in _kernels:
             digest = digests.digest(variant.reduction)
             if walk in WHOLE:
-                whole = _compile(SIGNATURE, WHOLE[walk](variant, digest), variant.name, cache_dir)
+                name = variant.name if walk == variant.role else f"{variant.name}_{walk}"
+                whole = _compile(SIGNATURE, WHOLE[walk](variant, digest), name, cache_dir)
                 _kernels[variant, walk] = Kernel(whole)
             else:
                 make_walk, make = SPLIT[walk]

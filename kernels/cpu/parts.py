@@ -60,7 +60,7 @@ def _make_sharing_lift(pull: Any, real: Any) -> Any:
     return lift
 
 
-def _make_parameter(variant: Variant) -> Any:
+def make_parameter(variant: Variant) -> Any:
     """``parameter(bits)``: the reduction's parameter from its word."""
     real = SCALARS[variant.state[0]]
     if not variant.reduction.keyed:
@@ -147,7 +147,7 @@ def make_parts(variant: Variant) -> Parts:
     lift = inlined(_make_sharing_lift(reduction.pull, real) if share else reduction.lift)
     decode = DECODE["f32"] if share else DECODE[variant.source]
     decode_source = DECODE[variant.source]
-    parameter = _make_parameter(variant)
+    parameter = make_parameter(variant)
 
     def nothing():
         return identity

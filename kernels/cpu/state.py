@@ -12,21 +12,23 @@ from typing import Any
 from numba.extending import register_jitable
 
 from fastpool.kernels import digests
+from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu.memory import FIRST, OUT, SECOND, deinterleave, load, store
 
-_known: set[Any] = set()
+_known: set[Any] = set(vectors.KNOWN)
 
 
-def inlined(function: Any) -> Any:
+def inlined(function: Any, always: bool = False) -> Any:
     """The plain function, made known to Numba together with the plain functions that it captures or calls.
 
     They are inlined before types are inferred: compiled one by one and inlined by LLVM, a kernel's small functions
-    took 12 s of compilation, against 1 s.
+    took 12 s of compilation, against 1 s. With ``always`` LLVM inlines the function itself however long it is: vectors
+    would go through memory.
     """
     for used in digests.reached(function):
         if used not in _known:
             _known.add(used)
-            register_jitable(used)
+            register_jitable(forceinline=True)(used) if always and used is function else register_jitable(used)
     return function
 
 

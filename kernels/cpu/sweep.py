@@ -133,7 +133,7 @@ def backward_rows(plan, c, passes, w, op, base, o, stop, lanes, direct):
 
 @register_jitable
 def phase_states(plan, passes, w, o, begin, row, spare, many):
-    """Where the states of positions ``o``, ``o + stride``, ... of each row are: ``many``, or more than were asked for."""
+    """Where the states of ``many`` positions ``o``, ``o + stride``, ... of each row are."""
     last = _HEADER + (plan[P.OUTER] + plan[P.LEAD]) * _AXIS
     at, taps, _ = taps_backward(plan, last, o)
     pitch = w[W.PITCH]

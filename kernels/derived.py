@@ -1,0 +1,144 @@
+"""Reductions made from others: selections with the index of the tap, NaN left out, 16-bit floats by integer keys.
+
+Plain functions in the subset that the CPU and GPU compilers share, as in ``reductions``, for any of these.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from typing import Any
+
+from fastpool.kernels.reductions import Reduction, larger_of_numbers, pick
+
+
+def larger_number(a, b):
+    return a if (a > b) | (b != b) else b
+
+
+def takes_larger(a, i, b, j):
+    """Whether the tap (b, j) replaces (a, i): larger, or equal and earlier; of NaN the last."""
+    return (b > a) | ((b == a) & (j < i)) | ((b != b) & ((a == a) | (j > i)))
+
+
+def with_index(reduction: Reduction, real: Any, integer: Any, none: int, skip_nan: bool) -> Reduction:
+    """The same selection on pairs (value, index of the tap in its block); ``none`` is an index beyond all.
+
+    ``real`` and ``integer`` are the types of the components. With ``skip_nan`` a NaN tap counts as no tap.
+    """
+    key, element = reduction.lift, reduction.lower
+    nothing = reduction.identity[0]
+
+    def lift(x, p):
+        return (real(key(x, p)), integer(0))
+
+    def lift_numbers(x, p):
+        return (real(key(x, p)), integer(0)) if x == x else (real(nothing), integer(none))
+
+    def combine(a, b):
+        t = takes_larger(a[0], a[1], b[0], b[1])
+        return (b[0] if t else a[0], b[1] if t else a[1])
+
+    def follow(a, b):
+        t = (b[0] > a[0]) | (b[0] != b[0])
+        return (b[0] if t else a[0], b[1] if t else a[1])
+
+    def lower(s, count, inside, p):
+        return real(element(s[0], count, inside, p))
+
+    def lower_numbers(s, count, inside, p):
+        return real(element(s[0], count, inside, p)) if s[1] < none else real(math.nan)
+
+    return Reduction(
+        reduction.name,
+        reduction.kinds,
+        (nothing, none),
+        lift_numbers if skip_nan else lift,
+        combine,
+        lower_numbers if skip_nan else lower,
+        ("same", "count"),
+        select=True,
+        follow=None if skip_nan else follow,
+        repeatable=True,
+        keyed=True,
+    )
+
+
+def of_type(reduction: Reduction, real: Any) -> Reduction:
+    """The same selection with keys of the type ``real``: the compiler would widen those of small integers."""
+    key, element = reduction.lift, reduction.lower
+
+    def lift(x, p):
+        return real(key(x, p))
+
+    def lower(s, count, inside, p):
+        return real(element(s, count, inside, p))
+
+    return replace(reduction, lift=lift, lower=lower)
+
+
+def of_halves(reduction: Reduction, infinity: int, nan: int) -> Reduction:
+    """A selection among 16-bit floats by integer keys, in the order of the numbers they stand for: 4 times as fast.
+
+    Elements are the bits, as numbers with a sign; ``infinity`` and ``nan`` are the bits of these. NaN has the largest
+    key, and comes out as ``nan``.
+    """
+
+    def lift(x, p):
+        return pick((x & 0x7FFF) <= infinity, x ^ ((x >> 15) & 0x7FFF) ^ p, 0x7FFF)
+
+    def lower(s, count, inside, p):
+        key = s ^ p
+        x = key ^ ((key >> 15) & 0x7FFF)
+        return pick((x & 0x7FFF) <= infinity, x, nan)
+
+    return replace(reduction, lift=lift, combine=larger_of_numbers, lower=lower, calm=None, identity=(-1 - infinity,))
+
+
+def numbers_only(reduction: Reduction) -> Reduction:
+    """The same selection with NaN left out: it stands for no tap."""
+    return replace(reduction, identity=(math.nan,), combine=larger_number)
+
+
+def without_nan(reduction: Reduction, real: Any, integer: Any) -> Reduction:
+    """The same reduction with NaN left out, on pairs (state, number of taps that are not NaN).
+
+    ``real`` and ``integer`` are the types of the components. The divisor loses the NaN taps, unless it is fixed,
+    which a negative ``inside`` tells; with no value at all the result is NaN.
+    """
+    lift_value, combine_values, lower_value = reduction.lift, reduction.combine, reduction.lower
+    pull_value, push_value = reduction.pull, reduction.push
+    nothing = reduction.identity[0]
+
+    def lift(x, p):
+        return (real(lift_value(x, p)), integer(1)) if x == x else (real(nothing), integer(0))
+
+    def combine(a, b):
+        return (combine_values(a[0], b[0]), integer(a[1] + b[1]))
+
+    def lower(s, count, inside, p):
+        divisor = count if inside < 0 else count - (inside - s[1])
+        return lower_value(s[0], real(divisor), inside, p) if s[1] > 0 else real(math.nan)
+
+    def pull(g, s, count, inside, p):
+        divisor = count if inside < 0 else count - (inside - s[1])
+        return pull_value(g, s[0], real(divisor), inside, p) if s[1] > 0 else real(0)
+
+    def push(a, x, p):
+        return push_value(a, x, p) if x == x else real(0)
+
+    return Reduction(
+        reduction.name,
+        reduction.kinds,
+        (nothing, 0),
+        lift,
+        combine,
+        lower,
+        (*reduction.state, "count"),
+        counted=True,
+        select=reduction.select,
+        pull=pull,
+        push=push,
+        pull_reads_state=reduction.counted or reduction.pull_reads_state,
+        push_reads_x=True,
+    )
