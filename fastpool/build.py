@@ -6,17 +6,17 @@ import inspect
 from pathlib import Path
 from types import FunctionType, ModuleType
 
-from fastpool import choosing, fusing, layout, measuring, planning, selecting, tiling, window
+from fastpool import choosing, fusing, layout, measuring, planning, selecting, sliding, tiling, window
 from fastpool import request as Q
 from fastpool._version import __version__
 from fastpool.kernels import rows, taps
 from fastpool.kernels.c_abi.compile import Planning
 from fastpool.kernels.c_abi.tables import Interface
 
-MODULES = (taps, rows, window, layout, tiling, fusing, selecting, planning, choosing, measuring)
+MODULES = (taps, rows, window, layout, tiling, fusing, sliding, selecting, planning, choosing, measuring)
 """The modules of integer arithmetic, each after those that it calls."""
 
-NUMBERS = frozenset({"role", "kind", "size", "kernel", "stride", "dilation", "pad_begin", "pad_end", "ceil"})
+NUMBERS = frozenset({"form", "role", "kind", "size", "kernel", "stride", "dilation", "pad_begin", "pad_end", "ceil"})
 """Parameters of the functions that C calls which are integers; the others are blocks of them."""
 
 _HEADER = ("OP", "DTYPE", "COMPLEX", "BACKWARD", "INDEX_KIND", "SKIP_NAN", "INCLUDE_PAD", "DIVISOR", "NORM", "CEIL")
@@ -33,7 +33,7 @@ def functions(module: ModuleType) -> list[FunctionType]:
 
 def plans() -> Planning:
     """The planning functions."""
-    called = (measuring.measure, choosing.tasks_of, choosing.row_of, choosing.choose, window.output_size)
+    called = (measuring.measure, choosing.tasks_of, choosing.row_for, choosing.choose, window.output_size)
     needed = tuple(function for module in MODULES for function in functions(module))
     # the offsets in a request are compiled in
     files = tuple(Path(str(module.__file__)) for module in (*MODULES, Q))

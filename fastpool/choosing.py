@@ -92,6 +92,14 @@ def row_of(request: Numbers, table: Numbers, role: int, kind: int) -> int:
     return table[T.entry(request[Q.OP], request[Q.DTYPE], role, request[Q.SKIP_NAN], index, wide)]
 
 
+def row_for(request: Numbers, table: Numbers, form: int, role: int, kind: int) -> int:
+    """Where the row of the variant lies that a form does a role with, or 0 if there is none."""
+    row = row_of(request, table, role, kind)
+    if row != 0 and table[form * T.FORM + T.SLIDE] != 0:
+        row += table[row + T.KEYS]
+    return row
+
+
 def tasks_of(request: Numbers, table: Numbers, found: Block) -> int:
     """Writes the role of each task and its kind of indices into ``found``, two numbers each; returns how many."""
     kind = request[Q.INDEX_KIND]
@@ -184,6 +192,7 @@ def _write_header(request: Numbers, table: Numbers, row: int, form: int, role: i
     spec[S.FORM_STRIDE] = table[record + T.STRIDE]
     spec[S.MATCH] = table[record + T.MATCH]
     spec[S.FUSED] = table[record + T.FUSED]
+    spec[S.SLIDE] = table[record + T.SLIDE]
     spec[S.COUNTED] = table[row + T.COUNTED]
     spec[S.SOURCE_IS_STATE] = table[row + T.SOURCE_IS_STATE]
 
@@ -253,11 +262,12 @@ def write_spec(
 
 
 def _attempt(
-    request: Numbers, table: Numbers, row: int, form: int, role: int, kind: int, forced: bool, spec: Block, plan: Block
+    request: Numbers, table: Numbers, form: int, role: int, kind: int, forced: bool, spec: Block, plan: Block
 ) -> int:
     """Plans a task in one form; returns why that form does not take it, or ACCEPTED."""
     if table[form * T.FORM + T.ROLE_BITS] >> role & 1 == 0:
         return NO_ROLE
+    row = row_for(request, table, form, role, kind)
     if row == 0 or (table[form * T.FORM + T.FUSED] != 0 and table[row + T.VECTOR] == 0):
         return NO_ARITHMETIC
     write_spec(request, table, row, form, role, kind, forced, spec)
@@ -270,18 +280,15 @@ def choose(request: Numbers, table: Numbers, role: int, kind: int, spec: Block, 
 
     ``verdicts`` has a number of ``tiling.REASONS`` for each form up to that one.
     """
-    row = row_of(request, table, role, kind)
     wanted = request[Q.FORCED]
     if 0 <= wanted < T.COUNT:
-        if _attempt(request, table, row, wanted, role, kind, True, spec, plan) == ACCEPTED:
+        if _attempt(request, table, wanted, role, kind, True, spec, plan) == ACCEPTED:
             for form in range(wanted):
                 verdicts[form] = NOT_FORCED
             verdicts[wanted] = ACCEPTED
             return wanted
     for form in range(T.COUNT):
-        verdict = (
-            _attempt(request, table, row, form, role, kind, False, spec, plan) if wanted != T.COUNT else NOT_FORCED
-        )
+        verdict = _attempt(request, table, form, role, kind, False, spec, plan) if wanted != T.COUNT else NOT_FORCED
         verdicts[form] = verdict
         if verdict == ACCEPTED:
             return form

@@ -67,7 +67,7 @@ def _task(problem: Problem, role: str, kind: str, forced: str, generation: int) 
     seen = tuple(verdicts[: taken + 1])
     if FORMS[taken].family == "reference":
         return Task(problem, role, kind, FORMS[taken], None, None, seen)
-    row = choosing.row_of(request, table, ROLES.index(role), number)
+    row = choosing.row_for(request, table, taken, ROLES.index(role), number)
     block = np.array(plan, np.int64)
     block.flags.writeable = False
     return Task(problem, role, kind, FORMS[taken], table.variants[table[row + T.NUMBER]], block, seen)

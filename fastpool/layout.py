@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from fastpool.kernels import plan as P
+from fastpool.kernels.taps import gcd
 
 
 class Numbers(Protocol):
@@ -51,7 +52,8 @@ REPEATABLE = 18
 SOURCE_IS_STATE = 19  # 1: source elements are states as they are
 MATCH = 20  # 1: the index of each window is compared with each of its taps
 FUSED = 21  # 1: explicit vectors, without scratch
-SPEC = 22
+SLIDE = 22  # 1: rows of blocks of taps are kept from one row of outputs to the next
+SPEC = 23
 
 # ---- record of an array axis ----
 X_SIZE = 0
@@ -79,13 +81,6 @@ LOWEST = -(2**63)
 """The sign bit of a float64, as the int64 that adds it."""
 
 _MERGED = (P.SOURCE_STRIDE, P.OUTPUT_STRIDE, P.AUX_STRIDE, P.INDEX_UNIT)
-
-
-def gcd(a: int, b: int) -> int:
-    """Greatest common divisor of two positive integers."""
-    while b != 0:
-        a, b = b, a % b
-    return a
 
 
 def inverse(a: int, modulus: int) -> int:

@@ -12,12 +12,14 @@ from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import words as W
 from fastpool.layout import Block
 from fastpool.selecting import plan_check, plan_match, plan_scatter
+from fastpool.sliding import plan_slide
 from fastpool.tiling import (
     ACCEPTED,
     BAND_BYTES,
     FOLDS,
     MOST_STATES,
     NOT_CONTIGUOUS,
+    NOT_SLID,
     OTHER_WINDOW,
     ROWS_BETTER,
     SCATTERS,
@@ -118,6 +120,8 @@ def _group(spec: Block, plan: Block, target: int, pitch: int) -> int:
     apart = spec[S.FAMILY] == 1 and plan[P.LANE_BLOCKS] > 1
     if many < 2 or apart or plan[P.FOLD] != 0 or plan[P.DECODE] != 0:
         return 1
+    if spec[S.SLIDE] != 0 and (outer == 0 or lead == 0):
+        return 1
     read, written = spec[S.SOURCE_BYTES] * plan[P.LANES], spec[S.OUTPUT_BYTES] * plan[P.LANES]
     for a in range(lead + 1):
         at = P.HEADER + (outer + a) * P.AXIS
@@ -125,7 +129,7 @@ def _group(spec: Block, plan: Block, target: int, pitch: int) -> int:
         written *= plan[at + P.OUTPUT]
     plane = read + written
     axis = -1
-    if outer > 0 and (lead == 0 or many * plane <= BAND_BYTES):
+    if outer > 0 and (lead == 0 or many * plane <= BAND_BYTES or spec[S.SLIDE] != 0):
         axis = outer - 1
     elif lead > 0:
         axis = outer + lead - 1
@@ -213,6 +217,11 @@ def _plan_sweep(spec: Block, plan: Block) -> None:
         stack += bit_length(_most_taps(plan, P.HEADER + (outer + a) * P.AXIS, backward)) + 1
     plan[P.ROW] = row
     plan[P.LEVELS] = max(rows, stack)
+    plan[P.STATE_BYTES], plan[P.STATE2_BYTES] = spec[S.STATE_BYTES], spec[S.STATE2_BYTES]
+    if spec[S.SLIDE] != 0:
+        plan_slide(spec, plan, stack, rows)
+        if plan[P.TILES] < 0:
+            return
     plan[P.STACK] = (plan[P.LEVELS] + 2) * row
     states = plan[P.STACK] + (bit_length(plan[last + P.KERNEL]) + 2) * lanes
     plan[P.COORDINATES] = round_up(8 * W.WORDS, 64)
@@ -292,6 +301,8 @@ def refusal(spec: Block, plan: Block) -> int:
             return FOLDS
     if spec[S.FORCED] != 0:
         return ACCEPTED
+    if spec[S.SLIDE] != 0 and spec[S.FAMILY] == 0 and not source_unit:
+        return NOT_SLID
     # a scatter and this: planes of float32 1.9 and 2.7 ms, float16 20 and 4.7, uint8 3.4 and 1.7; rows 5.2 and 0.8
     if spec[S.MATCH] != 0 and spec[S.FAMILY] == 0 and plan[P.SPATIAL] > 1:
         if spec[S.OUTPUT_BYTES] >= 4:

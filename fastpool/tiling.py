@@ -32,6 +32,7 @@ REASONS = (
     "compares indices with every tap, in scratch: a scatter in place does less here",
     "is for windows of up to three taps along each of three axes, read from rows that are neighbours in memory",
     "divides all windows by the same number",
+    "keeps blocks of taps from row to row: here that is more work, or has no rows",
 )
 (
     _,
@@ -47,6 +48,7 @@ REASONS = (
     SCATTERS,
     NOT_FUSED,
     DIVISORS,
+    NOT_SLID,
 ) = range(len(REASONS))
 
 

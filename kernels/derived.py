@@ -77,20 +77,22 @@ def of_type(reduction: Reduction, real: Any) -> Reduction:
     return replace(reduction, lift=lift, lower=lower)
 
 
-def of_halves(reduction: Reduction, infinity: int, nan: int) -> Reduction:
-    """A selection among 16-bit floats by integer keys, in the order of the numbers they stand for: 4 times as fast.
+def of_bits(reduction: Reduction, bits: int, infinity: int, nan: int) -> Reduction:
+    """A selection among floats by integer keys, in the order of the numbers they stand for.
 
-    Elements are the bits, as numbers with a sign; ``infinity`` and ``nan`` are the bits of these. NaN has the largest
-    key, and comes out as ``nan``.
+    To combine keys takes one instruction, floats, whose NaN is looked for, four; and 16-bit floats are not widened.
+    Elements are the ``bits`` bits of a float, as a number with a sign; ``infinity`` and ``nan`` are the bits of these.
+    NaN has the largest key, and comes out as ``nan``.
     """
+    sign, rest = bits - 1, (1 << (bits - 1)) - 1
 
     def lift(x, p):
-        return pick((x & 0x7FFF) <= infinity, x ^ ((x >> 15) & 0x7FFF) ^ p, 0x7FFF)
+        return pick((x & rest) <= infinity, x ^ ((x >> sign) & rest) ^ p, rest)
 
     def lower(s, count, inside, p):
         key = s ^ p
-        x = key ^ ((key >> 15) & 0x7FFF)
-        return pick((x & 0x7FFF) <= infinity, x, nan)
+        x = key ^ ((key >> sign) & rest)
+        return pick((x & rest) <= infinity, x, nan)
 
     return replace(reduction, lift=lift, combine=larger_of_numbers, lower=lower, calm=None, identity=(-1 - infinity,))
 

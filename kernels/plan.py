@@ -57,7 +57,11 @@ GROUP = 41  # rows that a tile takes, at most
 SOURCE_END = 42  # one past the last element of the source, where it is dense and its strides are positive; else 0
 IN_PLACE = 43  # 1: taps are compared where gradients and indices lie, without scratch
 HALVINGS = 44  # times that a row of scratch is taken apart into even and odd states, so that a stride is halved
-HEADER = 45
+RING = 45  # scratch row where blocks of taps are kept, of the smallest size first
+COLUMN = 46  # scratch row where a window's taps along the leading axes are combined
+STATE_BYTES = 47  # of the first state component
+STATE2_BYTES = 48  # and of the second
+HEADER = 49
 
 # ---- axis record ----
 OUTPUT = 0  # coordinates on the output side

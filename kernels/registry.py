@@ -28,7 +28,7 @@ class Form(NamedTuple):
     """How a kernel walks over memory. ``kernel`` and ``stride`` are those that its loops have compiled in, or 0.
 
     ``match``: compares the index of each window with each of its taps. ``fused``: in explicit vectors, without scratch,
-    for variants whose arithmetic works on vectors.
+    for variants whose arithmetic works on vectors. ``slide``: keeps blocks of taps from one row of outputs to the next.
     """
 
     name: str
@@ -38,12 +38,18 @@ class Form(NamedTuple):
     roles: tuple[str, ...]
     match: bool = False
     fused: bool = False
+    slide: bool = False
 
     def walk(self, role: str) -> str:
-        """Which walk it takes in a role: "sweep", "match", "fused", "scatter" or "check"."""
-        if self.match or self.fused:
-            return "match" if self.match else "fused"
+        """Which walk it takes in a role: "sweep", "slide", "match", "fused", "scatter" or "check"."""
+        for walk in ("match", "fused", "slide"):
+            if getattr(self, walk):
+                return walk
         return role if role in ("scatter", "check") else "sweep"
+
+    def variant(self, variant: Variant) -> Variant:
+        """The variant that this form runs in place of another: where it combines much, the one by keys."""
+        return variant.keys if self.slide and variant.keys is not None else variant
 
     def serves(self, variant: Variant) -> bool:
         """Whether there is a kernel of this form for a variant."""
@@ -55,6 +61,9 @@ _SWEEPS = ("forward", "index", "weigh")
 FORMS = (
     Form("rows_fused_k2s2", "rows", 2, 2, ("forward",), fused=True),
     Form("rows_fused_k3s2", "rows", 3, 2, ("forward",), fused=True),
+    Form("rows_fused_k3s1", "rows", 3, 1, ("forward",), fused=True),
+    Form("lanes_slide", "lanes", 0, 0, _SWEEPS, slide=True),
+    Form("rows_slide", "rows", 0, 0, _SWEEPS, slide=True),
     Form("rows_k2s2", "rows", 2, 2, _SWEEPS),
     Form("rows_k3s2", "rows", 3, 2, _SWEEPS),
     Form("rows_k3s1", "rows", 3, 1, _SWEEPS),
@@ -81,8 +90,16 @@ REDUCTIONS: dict[str, tuple[R.Reduction, ...]] = {
 """Definitions by name; a name has one definition for each kind of element. The smallest is the largest of keys in the
 opposite order, see ``parameter``; a sum of floats is a mean whose divisor is 1."""
 
-HALVES = {"f16": (0x7C00, 0x7E00), "bf16": (0x7F80, 0x7FC0)}
-"""Types of 16-bit floats, and the bits of their infinity and NaN."""
+HALVES = ("f16", "bf16")
+"""Types of 16-bit floats."""
+
+BITS = {
+    "f16": ("i16", 16, 0x7C00, 0x7E00),
+    "bf16": ("i16", 16, 0x7F80, 0x7FC0),
+    "f32": ("i32", 32, 0x7F800000, 0x7FC00000),
+    "f64": ("i64", 64, 0x7FF0000000000000, 0x7FF8000000000000),
+}
+"""For each type of floats the integers of their size, how many bits that is, and those of infinity and NaN."""
 
 _changes: list[str] = []
 
@@ -119,7 +136,8 @@ class Variant:
     """The typed part of a kernel: a reduction in a role, for an element type. There is one object for each.
 
     ``source``, ``output`` and ``aux`` are the types behind ``bufs[0]``, ``bufs[1]`` and ``bufs[2]``; ``state`` has the
-    type of each component of a state. ``vector`` is the reduction on vectors of elements, where it has no other states.
+    type of each component of a state. ``vector`` is the reduction on vectors of elements, where it has no other states;
+    ``keys`` the variant that does the same by integer keys, for forms that combine much for each element they read.
     """
 
     name: str
@@ -130,6 +148,7 @@ class Variant:
     aux: str
     state: tuple[str, ...]
     vector: R.Reduction | None = None
+    keys: Variant | None = None
 
 
 def kind(dtype: str) -> str:
@@ -261,9 +280,7 @@ def _selection(base: R.Reduction, dtype: str, role: str, skip: bool, index: str,
 
 def _value(base: R.Reduction, dtype: str, role: str, skip: bool, long: bool) -> Variant | None:
     if base is R.MAX and role == "forward" and dtype in HALVES and not skip:
-        keys = D.of_halves(base, *HALVES[dtype])
-        typed = D.of_type(keys, np.int16)
-        return Variant(f"{base.name}_{role}_{dtype}", typed, role, "i16", "i16", "u8", ("i16",), keys)
+        return _by_keys(base, dtype, f"{base.name}_{role}_{dtype}")
     identity = tuple(_number(word, dtype) for word in base.identity)
     reduction = dataclasses.replace(base, identity=identity)
     vector: R.Reduction | None = reduction if base.on_vectors and role == "forward" and not skip and not long else None
@@ -296,7 +313,17 @@ def _value(base: R.Reduction, dtype: str, role: str, skip: bool, long: bool) -> 
     if state != (source,) or state != (output,):
         vector = None
     name = "_".join([base.name, role, dtype] + ["skipna"] * skip + ["long"] * long)
-    return Variant(name, reduction, role, source, output, aux, state, vector)
+    keys = _by_keys(base, dtype, name + "_keys") if vector is not None and base is R.MAX else None
+    return Variant(name, reduction, role, source, output, aux, state, vector, keys)
+
+
+@functools.cache
+def _by_keys(base: R.Reduction, dtype: str, name: str) -> Variant:
+    """The forward of a selection among floats by integer keys."""
+    integer, *numbers = BITS[dtype]
+    keys = D.of_bits(base, *numbers)
+    typed = D.of_type(keys, _SCALARS[integer])
+    return Variant(name, typed, "forward", integer, integer, "u8", (integer,), keys)
 
 
 def parameter(op: str, dtype: str, norm: float = 2.0) -> int:

@@ -28,7 +28,8 @@ STRIDE = 2
 ROLE_BITS = 3
 MATCH = 4
 FUSED = 5
-FORM = 6
+SLIDE = 6
+FORM = 7
 
 _DTYPES, _ROLES, _INDEX_TYPES = len(DTYPES), len(ROLES), len(INDEX_TYPES)
 
@@ -61,7 +62,8 @@ SOURCE_IS_STATE = 9  # 1: source elements are states as they are
 READS_X = 10  # 1: the gradient of an element depends on the element
 READS_STATE = 11  # 1: a gradient depends on the result, so that a weigh comes first
 VECTOR = 12  # 1: there are kernels of explicit vectors
-ROW = 13
+KEYS = 13  # how far from here the row of the variant by integer keys is, or 0
+ROW = 14
 
 
 def entry(op: int, dtype: int, role: int, skip: int, index: int, wide: int) -> int:

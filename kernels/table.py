@@ -63,9 +63,15 @@ class Table:
         )
         if variant is None:
             return 0
+        return self._row(variant)
+
+    def _row(self, variant: Variant) -> int:
+        """Where the row of a variant is, which is added if it is not there."""
         if variant not in self._rows:
-            self._rows[variant] = ROWS + len(self.variants) * ROW
-            self._known.update(enumerate(_row(variant, len(self.variants)), self._rows[variant]))
+            keys = self._row(variant.keys) if variant.keys is not None else 0
+            at = self._rows[variant] = ROWS + len(self.variants) * ROW
+            numbers = (*_row(variant, len(self.variants)), keys - at if keys else 0)
+            self._known.update(enumerate(numbers, at))
             self.variants.append(variant)
         return self._rows[variant]
 
@@ -81,7 +87,8 @@ class Table:
 def _form(at: int) -> int:
     form = FORMS[at // FORM]
     roles = sum(1 << ROLES.index(role) for role in form.roles)
-    return (int(form.family == "lanes"), form.kernel, form.stride, roles, int(form.match), int(form.fused))[at % FORM]
+    numbers = (form.family == "lanes", form.kernel, form.stride, roles, form.match, form.fused, form.slide)
+    return int(numbers[at % FORM])
 
 
 def _row(variant: Variant, number: int) -> tuple[int, ...]:

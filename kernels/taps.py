@@ -1,4 +1,4 @@
-"""How many of a window's taps lie where: the two integer functions that planning and kernels share."""
+"""Taps of a window by where they lie, and rows that are kept: integer functions that planning and kernels share."""
 
 from __future__ import annotations
 
@@ -16,3 +16,36 @@ def taps_below(origin: int, limit: int, kernel: int, dilation: int) -> int:
 def taps_between(origin: int, low: int, high: int, kernel: int, dilation: int) -> int:
     """How many of a window's taps lie in ``low <= position < high``."""
     return taps_below(origin, high, kernel, dilation) - taps_below(origin, low, kernel, dilation)
+
+
+def gcd(a: int, b: int) -> int:
+    """Greatest common divisor of two positive integers."""
+    while b != 0:
+        a, b = b, a % b
+    return a
+
+
+def levels_kept(kernel: int) -> int:
+    """Sizes of blocks of taps, 1, 2, 4, ..., that are kept for windows of more than one tap.
+
+    A window whose taps are a power of two is made of two blocks of half its size.
+    """
+    levels = 0
+    while kernel - 1 >> levels > 0:
+        levels += 1
+    return levels
+
+
+def slots_kept(kernel: int, dilation: int, level: int, overlaps: bool) -> int:
+    """Rows of blocks of ``2**level`` taps that are needed at a time, where a window is made when its last row is there.
+
+    With ``overlaps`` a window is two of the largest blocks, which may share taps; else it is binary blocks.
+    """
+    size = 1 << level
+    lag = size * dilation if 2 * size <= kernel else 0
+    if overlaps and 2 * size > kernel:
+        lag = (kernel - size) * dilation
+    if not overlaps and kernel & size != 0:
+        # behind the larger blocks
+        lag = max(lag, (kernel & (size - 1)) * dilation)
+    return lag + 1

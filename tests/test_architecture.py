@@ -116,6 +116,7 @@ def test_only_engines_and_planning_know_kernels():
         "fastpool.request",
         "fastpool.planning",
         "fastpool.fusing",
+        "fastpool.sliding",
         "fastpool.selecting",
         "fastpool.tiling",
         "fastpool.layout",

@@ -106,7 +106,7 @@ def kernels(ask: Ask) -> list[Form]:
 
 def ran(result: Result, ask: Ask, form: Form) -> bool:
     """Whether the forced kernel ran. One may refuse memory without contiguous rows, one many taps; no other may."""
-    names = [name == f"{ask.variant.name}__{form.name}" for name in result.kernels]
+    names = [name == f"{form.variant(ask.variant).name}__{form.name}" for name in result.kernels]
     many = form.match and result.problem.taps > selecting.MATCH_TAPS
     assert any(names) or form.kernel != 0 or many, (str(result.problem), result.kernels)
     return any(names)

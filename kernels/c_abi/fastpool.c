@@ -243,6 +243,8 @@ static kernel_function *whole_or_walk(const struct kernels *kernels, int role, i
         return kernels->match;
     if (fastpool_table[form * FORM + F_FUSED])
         return kernels->fused[number];
+    if (fastpool_table[form * FORM + F_SLIDE])
+        return kernels->slide;
     if (role == ROLE_SCATTER || role == ROLE_CHECK)
         return kernels->whole[number];
     return kernels->sweep;
@@ -261,7 +263,7 @@ static int plan_stages(fastpool_plan *plan, int64_t *request, int64_t *spec, int
         int64_t form = fastpool_k_choose(request, fastpool_table, role, kind, spec, stage->block, verdicts);
         if (form >= FORMS)
             return -FASTPOOL_UNSUPPORTED;
-        const int64_t *row = fastpool_table + fastpool_k_row_of(request, fastpool_table, role, kind);
+        const int64_t *row = fastpool_table + fastpool_k_row_for(request, fastpool_table, form, role, kind);
         const struct passes *passes = &kernels->passes[row[T_NUMBER]];
         stage->kernel = whole_or_walk(kernels, (int)role, (int)form, row[T_NUMBER]);
         pass_function *loops = fastpool_table[form * FORM + F_MATCH] ? passes->match : passes->loops;

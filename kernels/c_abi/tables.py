@@ -10,6 +10,7 @@ from typing import NamedTuple
 from fastpool.kernels import plan, registry, rows
 from fastpool.kernels.c_abi.compile import PREFIX, Job, jobs, symbol
 from fastpool.kernels.c_abi.objects import Level
+from fastpool.kernels.cpu.engine import SPLIT
 from fastpool.kernels.table import Table
 
 HERE = Path(__file__).parent
@@ -91,6 +92,7 @@ def _constants(interface: Interface) -> dict[str, int]:
         "FORM": rows.FORM,
         "F_MATCH": rows.MATCH,
         "F_FUSED": rows.FUSED,
+        "F_SLIDE": rows.SLIDE,
         "T_NUMBER": rows.NUMBER,
         "T_READS_X": rows.READS_X,
         "HEADER": plan.HEADER,
@@ -111,7 +113,7 @@ def _level(table: Table, wanted: Sequence[Job], level: Level) -> str:
     """The declarations and arrays of one level."""
     symbols = {(job.what, job.number): symbol(job.name, level) for job in wanted if job.what != "walk"}
     count = range(len(table.variants))
-    lines = [f"extern kernel_function {symbol(walk, level)};" for walk in ("sweep", "match")]
+    lines = [f"extern kernel_function {symbol(walk, level)};" for walk in SPLIT]
     for (what, _), name in symbols.items():
         lines.append(f"extern {'kernel' if what in ('whole', 'fused') else 'pass'}_function {name};")
     whole = [symbols.get(("whole", number), "0") for number in count]
@@ -130,14 +132,14 @@ def library_tables(table: Table, interface: Interface, levels: Sequence[Level]) 
     functions = (
         "measure(int64_t *request)",
         "tasks_of(int64_t *request, const int64_t *table, int64_t *found)",
-        "row_of(int64_t *request, const int64_t *table, int64_t role, int64_t kind)",
+        "row_for(int64_t *request, const int64_t *table, int64_t form, int64_t role, int64_t kind)",
         "choose(int64_t *request, const int64_t *table, int64_t role, int64_t kind, int64_t *spec, int64_t *plan,\n"
         "    int64_t *verdicts)",
         "output_size(int64_t size, int64_t kernel, int64_t stride, int64_t dilation, int64_t pad_begin,\n"
         "    int64_t pad_end, int64_t ceil)",
     )
     records = [
-        f'    {{"{level.name}", {symbol("sweep", level)}, {symbol("match", level)}, '
+        f'    {{"{level.name}", {", ".join(symbol(walk, level) for walk in SPLIT)}, '
         f"whole_{level.name}, fused_{level.name}, passes_{level.name}}},"
         for level in levels
     ]
@@ -150,7 +152,7 @@ def library_tables(table: Table, interface: Interface, levels: Sequence[Level]) 
             "typedef void kernel_function(int64_t *plan, int64_t *bufs, int64_t *work, int64_t begin, int64_t end);",
             "typedef void pass_function(int64_t *words);",
             "struct passes { pass_function *loops, *match; };",
-            "struct kernels { const char *name; kernel_function *sweep, *match;",
+            "struct kernels { const char *name; kernel_function *sweep, *slide, *match;",
             "    kernel_function *const *whole, *const *fused; const struct passes *passes; };",
             *(f"extern int64_t {PREFIX}{function};" for function in functions),
             _array("const int64_t", "fastpool_table", [str(n) for n in table.dump(registry.is_ahead)]),

@@ -66,7 +66,7 @@ def split(passes, w, a, even, odd, count):
 
 
 @register_jitable
-def halve_stride(plan, passes, w, kernel, stride, dilation, jump):
+def halve_stride(plan, passes, w, base, kernel, stride, dilation, jump):
     """Makes windows at an even stride windows at half the stride, over pairs of taps, as often as was planned.
 
     Returns (row of scratch that the windows are over, their taps, stride, jump, state of the last tap or -1). Where a
@@ -76,7 +76,7 @@ def halve_stride(plan, passes, w, kernel, stride, dilation, jump):
         taps 5, stride 2            pairs: taps 2, stride 1; and t4, t6, ...
     """
     row = plan[P.ROW]
-    base, used, rest = 0, 1, -1
+    used, rest = base // row + 1, -1
     for _ in range(plan[P.HALVINGS]):
         many = w[W.ROWS_COUNT] * w[W.PITCH] // 2
         even, odd, pairs = used * row, (used + 1) * row, (used + 2) * row

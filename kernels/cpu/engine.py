@@ -22,13 +22,18 @@ from fastpool.kernels.cpu.match_passes import make_match_passes
 from fastpool.kernels.cpu.memory import SIGNATURE
 from fastpool.kernels.cpu.passes import make_passes
 from fastpool.kernels.cpu.scatter import make_scatter
+from fastpool.kernels.cpu.slide import make_slide
 from fastpool.kernels.cpu.sweep import make_sweep
 from fastpool.kernels.registry import Variant
 
 PASSES = types.void(types.CPointer(types.int64))
 WHOLE = {"scatter": make_scatter, "check": make_check, "fused": make_fused}
 """Kernels that are one function for each variant."""
-SPLIT = {"sweep": (make_sweep, make_passes), "match": (make_match, make_match_passes)}
+SPLIT = {
+    "sweep": (make_sweep, make_passes),
+    "slide": (make_slide, make_passes),
+    "match": (make_match, make_match_passes),
+}
 """Kernels that are a walk, compiled once, and the passes of each variant."""
 TURNS = 8
 """Times that each thread comes back for tiles, if all are equally fast."""
@@ -59,6 +64,7 @@ class Kernel:
 _lock = threading.RLock()
 _kernels: dict[tuple[Variant, str], Kernel] = {}
 _walks: dict[str, Any] = {}
+_passes: dict[tuple[Variant, Any], Any] = {}
 _driver: list[Any] = []
 _forked = False
 _workers: list[ThreadPoolExecutor] = []
@@ -138,8 +144,10 @@ def compile_kernel(variant: Variant, walk: str = "sweep", cache_dir: str = "") -
                 _kernels[variant, walk] = Kernel(whole)
             else:
                 make_walk, make = SPLIT[walk]
-                name = variant.name if walk == "sweep" else f"{variant.name}_{walk}"
-                passes = _compile(PASSES, make(variant, digest), name, cache_dir)
+                if (variant, make) not in _passes:
+                    name = variant.name if make is make_passes else f"{variant.name}_{walk}"
+                    _passes[variant, make] = _compile(PASSES, make(variant, digest), name, cache_dir)
+                passes = _passes[variant, make]
                 if walk not in _walks:
                     sources = int.from_bytes(digests.sources_digest()[:7], "little")
                     _walks[walk] = _compile(SIGNATURE, make_walk(sources), walk, cache_dir)

@@ -1,6 +1,6 @@
 """Forward pooling of rows by small windows, in one sweep over memory and without scratch: explicit vectors.
 
-Windows of two or three taps along each axis, at stride 2 along the last one. A row of outputs is made a vector at
+Windows of two or three taps along each axis, at stride 1 or 2 along the last one. A row of outputs is made a vector at
 a time, from the rows of its taps::
 
     rows of taps    a0 a1 a2 a3 ...        column   c0 c1 c2 c3 ...    c = a . b . d, as leading axes go
@@ -36,6 +36,7 @@ from fastpool.kernels.cpu.vectors import (
     odd,
     prefetch,
     shifted,
+    shifted_twice,
     signed,
     store,
 )
@@ -83,6 +84,17 @@ def rows_of_taps(plan, c, table, x, blank, size, low, high):
             own = own & ((not there) | ((here + low >= 0) & (here + high <= plan[P.SOURCE_END])))
             here += step * pitch
     return own
+
+
+@register_jitable
+def followed(plan, table, x, row, axis, high, size):
+    """Whether output row ``row`` and the one before it have all rows of their taps, in memory that is the array's."""
+    start = (row - 1) * plan[axis + P.WINDOW_STRIDE] - plan[axis + P.PAD]
+    reach = (plan[axis + P.KERNEL] - 1) * plan[axis + P.DILATION] + plan[axis + P.WINDOW_STRIDE]
+    if (start < 0) | (start + reach >= plan[axis + P.SOURCE]) | (plan[axis + P.SOURCE_STRIDE] < 0):
+        return False
+    here = (table[plan[axis + P.KERNEL] - 1] - x) // size + plan[axis + P.WINDOW_STRIDE] * plan[axis + P.SOURCE_STRIDE]
+    return here + high <= plan[P.SOURCE_END]
 
 
 def make_fused(variant: Variant, digest: int) -> Any:
@@ -233,7 +245,9 @@ def make_fused(variant: Variant, digest: int) -> Any:
 
         write = inlined(write, always=True)
 
-        def row(table, many, more, y, d, end, q, outputs, width, own, kernel, p, spare, other, nothing, divisor):
+        def row(
+            table, many, more, y, d, end, q, outputs, width, own, kernel, stride, p, spare, other, nothing, divisor
+        ):
             """One row of outputs, the first one at ``d``, whose window begins at place ``q``."""
             bad = none(everywhere(spare, 0))
             if kernel == 2:
@@ -248,7 +262,7 @@ def make_fused(variant: Variant, digest: int) -> Any:
                         )
                     bad = bad | bad_a | bad_b
                     write(y, d + o, outputs - o, end, combine(even(a, b), odd(a, b)), divisor, p, spare)
-            else:
+            elif stride == 2:
                 a, bad = any_column(table, many, more, q, width, own, p, spare, other, nothing)
                 for o in range(0, outputs, lanes):
                     at = q + 2 * o + lanes
@@ -263,6 +277,14 @@ def make_fused(variant: Variant, digest: int) -> Any:
                     s = combine(combine(e, odd(a, b)), shifted(e, c))
                     write(y, d + o, outputs - o, end, s, divisor, p, spare)
                     a = c
+            else:
+                a, bad = any_column(table, many, more, q, width, own, p, spare, other, nothing)
+                for o in range(0, outputs, lanes):
+                    b, bad_b = any_column(table, many, more, q + o + lanes, width, own, p, spare, other, nothing)
+                    bad = bad | bad_b
+                    s = combine(combine(a, shifted(a, b)), shifted_twice(a, b))
+                    write(y, d + o, outputs - o, end, s, divisor, p, spare)
+                    a = b
             return any_of(bad)
 
         return inlined(row)
@@ -285,6 +307,7 @@ def make_fused(variant: Variant, digest: int) -> Any:
         width, kernel, stride = plan[last + P.SOURCE], plan[last + P.KERNEL], plan[last + P.WINDOW_STRIDE]
         many = plan[_HEADER + outer * _AXIS + P.KERNEL] if plan[P.LEAD] > 0 else 1
         more = plan[_HEADER + (outer + 1) * _AXIS + P.KERNEL] if plan[P.LEAD] > 1 else 1
+        step = plan[last - _AXIS + P.WINDOW_STRIDE] * plan[last - _AXIS + P.SOURCE_STRIDE] * size
         nothing = real(identity)
         other = real(lower_one(nothing, real(1), 1, p))
         for e in range(plan[P.ROW]):
@@ -305,16 +328,22 @@ def make_fused(variant: Variant, digest: int) -> Any:
                 stop = min(first + plan[P.GROUP], plan[axis + P.OUTPUT])
             d = o + offset(plan, c, axes, P.OUTPUT_STRIDE)
             until = d + (stop - first) * plan[last + P.OUTPUT] if dense else 0
+            own = False
             for r in range(first, stop):
                 if group >= 0:
                     c[group] = r
-                own = rows_of_taps(plan, c, table, bufs[0], blank, size, q, high)
+                # where all rows were there, and the next ones are, they are a step further
+                if own & (plan[P.LEAD] == 1) and followed(plan, table, bufs[0], r, axis, high, size):
+                    for i in range(many):
+                        table[i] += step
+                else:
+                    own = rows_of_taps(plan, c, table, bufs[0], blank, size, q, high)
                 if first_row(
-                    table, many, more, y, d, until, q, outputs, width, own, kernel, p, spare, other, nothing,
+                    table, many, more, y, d, until, q, outputs, width, own, kernel, stride, p, spare, other, nothing,
                     divisor,
                 ):  # fmt: skip
                     last_row(
-                        table, many, more, y, d, until, q, outputs, width, own, kernel, p, spare, other,
+                        table, many, more, y, d, until, q, outputs, width, own, kernel, stride, p, spare, other,
                         nothing, divisor,
                     )  # fmt: skip
                 d += plan[axis + P.OUTPUT_STRIDE]

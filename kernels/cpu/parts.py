@@ -79,6 +79,12 @@ def make_parameter(variant: Variant) -> Any:
         def parameter(bits):
             return real(as_float(bits))
 
+    elif variant.name.endswith("_keys"):
+        # all bits where the factor is negative
+
+        def parameter(bits):
+            return real(bits >> 63)
+
     else:
 
         def parameter(bits):

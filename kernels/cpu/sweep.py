@@ -155,6 +155,33 @@ def phase_states(plan, passes, w, o, begin, row, spare, many):
 
 
 @register_jitable
+def finish_rows(plan, passes, w, op, base, spare, o, stop, lanes, lead, on_input):
+    """Outputs ``o .. stop - 1`` of each row, from the states of single positions at ``base``."""
+    last = _HEADER + (plan[P.OUTER] + plan[P.LEAD]) * _AXIS
+    stride, kernel, jump = plan[last + P.WINDOW_STRIDE], plan[last + P.KERNEL], plan[last + P.JUMP]
+    row, rows = plan[P.ROW], w[W.ROWS_COUNT]
+    distance = plan[last + P.DILATION] * lanes
+    repeatable = plan[P.REPEATABLE] != 0
+    rest, taps = -1, kernel
+    if plan[P.HALVINGS] != 0:
+        base, taps, stride, jump, rest = halve_stride(
+            plan, passes, w, base, kernel, stride, plan[last + P.DILATION], jump
+        )
+    double(passes, w, base, row, taps, rows * w[W.PITCH], distance, jump)
+    dense = (rows - 1) * w[W.PITCH] + ((stop - o - 1) * stride + 1) * lanes
+    a, b, two, amount = operands(passes, w, repeatable, base, row, spare, taps, 0, dense, distance, jump)
+    if rest >= 0:
+        if two:
+            if a == spare:
+                merge(passes, w, spare, b, dense, amount)
+            else:
+                join(passes, w, a, b, spare, dense, amount)
+            a = spare
+        b, two, amount = rest, True, taps * jump
+    emit(plan, passes, w, op, a, b, two, amount, stride, o, stop - o, lead, on_input)
+
+
+@register_jitable
 def forward_rows(plan, c, passes, w, op, base, o, stop, lanes, direct, lead, on_input):
     """Outputs ``o .. stop - 1`` of each row."""
     last = _HEADER + (plan[P.OUTER] + plan[P.LEAD]) * _AXIS
@@ -185,23 +212,42 @@ def forward_rows(plan, c, passes, w, op, base, o, stop, lanes, direct, lead, on_
     if (kernel == 7) & (stop - o == 1) & (op == W.EMIT_ROWS) & (plan[last + P.DILATION] == 1):
         emit(plan, passes, w, W.EMIT_SEVEN, 0, 0, False, jump, 1, o, 1, lead, on_input)
         return
-    distance = plan[last + P.DILATION] * lanes
-    repeatable = plan[P.REPEATABLE] != 0
-    begin, rest, taps = 0, -1, kernel
-    if plan[P.HALVINGS] != 0:
-        begin, taps, stride, jump, rest = halve_stride(plan, passes, w, kernel, stride, plan[last + P.DILATION], jump)
-    double(passes, w, begin, row, taps, rows * w[W.PITCH], distance, jump)
-    dense = (rows - 1) * w[W.PITCH] + ((stop - o - 1) * stride + 1) * lanes
-    a, b, two, amount = operands(passes, w, repeatable, begin, row, spare, taps, 0, dense, distance, jump)
-    if rest >= 0:
-        if two:
-            if a == spare:
-                merge(passes, w, spare, b, dense, amount)
-            else:
-                join(passes, w, a, b, spare, dense, amount)
-            a = spare
-        b, two, amount = rest, True, taps * jump
-    emit(plan, passes, w, op, a, b, two, amount, stride, o, stop - o, lead, on_input)
+    finish_rows(plan, passes, w, op, 0, spare, o, stop, lanes, lead, on_input)
+
+
+@register_jitable
+def lanes_of(plan, c):
+    """(first lane, lanes, whether rows are contiguous) of the current tile."""
+    axes = plan[P.OUTER] + plan[P.LEAD]
+    last = _HEADER + axes * _AXIS
+    if plan[P.FAMILY] == 0:
+        return 0, 1, (plan[P.SHARES] != 1) & (plan[last + P.SOURCE_STRIDE] == 1)
+    first_lane = c[axes + 1] * plan[P.LANE_BLOCK]
+    lanes = min(plan[P.LANE_BLOCK], plan[P.LANES] - first_lane)
+    direct = (plan[P.SHARES] != 1) & (plan[P.SOURCE_LANE] == 1) & (plan[last + P.SOURCE_STRIDE] == lanes)
+    return first_lane, lanes, direct
+
+
+@register_jitable
+def aim(plan, c, w, first_lane, o):
+    """Writes the words that say where the output at position ``o`` of the current row, and what goes with it, is."""
+    outer, lead = plan[P.OUTER], plan[P.LEAD]
+    axes = outer + lead
+    last = _HEADER + axes * _AXIS
+    d = first_lane * plan[P.OUTPUT_LANE] + o * plan[last + P.OUTPUT_STRIDE]
+    i = first_lane * plan[P.AUX_LANE] + o * plan[last + P.AUX_STRIDE]
+    w[W.D] = d + offset(plan, c, axes, P.OUTPUT_STRIDE)
+    w[W.I] = i + offset(plan, c, axes, P.AUX_STRIDE)
+    index, unit = 0, 0
+    if (plan[P.INDEXED] != 0) & (plan[P.DECODE] == 0):
+        unit = plan[last + P.INDEX_UNIT]
+        index = first_lane * plan[P.INDEX_LANE] + offset(plan, c, outer, P.INDEX_UNIT)
+        for a in range(lead):
+            axis = _HEADER + (outer + a) * _AXIS
+            index += (c[outer + a] * plan[axis + P.WINDOW_STRIDE] - plan[axis + P.PAD]) * plan[axis + P.INDEX_UNIT]
+        index += (o * plan[last + P.WINDOW_STRIDE] - plan[last + P.PAD]) * unit
+    w[W.INDEX] = index
+    w[W.INDEX_STEP] = plan[last + P.WINDOW_STRIDE] * unit
 
 
 @register_jitable
@@ -209,34 +255,16 @@ def run_rows(plan, c, passes, w):
     """One tile's rows, from the current coordinates on; how many, and how far apart, the words tell."""
     outer, axes = plan[P.OUTER], plan[P.OUTER] + plan[P.LEAD]
     last = _HEADER + axes * _AXIS
-    first_lane, lanes = 0, 1
-    op = W.EMIT_ROWS
-    direct = (plan[P.SHARES] != 1) & (plan[last + P.SOURCE_STRIDE] == 1)
-    if plan[P.FAMILY] != 0:
-        op = W.EMIT_LANES
-        first_lane = c[axes + 1] * plan[P.LANE_BLOCK]
-        lanes = min(plan[P.LANE_BLOCK], plan[P.LANES] - first_lane)
-        direct = (plan[P.SHARES] != 1) & (plan[P.SOURCE_LANE] == 1) & (plan[last + P.SOURCE_STRIDE] == lanes)
+    op = W.EMIT_ROWS if plan[P.FAMILY] == 0 else W.EMIT_LANES
+    first_lane, lanes, direct = lanes_of(plan, c)
     o = c[axes] * plan[P.BLOCK]
     stop = min(o + plan[P.BLOCK], plan[last + P.OUTPUT])
     base = offset(plan, c, outer, P.SOURCE_STRIDE) + first_lane * plan[P.SOURCE_LANE]
-    d = first_lane * plan[P.OUTPUT_LANE] + o * plan[last + P.OUTPUT_STRIDE]
-    i = first_lane * plan[P.AUX_LANE] + o * plan[last + P.AUX_STRIDE]
-    w[W.D] = d + offset(plan, c, axes, P.OUTPUT_STRIDE)
-    w[W.I] = i + offset(plan, c, axes, P.AUX_STRIDE)
+    aim(plan, c, w, first_lane, o)
     lead, on_input = set_taps(plan, c)
     if plan[P.BACKWARD] != 0:
         backward_rows(plan, c, passes, w, op, base, o, stop, lanes, direct)
         return
-    index, unit = 0, 0
-    if (plan[P.INDEXED] != 0) & (plan[P.DECODE] == 0):
-        unit = plan[last + P.INDEX_UNIT]
-        index = first_lane * plan[P.INDEX_LANE] + offset(plan, c, outer, P.INDEX_UNIT)
-        for a in range(plan[P.LEAD]):
-            index += c[axes + 2 + a] * plan[_HEADER + (outer + a) * _AXIS + P.INDEX_UNIT]
-        index += (o * plan[last + P.WINDOW_STRIDE] - plan[last + P.PAD]) * unit
-    w[W.INDEX] = index
-    w[W.INDEX_STEP] = plan[last + P.WINDOW_STRIDE] * unit
     i = w[W.I]
     forward_rows(plan, c, passes, w, op, base, o, stop, lanes, direct, lead, on_input)
     if plan[P.DECODE] != 0:
@@ -271,27 +299,32 @@ def next_run(plan, axis, row, stop):
     return 1, stride
 
 
+@register_jitable
+def begin_call(plan, bufs, w):
+    """Writes the words that are fixed during a call; returns the walk's coordinates."""
+    work = address(w)
+    for i in range(3):
+        w[W.X + i] = bufs[i]
+    w[W.STATES] = work + plan[P.STATE]
+    w[W.STATES2] = work + plan[P.STATE2]
+    w[W.ROWS] = work + plan[P.PACK]
+    w[W.PARAM] = plan[P.PARAM]
+    w[W.D_LANE], w[W.I_LANE] = plan[P.OUTPUT_LANE], plan[P.AUX_LANE]
+    w[W.INDEX_LANE] = 0 if plan[P.DECODE] != 0 else plan[P.INDEX_LANE]
+    # where the lift divides, packing must not
+    w[W.DIVISOR] = plan[P.DIVISOR] if (plan[P.DIVISOR] != 0) & (plan[P.SHARES] != 2) else 1
+    w[W.INSIDE] = -1 if plan[P.DIVISOR] != 0 else 1
+    return pointer(work + plan[P.COORDINATES], _INT64)
+
+
 def make_sweep(digest: int) -> Any:
     """The Python function of the walk. ``digest`` stands for the sources that it was made from."""
 
     def sweep(plan, bufs, work, begin, end):
         """Runs the tiles ``begin .. end - 1``."""
         digest  # noqa: B018  (captured, so that a changed source is another kernel in the cache)
-        c = pointer(address(work) + plan[P.COORDINATES], _INT64)
-        w = work
-        passes = bufs[3]
-        for i in range(3):
-            w[W.X + i] = bufs[i]
-        w[W.STATES] = address(work) + plan[P.STATE]
-        w[W.STATES2] = address(work) + plan[P.STATE2]
-        w[W.ROWS] = address(work) + plan[P.PACK]
-        w[W.PARAM] = plan[P.PARAM]
-        outer = plan[P.OUTER]
-        w[W.D_LANE], w[W.I_LANE] = plan[P.OUTPUT_LANE], plan[P.AUX_LANE]
-        w[W.INDEX_LANE] = 0 if plan[P.DECODE] != 0 else plan[P.INDEX_LANE]
-        # where the lift divides, packing must not
-        w[W.DIVISOR] = plan[P.DIVISOR] if (plan[P.DIVISOR] != 0) & (plan[P.SHARES] != 2) else 1
-        w[W.INSIDE] = -1 if plan[P.DIVISOR] != 0 else 1
+        c = begin_call(plan, bufs, work)
+        w, passes, outer = work, bufs[3], plan[P.OUTER]
         group = plan[P.GROUP_AXIS]
         axis = _HEADER + max(group, 0) * _AXIS
         leading = group >= outer

@@ -210,8 +210,9 @@ def _shuffle(order: Any) -> Any:
 even = _shuffle(lambda count: range(0, 2 * count, 2))
 odd = _shuffle(lambda count: range(1, 2 * count, 2))
 shifted = _shuffle(lambda count: range(1, count + 1))
-"""Of two vectors, one behind the other: every other lane, from the first or the second on; all from the second on, as
-many as a vector has."""
+shifted_twice = _shuffle(lambda count: range(2, count + 2))
+"""Of two vectors, one behind the other: every other lane, from the first or the second on; all from the second, or
+third, on, as many as a vector has."""
 
 
 @intrinsic
