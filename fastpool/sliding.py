@@ -38,8 +38,8 @@ def plan_slide(spec: Block, plan: Block, stack: int, rows: int) -> None:
     band = max(ceil_div(size, ceil_div(ENOUGH_TILES, max(tiles, 1))), 3 * reach // stride + 1)
     plan[axis + P.BY], plan[axis + P.STEPS] = cut(size, band)
     read = (plan[axis + P.BY] - 1) * stride + reach + 1
-    # Combining each row of outputs anew takes a row operation for each tap. Rings of rows of lanes, which are long, leave
-    # the first-level cache: 5x5 at 256 lanes took 1.9 ms against 0.7.
+    # Combining each row of outputs anew takes a row operation for each tap. Rows of lanes are long, and rings of them
+    # leave the first-level cache: 5x5 at 256 lanes took 1.9 ms against 0.7.
     few = 4 if spec[S.FAMILY] == 0 else 8
     work = read + read * (levels - 1) // (stride & -stride) + plan[axis + P.BY]
     if spec[S.FORCED] == 0 and (kernel < few or 2 * stride > kernel or work >= plan[axis + P.BY] * kernel):

@@ -146,9 +146,9 @@ def test_compiled_choices_equal_those_of_python():
     table = tables.table()
     numbers = np.array(table.dump(), np.int64)
     taken = set()
-    for _ in range(1200):
-        problem = random_problem(rng)
-        request = Q.request_of(problem, table, rng.choice((-1, -1, *range(T.COUNT + 1))))
+    asked = [(random_problem(rng), rng.choice((-1, -1, *range(T.COUNT + 1)))) for _ in range(1000)]
+    for problem, forced in [*asked, *((Problem.parse(text), -1) for text, _ in TYPICAL)]:
+        request = Q.request_of(problem, table, forced)
         found, compiled_found = [0] * 4, np.zeros(4, np.int64)
         count = choosing.tasks_of(request, table, found)
         assert compiled(choosing, "tasks_of")(np.array(request), numbers, compiled_found) == count
@@ -288,20 +288,23 @@ def test_small_integer_functions():
     assert tiling.bit_length(2**62) == 63
 
 
-@pytest.mark.parametrize(
-    ("problem", "kernel"),
-    [
-        ("max2d_fwd_f32_first_mb8ic64_ih112oh56kh3sh2ph1", "max_forward_f32__rows_fused_k3s2"),
-        ("max2d_fwd_f32_first_mb8ic64_ih112oh56kh2sh2", "max_forward_f32__rows_fused_k2s2"),
-        ("mean2d_fwd_f32_last_mb8ic64_ih112oh110kh3sh1", "mean_forward_f32__lanes_k3s1"),
-        ("max2d_fwd_u8_last_mb8ic64_ih112oh100kh13sh1", "max_forward_i8__lanes"),
-        ("sum2d_fwd_f64_first_mb8ic64_ih112oh100kh13sh1", "mean_forward_f64__rows"),
-        ("max2d_bwd+plane_f32_first_mb8ic64_ih112oh56kh3sh2ph1", "scatter_f32_i64__rows"),
-        ("max2d_bwd+plane_f16_first_mb8ic64_ih112oh56kh3sh2ph1", "scatter_f16_i64__rows_match"),
-        ("max2d_bwd+tap_f32_last_mb8ic64_ih112oh56kh3sh2ph1", "scatter_f32_u8__lanes_match"),
-        ("max1d_bwd+tap_f32_first_mb8ic64_iw112ow56kw3sw2pw1", "scatter_f32_u8__rows_match"),
-        ("max2d_bwd+plane_f32_last_mb8ic64_ih112oh4kh28sh28", "scatter_f32_i64__lanes"),
-    ],
+TYPICAL = (
+    ("max2d_fwd_f32_first_mb8ic64_ih112oh56kh3sh2ph1", "max_forward_f32__rows_fused_k3s2"),
+    ("max2d_fwd_f32_first_mb8ic64_ih112oh56kh2sh2", "max_forward_f32__rows_fused_k2s2"),
+    ("max2d_fwd_f32_first_mb8ic64_ih112oh110kh3sh1", "max_forward_f32__rows_fused_k3s1"),
+    ("max2d_fwd_f32_first_mb8ic256_ih20oh20kh5sh1ph2", "max_forward_f32_keys__rows_slide"),
+    ("mean2d_fwd_f32_last_mb8ic64_ih112oh110kh3sh1", "mean_forward_f32__lanes_k3s1"),
+    ("max2d_fwd_u8_last_mb8ic64_ih112oh100kh13sh1", "max_forward_i8__lanes_slide"),
+    ("sum2d_fwd_f64_first_mb8ic64_ih112oh100kh13sh1", "mean_forward_f64__rows_slide"),
+    ("max2d_bwd+plane_f32_first_mb8ic64_ih112oh56kh3sh2ph1", "scatter_f32_i64__rows"),
+    ("max2d_bwd+plane_f16_first_mb8ic64_ih112oh56kh3sh2ph1", "scatter_f16_i64__rows_match"),
+    ("max2d_bwd+tap_f32_last_mb8ic64_ih112oh56kh3sh2ph1", "scatter_f32_u8__lanes_match"),
+    ("max1d_bwd+tap_f32_first_mb8ic64_iw112ow56kw3sw2pw1", "scatter_f32_u8__rows_match"),
+    ("max2d_bwd+plane_f32_last_mb8ic64_ih112oh4kh28sh28", "scatter_f32_i64__lanes"),
 )
+"""Problems, and the kernels that do them."""
+
+
+@pytest.mark.parametrize(("problem", "kernel"), TYPICAL)
 def test_the_kernel_for_a_typical_problem(problem, kernel):
     assert dispatch.explain(Problem.parse(problem)).kernels == (kernel,)
