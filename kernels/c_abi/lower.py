@@ -178,7 +178,19 @@ def open_parts(state: tuple[str, ...]) -> Parts:
     def write(typing_context, y, aux, d, i, s, count, inside, index, p):
         return types.void(y, aux, d, i, number, count, inside, index, p), _call_open("write", types.void, (4,))
 
-    return Parts(nothing, leaf, join, follow, pack, write)
+    @intrinsic
+    def blocks(typing_context):
+        return types.int64(), _call_open("blocks", types.int64)
+
+    @intrinsic
+    def leaf_block(typing_context, t, o, x, u, p):
+        return types.void(t, o, x, u, p), _call_open("leaf_block", types.void)
+
+    @intrinsic
+    def write_block(typing_context, y, d, t, a, b, two, count, inside, p):
+        return types.void(y, d, t, a, b, two, count, inside, p), _call_open("write_block", types.void)
+
+    return Parts(nothing, leaf, join, follow, pack, write, blocks, leaf_block, write_block)
 
 
 def lower_loops(state: tuple[str, ...]) -> bytes:
@@ -194,8 +206,8 @@ def lower_parts(variant: Variant) -> bytes:
     parts = make_parts(variant)
     number, word = state_type(variant.state), types.int64
     rows = variant.state[0] if shares(variant) else variant.source
-    source, output, aux, packed = (
-        types.CPointer(TYPES[dtype]) for dtype in (variant.source, variant.output, variant.aux, rows)
+    source, output, aux, packed, states = (
+        types.CPointer(TYPES[dtype]) for dtype in (variant.source, variant.output, variant.aux, rows, variant.state[0])
     )
     signatures = Parts(
         nothing=number(),
@@ -204,6 +216,9 @@ def lower_parts(variant: Variant) -> bytes:
         follow=number(number, number, word),
         pack=types.void(packed, word, source, word, word, word),
         write=types.void(output, aux, word, word, number, word, word, word, word),
+        blocks=word(),
+        leaf_block=types.void(states, word, packed, word, word),
+        write_block=types.void(output, word, states, word, word, types.boolean, word, word, word),
     )
     return lower(
         variant.name,

@@ -6,8 +6,10 @@ compiled once for each type of state, and a variant's parts are put into them.
 
 from __future__ import annotations
 
+import math
 from typing import Any, NamedTuple
 
+from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu.memory import (
     DECODE,
     ENCODE,
@@ -20,6 +22,7 @@ from fastpool.kernels.cpu.memory import (
     store_side,
 )
 from fastpool.kernels.cpu.state import inlined, make_shift, shift_none
+from fastpool.kernels.reductions import pick
 from fastpool.kernels.registry import HALVES, Variant
 
 
@@ -32,6 +35,9 @@ class Parts(NamedTuple):
     follow(a, b, amount)                            the same, where the second is one tap, and all taps are there
     pack(rows, o, x, u, divisor, p)                 copies element ``u`` to element ``o`` of a packed row
     write(y, aux, d, i, s, count, inside, index, p) output ``d``, and what goes with it in ``aux``, from a state
+    blocks()                                        whether there are the two that follow: 1 or 0
+    leaf_block(t, o, x, u, p)                       eight leaves, into state ``o`` and those behind it
+    write_block(y, d, t, a, b, two, count, inside, p)   eight outputs, from states ``a`` on, joined with ``b`` if two
     """
 
     nothing: Any
@@ -40,6 +46,9 @@ class Parts(NamedTuple):
     follow: Any
     pack: Any
     write: Any
+    blocks: Any
+    leaf_block: Any
+    write_block: Any
 
 
 def shares(variant: Variant) -> bool:
@@ -140,6 +149,48 @@ def _make_write(variant: Variant, parameter: Any) -> Any:
     return inlined(write)
 
 
+def _make_blocks(variant: Variant, parameter: Any) -> tuple[Any, Any, Any]:
+    """The parts that work on eight elements: rows of a few dozen would be left to the rest of a loop, one by one."""
+    reduction = variant.vector
+    if reduction is None:
+
+        def blocks():
+            return 0
+
+        def leaf_block(t, o, x, u, p):
+            return
+
+        def write_block(y, d, t, a, b, two, count, inside, p):
+            return
+
+        return blocks, leaf_block, write_block
+    real = SCALARS[variant.state[0]]
+    lift, combine, lower = (inlined(part) for part in (reduction.lift, reduction.combine, reduction.lower))
+    if variant.output[0] == "f":
+        nan = real(math.nan)
+
+        def canonical(v):
+            return pick(v == v, v, nan)
+
+    else:
+        canonical = _as_is
+    canonical = inlined(canonical)
+
+    def blocks():
+        return 1
+
+    def leaf_block(t, o, x, u, p):
+        vectors.store(t, o, lift(vectors.load_eight(x, u), parameter(p)))
+
+    def write_block(y, d, t, a, b, two, count, inside, p):
+        s = vectors.load_eight(t, a)
+        if two:
+            s = combine(s, vectors.load_eight(t, b))
+        vectors.store(y, d, canonical(lower(s, real(count), inside, parameter(p))))
+
+    return blocks, leaf_block, write_block
+
+
 def make_parts(variant: Variant) -> Parts:
     """The parts of a variant, as plain Python functions that Numba knows."""
     reduction = variant.reduction
@@ -181,4 +232,5 @@ def make_parts(variant: Variant) -> Parts:
             store_out(rows, o, load_source(x, u))
 
     write = _make_write(variant, parameter)
-    return Parts(*map(inlined, (nothing, leaf, join, follow, pack, write)))
+    blocks = _make_blocks(variant, parameter)
+    return Parts(*map(inlined, (nothing, leaf, join, follow, pack, write, *blocks)))

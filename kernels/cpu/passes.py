@@ -21,6 +21,8 @@ from fastpool.kernels.cpu import words as W
 from fastpool.kernels.cpu.memory import CODES, pointer
 from fastpool.kernels.cpu.parts import Parts, make_parts, shares
 from fastpool.kernels.cpu.state import (
+    base_pair,
+    base_single,
     bind_pair,
     bind_single,
     first_pair,
@@ -37,6 +39,9 @@ from fastpool.kernels.cpu.state import (
 )
 from fastpool.kernels.registry import Variant
 
+SHORT = 64
+"""Elements of a row up to which it is read and written eight at a time, where there are vectors."""
+
 
 def make_passes(variant: Variant, digest: int) -> Any:
     """The Python function of one variant's passes. ``digest`` stands for the sources it was made from."""
@@ -51,12 +56,12 @@ def make_loops(parts: Parts, state: tuple[str, ...], memory: tuple[str, str, str
     """
     source_code, output_code, aux_code, rows_code = (CODES[dtype] for dtype in memory)
     first_code, second_code = CODES[state[0]], CODES[state[-1]]
-    first, second, put, replace, split, bind = (
-        (first_pair, second_pair, put_pair, replace_pair, split_pair, bind_pair)
+    first, second, put, replace, split, bind, base = (
+        (first_pair, second_pair, put_pair, replace_pair, split_pair, bind_pair, base_pair)
         if len(state) == 2
-        else (first_single, second_single, put_single, replace_single, split_single, bind_single)
+        else (first_single, second_single, put_single, replace_single, split_single, bind_single, base_single)
     )
-    nothing, leaf, join, follow, pack, write = parts
+    nothing, leaf, join, follow, pack, write, blocks, leaf_block, write_block = parts
 
     def seven(s0, s1, s2, s3, s4, s5, s6, jump):
         """Seven neighbouring taps: 4 + 2 + 1, as binary blocks go."""
@@ -104,8 +109,12 @@ def make_loops(parts: Parts, state: tuple[str, ...], memory: tuple[str, str, str
             for row in range(rows):
                 u, v, z, o = a + row * step, b + row * step, c + row * step, out + row * pitch
                 if op == W.LEAF:
-                    for e in range(count):
-                        put(t, o + e, leaf(x, u + e, p))
+                    if (blocks() != 0) & (count < SHORT) & (count % 8 == 0):
+                        for e in range(0, count, 8):
+                            leaf_block(base(t), o + e, x, u + e, p)
+                    else:
+                        for e in range(count):
+                            put(t, o + e, leaf(x, u + e, p))
                 elif op == W.PAIR:
                     for e in range(count):
                         s = leaf(x, u + e, p)
@@ -168,6 +177,13 @@ def make_loops(parts: Parts, state: tuple[str, ...], memory: tuple[str, str, str
                 d, i = w[W.D] + row * w[W.D_GROUP], w[W.I] + row * w[W.I_GROUP]
                 index = w[W.INDEX] + row * w[W.INDEX_GROUP]
                 if op == W.EMIT_ROWS:
+                    if (blocks() != 0) & unit_rows & (count < SHORT) & (count >= 8):
+                        # the last eight may have been written before
+                        for k in range(0, count - 7, 8):
+                            write_block(y, d + k, base(t), ar + k, br + k, two, divisor, inside, p)
+                        k = count - 8
+                        write_block(y, d + k, base(t), ar + k, br + k, two, divisor, inside, p)
+                        continue
                     # the loops differ in what is a constant 1: with a run-time stride none would be vectorised
                     if unit_rows & two:
                         for k in range(count):

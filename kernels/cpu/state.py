@@ -63,6 +63,16 @@ def bind_single(first, second):
 
 
 @inlined
+def base_single(t):
+    return t
+
+
+@inlined
+def base_pair(t):
+    return t[0]
+
+
+@inlined
 def first_pair(t, e):
     return (load(t[0], e, FIRST), load(t[1], e, FIRST))
 

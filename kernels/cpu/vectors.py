@@ -83,14 +83,25 @@ def load(typing_context, p, i):
 @intrinsic
 def store(typing_context, p, i, value):
     """Writes the elements from ``i`` on."""
-    kind = _of_pointer(p)
 
     def generate(context, builder, signature, arguments):
         place = _address(builder, arguments[0], arguments[1], arguments[2].type)
-        builder.store(arguments[2], place, align=kind.dtype.bitwidth // 8)
+        builder.store(arguments[2], place, align=p.dtype.bitwidth // 8)
         return context.get_dummy_value()
 
-    return types.void(p, types.int64, kind), generate
+    return types.void(p, types.int64, value), generate
+
+
+@intrinsic
+def load_eight(typing_context, p, i):
+    """A short vector: the eight elements from ``i`` on."""
+    kind = Vector(p.dtype, 8)
+
+    def generate(context, builder, signature, arguments):
+        place = _address(builder, *arguments, context.get_value_type(kind))
+        return builder.load(place, align=p.dtype.bitwidth // 8)
+
+    return kind(p, types.int64), generate
 
 
 @intrinsic
