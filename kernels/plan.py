@@ -61,7 +61,8 @@ RING = 45  # scratch row where blocks of taps are kept, of the smallest size fir
 COLUMN = 46  # scratch row where a window's taps along the leading axes are combined
 STATE_BYTES = 47  # of the first state component
 STATE2_BYTES = 48  # and of the second
-HEADER = 49
+STREAM = 49  # 1: the output is too large to be found in a cache afterwards, and is written around the caches
+HEADER = 50
 
 # ---- axis record ----
 OUTPUT = 0  # coordinates on the output side

@@ -31,6 +31,7 @@ from fastpool.kernels.cpu.vectors import (
     either_nan,
     even,
     everywhere,
+    fence,
     load,
     none,
     odd,
@@ -39,6 +40,7 @@ from fastpool.kernels.cpu.vectors import (
     shifted_twice,
     signed,
     store,
+    store_past_cache,
 )
 from fastpool.kernels.cpu.walk import advance, offset, seek
 from fastpool.kernels.reductions import pick
@@ -233,10 +235,12 @@ def make_fused(variant: Variant, digest: int) -> Any:
 
         canonical = inlined(canonical)
 
-        def write(y, at, left, end, s, divisor, p, spare):
+        def write(y, at, left, end, stream, s, divisor, p, spare):
             """Writes a vector of outputs, of which ``left`` are asked for; up to ``end`` others will be written."""
             v = canonical(lower(s, divisor, p))
-            if (left >= lanes) | (at + lanes <= end):
+            if stream & (left >= lanes):
+                store_past_cache(y, at, v)
+            elif (left >= lanes) | (at + lanes <= end):
                 store(y, at, v)
             else:
                 store(spare, 0, v)
@@ -246,8 +250,9 @@ def make_fused(variant: Variant, digest: int) -> Any:
         write = inlined(write, always=True)
 
         def row(
-            table, many, more, y, d, end, q, outputs, width, own, kernel, stride, p, spare, other, nothing, divisor
-        ):
+            table, many, more, y, d, end, stream, q, outputs, width, own, kernel, stride, p, spare, other, nothing,
+            divisor,
+        ):  # fmt: skip
             """One row of outputs, the first one at ``d``, whose window begins at place ``q``."""
             bad = none(everywhere(spare, 0))
             if kernel == 2:
@@ -261,7 +266,7 @@ def make_fused(variant: Variant, digest: int) -> Any:
                             table, many, more, q + 2 * o + lanes, width, own, p, spare, other, nothing
                         )
                     bad = bad | bad_a | bad_b
-                    write(y, d + o, outputs - o, end, combine(even(a, b), odd(a, b)), divisor, p, spare)
+                    write(y, d + o, outputs - o, end, stream, combine(even(a, b), odd(a, b)), divisor, p, spare)
             elif stride == 2:
                 a, bad = any_column(table, many, more, q, width, own, p, spare, other, nothing)
                 for o in range(0, outputs, lanes):
@@ -275,7 +280,7 @@ def make_fused(variant: Variant, digest: int) -> Any:
                     bad = bad | bad_b | bad_c
                     e = even(a, b)
                     s = combine(combine(e, odd(a, b)), shifted(e, c))
-                    write(y, d + o, outputs - o, end, s, divisor, p, spare)
+                    write(y, d + o, outputs - o, end, stream, s, divisor, p, spare)
                     a = c
             else:
                 a, bad = any_column(table, many, more, q, width, own, p, spare, other, nothing)
@@ -283,7 +288,7 @@ def make_fused(variant: Variant, digest: int) -> Any:
                     b, bad_b = any_column(table, many, more, q + o + lanes, width, own, p, spare, other, nothing)
                     bad = bad | bad_b
                     s = combine(combine(a, shifted(a, b)), shifted_twice(a, b))
-                    write(y, d + o, outputs - o, end, s, divisor, p, spare)
+                    write(y, d + o, outputs - o, end, stream, s, divisor, p, spare)
                     a = b
             return any_of(bad)
 
@@ -338,17 +343,30 @@ def make_fused(variant: Variant, digest: int) -> Any:
                         table[i] += step
                 else:
                     own = rows_of_taps(plan, c, table, bufs[0], blank, size, q, high)
-                if first_row(
-                    table, many, more, y, d, until, q, outputs, width, own, kernel, stride, p, spare, other, nothing,
-                    divisor,
-                ):  # fmt: skip
-                    last_row(
-                        table, many, more, y, d, until, q, outputs, width, own, kernel, stride, p, spare, other,
-                        nothing, divisor,
-                    )  # fmt: skip
+                # before whole vectors can be written around the caches, some outputs up to a multiple of their size
+                head = 0
+                if plan[P.STREAM] != 0:
+                    head = min((lanes - (bufs[1] // size + d) % lanes) % lanes, outputs)
+                done = 0
+                while done < outputs:
+                    here, stream = outputs - done, plan[P.STREAM] != 0
+                    if done < head:
+                        here, stream = head, False
+                    at, place, ends = d + done, q + done * stride, max(until, d + outputs)
+                    if first_row(
+                        table, many, more, y, at, ends, stream, place, here, width, own, kernel, stride, p, spare,
+                        other, nothing, divisor,
+                    ):  # fmt: skip
+                        last_row(
+                            table, many, more, y, at, ends, stream, place, here, width, own, kernel, stride, p, spare,
+                            other, nothing, divisor,
+                        )  # fmt: skip
+                    done += here
                 d += plan[axis + P.OUTPUT_STRIDE]
             if group >= 0:
                 c[group] = first
             advance(plan, c)
+        if plan[P.STREAM] != 0:
+            fence()
 
     return fused

@@ -134,6 +134,31 @@ def between(typing_context, a, low, high, other):
 
 
 @intrinsic
+def store_past_cache(typing_context, p, i, value):
+    """Writes the elements from ``i`` on, whose address is a multiple of the vector's size, around the caches."""
+
+    def generate(context, builder, signature, arguments):
+        vector = arguments[2]
+        place = _address(builder, arguments[0], arguments[1], vector.type)
+        written = builder.store(vector, place, align=vector.type.count * p.dtype.bitwidth // 8)
+        written.set_metadata("nontemporal", builder.module.add_metadata([_INT32(1)]))
+        return context.get_dummy_value()
+
+    return types.void(p, types.int64, value), generate
+
+
+@intrinsic
+def fence(typing_context):
+    """What was written, around the caches, too, is seen by others before what is written from here on."""
+
+    def generate(context, builder, signature, arguments):
+        builder.fence("seq_cst")
+        return context.get_dummy_value()
+
+    return types.void(), generate
+
+
+@intrinsic
 def prefetch(typing_context, p, i):
     """Asks for the cache line of element ``i``, which need not exist."""
 
