@@ -67,7 +67,7 @@ def kernels():
     roles = [(role, ROLES[role]) for role in registry.ROLES]
     compiled = [form for form in registry.FORMS if form.family != "reference"]
     variants = list(registry.variants())
-    count = sum(variant.role in form.roles for variant in variants for form in compiled)
+    count = sum(form.serves(variant) for variant in variants for form in compiled)
     return f"""# Kernels
 
 {NOTE.format(source="kernels/registry.py")}

@@ -332,7 +332,7 @@ def make_fused(variant: Variant, digest: int) -> Any:
                 first = c[group]
                 stop = min(first + plan[P.GROUP], plan[axis + P.OUTPUT])
             d = o + offset(plan, c, axes, P.OUTPUT_STRIDE)
-            until = d + (stop - first) * plan[last + P.OUTPUT] if dense else 0
+            until = d + (stop - first) * plan[last + P.OUTPUT]
             own = False
             for r in range(first, stop):
                 if group >= 0:
@@ -352,7 +352,7 @@ def make_fused(variant: Variant, digest: int) -> Any:
                     here, stream = outputs - done, plan[P.STREAM] != 0
                     if done < head:
                         here, stream = head, False
-                    at, place, ends = d + done, q + done * stride, max(until, d + outputs)
+                    at, place, ends = d + done, q + done * stride, until if dense else d + outputs
                     if first_row(
                         table, many, more, y, at, ends, stream, place, here, width, own, kernel, stride, p, spare,
                         other, nothing, divisor,

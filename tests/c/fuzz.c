@@ -31,7 +31,7 @@ static void choose_words(fastpool_spec *spec)
     spec->skip_nan = !below(3);
     spec->include_pad = (int32_t)below(2);
     spec->ceil_mode = (int32_t)below(2);
-    spec->form = below(4) ? 0 : (int32_t)below(12);
+    spec->form = below(4) ? 0 : (int32_t)below(17);
     spec->divisor = spec->operation == FASTPOOL_MEAN && !below(6) ? between(1, 9) : 0;
     spec->norm = below(2) ? 2 : (double)between(1, 3);
     spec->strided = below(2) ? 0 : (int32_t)below(16);
