@@ -22,7 +22,7 @@ from fastpool.kernels.cpu.memory import (
     store_side,
 )
 from fastpool.kernels.cpu.state import inlined, make_shift, shift_none
-from fastpool.kernels.reductions import pick
+from fastpool.kernels.reductions import Reduction, pick
 from fastpool.kernels.registry import HALVES, Variant
 
 
@@ -149,21 +149,23 @@ def _make_write(variant: Variant, parameter: Any) -> Any:
     return inlined(write)
 
 
-def _make_blocks(variant: Variant, parameter: Any) -> tuple[Any, Any, Any]:
+def _no_blocks() -> tuple[Any, Any, Any]:
+    """Stand-ins for the parts that work on eight elements, where there are none."""
+
+    def blocks():
+        return 0
+
+    def leaf_block(t, o, x, u, p):
+        return
+
+    def write_block(y, d, t, a, b, two, count, inside, p):
+        return
+
+    return blocks, leaf_block, write_block
+
+
+def _make_blocks(variant: Variant, reduction: Reduction, parameter: Any) -> tuple[Any, Any, Any]:
     """The parts that work on eight elements: rows of a few dozen would be left to the rest of a loop, one by one."""
-    reduction = variant.vector
-    if reduction is None:
-
-        def blocks():
-            return 0
-
-        def leaf_block(t, o, x, u, p):
-            return
-
-        def write_block(y, d, t, a, b, two, count, inside, p):
-            return
-
-        return blocks, leaf_block, write_block
     real = SCALARS[variant.state[0]]
     lift, combine, lower = (inlined(part) for part in (reduction.lift, reduction.combine, reduction.lower))
     if variant.output[0] == "f":
@@ -232,5 +234,6 @@ def make_parts(variant: Variant) -> Parts:
             store_out(rows, o, load_source(x, u))
 
     write = _make_write(variant, parameter)
-    blocks = _make_blocks(variant, parameter)
+    vector = variant.vector
+    blocks = _no_blocks() if vector is None else _make_blocks(variant, vector, parameter)
     return Parts(*map(inlined, (nothing, leaf, join, follow, pack, write, *blocks)))
