@@ -12,8 +12,10 @@ from fastpool.tiling import (
     ACCEPTED,
     DIVISORS,
     ENOUGH_TILES,
+    MOST_STATES,
     NOT_CONTIGUOUS,
     NOT_FUSED,
+    TOO_LARGE,
     ceil_div,
     cut,
     last_axis,
@@ -83,6 +85,8 @@ def fused_refusal(spec: Block, plan: Block) -> int:
     for a in range(plan[P.SPATIAL] - 1):
         if plan[P.HEADER + (plan[P.OUTER] + a) * P.AXIS + P.KERNEL] > MOST_TAPS:
             return NOT_FUSED
+    if plan[P.ROW] > MOST_STATES:
+        return TOO_LARGE
     if plan[last + P.SOURCE_STRIDE] != 1 and plan[last + P.SOURCE] > 1:
         return NOT_FUSED
     if plan[last + P.OUTPUT_STRIDE] != 1 and plan[last + P.OUTPUT] > 1:

@@ -9,7 +9,7 @@ from fastpool import layout as S
 from fastpool.kernels import plan as P
 from fastpool.kernels.taps import levels_kept, slots_kept
 from fastpool.layout import Block
-from fastpool.tiling import ENOUGH_TILES, NOT_SLID, ceil_div, cut, last_axis, product
+from fastpool.tiling import ENOUGH_TILES, MOST_STATES, NOT_SLID, TOO_LARGE, ceil_div, cut, last_axis, product
 
 MOST_ROWS = 1 << 12
 """Rows that are kept, at most: dilation multiplies them."""
@@ -48,3 +48,5 @@ def plan_slide(spec: Block, plan: Block, stack: int, rows: int) -> None:
     plan[P.RING] = stack if lead > 1 else 0
     plan[P.COLUMN] = plan[P.RING] + kept
     plan[P.LEVELS] = plan[P.COLUMN] + rows
+    if plan[P.ROW] > MOST_STATES // plan[P.LEVELS]:
+        plan[P.TILES] = -TOO_LARGE

@@ -521,7 +521,9 @@ size_t fastpool_workspace_size(const fastpool_plan *plan, int threads)
 {
     if (!plan)
         return 0;
-    return ALIGNMENT + plan->shared + (size_t)fastpool_threads(plan, threads) * plan->scratch;
+    size_t count = (size_t)fastpool_threads(plan, threads), fixed = ALIGNMENT + plan->shared;
+    /* as much as no memory has, where the product is more than that */
+    return plan->scratch > (SIZE_MAX - fixed) / count ? SIZE_MAX : fixed + count * plan->scratch;
 }
 
 static int forward_ready(const fastpool_plan *plan, const void *x, const void *y, const void *indices)
