@@ -7,7 +7,7 @@ for callers without it. Where a number was chosen by measurement, the comment sa
 from __future__ import annotations
 
 from fastpool import layout as S
-from fastpool.fusing import fused_refusal, plan_fused
+from fastpool.fusing import fused_refusal, plan_fused, plan_fused_scatter
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import words as W
 from fastpool.layout import Block
@@ -173,7 +173,7 @@ def _plan_sweep(spec: Block, plan: Block) -> None:
         plan[P.PARAM] = S.float_bits(plan[P.DIVISOR])
     elif plan[P.SHARES] != 0:
         plan[P.PARAM] = S.float_bits(1)
-    plan[P.SOURCE_END] = source_end(plan)
+    plan[P.SOURCE_END] = source_end(plan, P.SOURCE_STRIDE)
     plan[P.COUNTS] = 0 if backward else spec[S.COUNTED]
     plan[P.WINDOW] = 1 if spec[S.FORM_KERNEL] != 0 else 0
     plan[P.REPEATABLE] = spec[S.REPEATABLE]
@@ -265,6 +265,8 @@ def make_plan(spec: Block, plan: Block) -> None:
     _cut_lanes(spec, plan)
     if spec[S.MATCH] != 0:
         plan_match(spec, plan)
+    elif spec[S.FUSED] != 0 and spec[S.ROLE] == S.SCATTER:
+        plan_fused_scatter(spec, plan)
     elif spec[S.ROLE] == S.SCATTER:
         plan_scatter(spec, plan)
     elif spec[S.ROLE] == S.CHECK:

@@ -30,9 +30,10 @@ REASONS = (
     "needs more workspace than any machine has",
     "compares indices with every tap: the taps, or the strides, are too many here",
     "compares indices with every tap, in scratch: a scatter in place does less here",
-    "is for windows of up to three taps along each of three axes, read from rows that are neighbours in memory",
+    "is for small windows along up to three axes, read from rows whose elements are neighbours in memory",
     "divides all windows by the same number",
     "keeps blocks of taps from row to row: here that is more work, or has no rows",
+    "writes whole vectors: rows are so short here that a scatter does less",
 )
 (
     _,
@@ -49,6 +50,7 @@ REASONS = (
     NOT_FUSED,
     DIVISORS,
     NOT_SLID,
+    SHORT_ROWS,
 ) = range(len(REASONS))
 
 
@@ -99,15 +101,16 @@ def single_steps(plan: Block, axes: int) -> None:
         plan[at + P.BY] = 1
 
 
-def source_end(plan: Block) -> int:
-    """One past the last element of the source, or 0 where a stride is negative."""
+def source_end(plan: Block, stride: int) -> int:
+    """One past the last element of what has that stride and the size of the source, or 0 if a stride is negative."""
     end = 1
     for a in range(plan[P.OUTER] + plan[P.SPATIAL]):
         at = P.HEADER + a * P.AXIS
         size = plan[at + P.SOURCE]
-        if plan[at + P.SOURCE_STRIDE] < 0:
+        if plan[at + stride] < 0:
             return 0
-        end += (size - 1) * plan[at + P.SOURCE_STRIDE]
-    if plan[P.SOURCE_LANE] < 0 or plan[P.LANES] < 1:
+        end += (size - 1) * plan[at + stride]
+    lane = plan[P.SOURCE_LANE] if stride == P.SOURCE_STRIDE else plan[P.AUX_LANE]
+    if lane < 0 or plan[P.LANES] < 1:
         return 0
-    return end + (plan[P.LANES] - 1) * plan[P.SOURCE_LANE]
+    return end + (plan[P.LANES] - 1) * lane

@@ -38,6 +38,7 @@ PARAM = 22  # the reduction's parameter, a float64 by its bits
 DECODE = 23  # 1: indices are computed as taps and turned into flat indices afterwards
 TAPS = 24  # taps of a window
 BYTES = 25  # bytes that the task reads and writes
+AUX_END = 26  # one past the last element of the third buffer, likewise
 SPATIAL = 27  # spatial axes
 INDEX_KIND = 28  # 0: flat in the plane; 1: flat in the array; 2: tap
 TABLE = 29  # taps that have an entry in the workspace's tables of offsets, or 0 for none
@@ -87,3 +88,9 @@ WINDOWS = 18  # the forward's output size along the axis
 STEPS = 19  # tiles along an outer or leading axis
 BY = 20  # coordinates from one tile to the next
 AXIS = 21
+
+# ---- tables of the rows of windows that hold a row of a gradient ----
+WINDOW_ROW = 8  # numbers for each row
+WINDOW_ROWS = 16  # rows of a table, at most; before them is a row about the table
+WINDOW_TABLE = 8 * WINDOW_ROW * (WINDOW_ROWS + 1)  # bytes of a table
+WINDOW_TABLES = 6  # tables of a tile

@@ -41,8 +41,10 @@ class Form(NamedTuple):
     slide: bool = False
 
     def walk(self, role: str) -> str:
-        """Which walk it takes in a role: "sweep", "slide", "match", "fused", "scatter" or "check"."""
-        for walk in ("match", "fused", "slide"):
+        """Which walk it takes in a role: "sweep", "slide", "match", "fused", "fused_scatter", "scatter" or "check"."""
+        if self.fused:
+            return "fused_scatter" if role == "scatter" else "fused"
+        for walk in ("match", "slide"):
             if getattr(self, walk):
                 return walk
         return role if role in ("scatter", "check") else "sweep"
@@ -59,9 +61,9 @@ class Form(NamedTuple):
 _SWEEPS = ("forward", "index", "weigh")
 
 FORMS = (
-    Form("rows_fused_k2s2", "rows", 2, 2, ("forward",), fused=True),
-    Form("rows_fused_k3s2", "rows", 3, 2, ("forward",), fused=True),
-    Form("rows_fused_k3s1", "rows", 3, 1, ("forward",), fused=True),
+    Form("rows_fused_k2s2", "rows", 2, 2, ("forward", "scatter"), fused=True),
+    Form("rows_fused_k3s2", "rows", 3, 2, ("forward", "scatter"), fused=True),
+    Form("rows_fused_k3s1", "rows", 3, 1, ("forward", "scatter"), fused=True),
     Form("lanes_slide", "lanes", 0, 0, _SWEEPS, slide=True),
     Form("rows_slide", "rows", 0, 0, _SWEEPS, slide=True),
     Form("rows_k2s2", "rows", 2, 2, _SWEEPS),
@@ -269,7 +271,8 @@ def _selection(base: R.Reduction, dtype: str, role: str, skip: bool, index: str,
         return Variant(f"check_{index}", base, role, "b1", "i64", index, ("u8",))
     if role == "scatter":
         band = "f32" if dtype in ("f16", "bf16") else dtype
-        return Variant(f"scatter_{dtype}_{index}", base, role, dtype, dtype, index, (band,))
+        vector = base if band == dtype and index == "u8" else None
+        return Variant(f"scatter_{dtype}_{index}", base, role, dtype, dtype, index, (band,), vector)
     state = (_state_dtype("same", dtype, long), _state_dtype("count", dtype, long))
     resolved = dataclasses.replace(base, identity=(_number(base.identity[0], dtype),))
     none = 2**62 if long else 2**30

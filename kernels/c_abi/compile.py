@@ -43,6 +43,9 @@ class Planning(NamedTuple):
     files: tuple[Path, ...]
 
 
+FUSED = next(form for form in registry.FORMS if form.fused)
+
+
 class Job(NamedTuple):
     """What one process compiles at a time: ``what`` is "planning", "walk", "whole", "match", "fused" or "passes"."""
 
@@ -96,7 +99,7 @@ def _lower(job: Job) -> bytes:
     elif job.what == "whole":
         function, signature = WHOLE[variant.role](variant, 0), SIGNATURE
     elif job.what == "fused":
-        function, signature = WHOLE["fused"](variant, 0), SIGNATURE
+        function, signature = WHOLE[FUSED.walk(variant.role)](variant, 0), SIGNATURE
     elif job.what == "match":
         function, signature = SPLIT["match"][1](variant, 0), PASSES
     else:

@@ -105,6 +105,18 @@ def load_eight(typing_context, p, i):
 
 
 @intrinsic
+def load_beside(typing_context, p, i, v):
+    """As many elements from ``i`` on as the vector ``v`` has."""
+    kind = Vector(p.dtype, v.lanes)
+
+    def generate(context, builder, signature, arguments):
+        place = _address(builder, *arguments[:2], context.get_value_type(kind))
+        return builder.load(place, align=p.dtype.bitwidth // 8)
+
+    return kind(p, types.int64, v), generate
+
+
+@intrinsic
 def between(typing_context, a, low, high, other):
     """The vector where ``low <= lane < high``, elsewhere ``other``."""
 
@@ -247,8 +259,10 @@ even = _shuffle(lambda count: range(0, 2 * count, 2))
 odd = _shuffle(lambda count: range(1, 2 * count, 2))
 shifted = _shuffle(lambda count: range(1, count + 1))
 shifted_twice = _shuffle(lambda count: range(2, count + 2))
+woven_low = _shuffle(lambda count: [i // 2 + i % 2 * count for i in range(count)])
+woven_high = _shuffle(lambda count: [i // 2 + i % 2 * count for i in range(count, 2 * count)])
 """Of two vectors, one behind the other: every other lane, from the first or the second on; all from the second, or
-third, on, as many as a vector has."""
+third, on, as many as a vector has; lanes of both in turn, from the first or the middle on."""
 
 
 @intrinsic

@@ -1,0 +1,448 @@
+"""The gradient of max pooling by taps, of rows and small windows: each row written once, in explicit vectors.
+
+A row of the gradient of x is made a vector for each phase of the stride at a time, from the windows that hold it::
+
+    windows       w0 w1 w2 w3 ...      gradients of y, and the tap that each window took
+    phase 0       g0 g1 g2 g3 ...      g where the tap is the one that stands on this element, elsewhere 0; one addition
+    phase 1       g0 g1 g2 g3 ...      for each window that holds it, in the order of windows
+    row           00 10 01 11 02 12 ...
+
+Reads ``bufs[0]`` (the gradient of y) and ``bufs[2]`` (taps, already checked), writes ``bufs[1]`` (the gradient of x).
+Nothing is cleared first, and no element is read back. Adding 0 for a window that took another tap changes nothing: a
+sum that began with 0 is never -0. At the ends of a row vectors take in what lies beside it, which is replaced
+afterwards, and write into the next row, which is written later.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from numba.extending import register_jitable
+
+from fastpool.kernels import plan as P
+from fastpool.kernels.cpu import vectors
+from fastpool.kernels.cpu.memory import CODES, SCALARS, address, pointer
+from fastpool.kernels.cpu.state import inlined
+from fastpool.kernels.cpu.vectors import (
+    between,
+    everywhere,
+    fence,
+    load,
+    load_beside,
+    prefetch,
+    store,
+    store_past_cache,
+    woven_high,
+    woven_low,
+)
+from fastpool.kernels.cpu.walk import advance, offset, seek
+from fastpool.kernels.reductions import pick
+from fastpool.kernels.registry import Variant
+
+_AXIS, _HEADER = P.AXIS, P.HEADER
+_INT64 = CODES["i64"]
+
+NO_TAP, NOT_TAKEN = 254, 255
+"""A tap that is looked for and that no window has; one that a window has and that nobody looks for."""
+
+AHEAD = 1024
+"""Bytes of gradients that are asked for ahead of a load."""
+
+_ROW, _TABLE = P.WINDOW_ROW, P.WINDOW_TABLE
+_KEPT = P.WINDOW_TABLES - 2
+"""Tables of neighbouring rows of the gradient that are kept: those of the next windows lie a step further."""
+
+
+@register_jitable
+def tap(first, place, kernel, jump):
+    """The tap at a place of a window along the last axis, or one that no window has."""
+    return first + place * jump if (place >= 0) & (place < kernel) else NO_TAP
+
+
+@register_jitable
+def put_row(plan, table, row, g, t, first, place):
+    """Writes a row of windows into a table, where ``place`` is that of the row's first element in the first window.
+
+    ``where its gradients begin | where its taps begin | its first tap | the taps that are looked for``: with a stride
+    of 2 those of even and then those of odd elements, in the first window and the next one; else those of an element
+    in three windows. The first row of a table has ``how many rows follow | whether none is missing``.
+    """
+    last = _HEADER + (plan[P.OUTER] + plan[P.LEAD]) * _AXIS
+    kernel, jump = plan[last + P.KERNEL], plan[last + P.JUMP]
+    at = _ROW * (row + 1)
+    table[at], table[at + 1], table[at + 2] = g, t, first
+    table[at + 3] = tap(first, place, kernel, jump)
+    if plan[last + P.WINDOW_STRIDE] == 2:
+        table[at + 4] = tap(first, place - 2, kernel, jump)
+        table[at + 5] = tap(first, place + 1, kernel, jump)
+        table[at + 6] = tap(first, place - 1, kernel, jump)
+    else:
+        table[at + 4] = tap(first, place - 1, kernel, jump)
+        table[at + 5] = tap(first, place - 2, kernel, jump)
+
+
+@register_jitable
+def put_rows(plan, axis, w, phase, source, table, place):
+    """Writes for each row of ``source`` those of the windows along an axis that hold a position, the first one first.
+
+    The position is ``phase`` after the beginning of window ``w``.
+    """
+    stride, dilation, size = plan[axis + P.WINDOW_STRIDE], plan[axis + P.DILATION], plan[axis + P.SOURCE]
+    moved, reach, found = phase, (plan[axis + P.KERNEL] - 1) * dilation, 0
+    complete = w < size
+    while moved + stride <= reach:
+        moved += stride
+        w -= 1
+    for k in range(1, source[0] + 1):
+        v, step = w, moved
+        while step >= 0:
+            there = (v >= 0) & (v < size) & (step <= reach)
+            if there and (dilation == 1 or step % dilation == 0):
+                g = source[_ROW * k] + v * plan[axis + P.SOURCE_STRIDE]
+                t = source[_ROW * k + 1] + v * plan[axis + P.AUX_STRIDE]
+                first = step if dilation == 1 else step // dilation
+                put_row(plan, table, found, g, t, source[_ROW * k + 2] + first * plan[axis + P.JUMP], place)
+                found += 1
+            step -= stride
+            v += 1
+    table[0], table[1] = found, 1 if complete & (w >= 0) else 0
+
+
+@register_jitable
+def move_rows(plan, axis, table):
+    """Moves the rows of a table to the next windows along an axis."""
+    table[_ROW] += plan[axis + P.SOURCE_STRIDE]
+    table[_ROW + 1] += plan[axis + P.AUX_STRIDE]
+    at = 2 * _ROW
+    for _ in range(1, table[0]):
+        table[at] += plan[axis + P.SOURCE_STRIDE]
+        table[at + 1] += plan[axis + P.AUX_STRIDE]
+        at += _ROW
+
+
+@register_jitable
+def owned(plan, table, low, high):
+    """Whether the windows from ``low`` to ``high`` of all rows of the table lie in their arrays' memory."""
+    own = True
+    at = _ROW
+    for _ in range(table[0]):
+        own = own & (table[at] + low >= 0) & (table[at] + high <= plan[P.SOURCE_END])
+        own = own & (table[at + 1] + low >= 0) & (table[at + 1] + high <= plan[P.AUX_END])
+        at += _ROW
+    return own
+
+
+def make_fused_scatter(variant: Variant, digest: int) -> Any:
+    """The Python function of one variant's kernel. ``digest`` stands for the sources that it was made from."""
+    code, tap_code = CODES[variant.source], CODES[variant.aux]
+    lanes = vectors.lanes(variant.source)
+    size = vectors.BYTES // lanes
+    real = SCALARS[variant.source]
+    floats = variant.source[0] == "f"
+    nan = real(math.nan) if floats else real(0)
+    ahead = AHEAD // size
+
+    def taken(s, v, took, wanted):
+        """The sums, and the gradients of windows that took the tap which is looked for."""
+        return pick(took == wanted, s + v, s)
+
+    taken = inlined(taken)
+
+    def read(g, t, table, row, w, width, own, spare, taps):
+        """Gradients and taps of the windows ``w`` and up of a row of the table."""
+        v = load(g, table[row] + w)
+        prefetch(g, table[row] + w + ahead)
+        return v, load_beside(t, table[row + 1] + w, v)
+
+    def read_at_end(g, t, table, row, w, width, own, spare, taps):
+        """The same, where windows are outside of the row: their taps are ``NOT_TAKEN``."""
+        at, to = table[row] + w, table[row + 1] + w
+        first, past = max(-w, 0), min(width - w, lanes)
+        if own:
+            v = load(g, at)
+            return v, between(load_beside(t, to, v), first, past, NOT_TAKEN)
+        store(taps, 0, everywhere(taps, NOT_TAKEN))
+        for e in range(first, past):
+            spare[e] = g[at + e]
+            taps[e] = t[to + e]
+        v = load(spare, 0)
+        return v, load_beside(taps, 0, v)
+
+    def make_sums(read: Any) -> tuple[Any, Any, Any]:
+        """Sums of elements that windows hold, by how windows are read. ``w`` is the first window.
+
+        ``apart`` for even and odd elements that one window holds, ``by_two`` for those that windows two apart hold,
+        ``by_one`` for elements that three windows hold.
+        """
+        read = inlined(read, always=True)
+
+        def apart_row(g, t, table, row, even, odd, w, width, own, spare, taps):
+            v, took = read(g, t, table, row, w, width, own, spare, taps)
+            return taken(even, v, took, table[row + 3]), taken(odd, v, took, table[row + 5])
+
+        def by_two_row(g, t, table, row, even, odd, w, width, own, spare, taps):
+            v, took = read(g, t, table, row, w, width, own, spare, taps)
+            even, odd = taken(even, v, took, table[row + 3]), taken(odd, v, took, table[row + 5])
+            v, took = read(g, t, table, row, w + 1, width, own, spare, taps)
+            return taken(even, v, took, table[row + 4]), taken(odd, v, took, table[row + 6])
+
+        def by_one_row(g, t, table, row, s, w, width, own, spare, taps):
+            v, took = read(g, t, table, row, w, width, own, spare, taps)
+            s = taken(s, v, took, table[row + 3])
+            v, took = read(g, t, table, row, w + 1, width, own, spare, taps)
+            s = taken(s, v, took, table[row + 4])
+            v, took = read(g, t, table, row, w + 2, width, own, spare, taps)
+            return taken(s, v, took, table[row + 5])
+
+        apart_row, by_two_row = inlined(apart_row, always=True), inlined(by_two_row, always=True)
+        by_one_row = inlined(by_one_row, always=True)
+
+        def apart(g, t, table, many, w, width, own, spare, taps):
+            even = everywhere(spare, 0)
+            odd = even
+            for i in range(many):
+                even, odd = apart_row(g, t, table, _ROW * (i + 1), even, odd, w, width, own, spare, taps)
+            return even, odd
+
+        def by_two(g, t, table, many, w, width, own, spare, taps):
+            even = everywhere(spare, 0)
+            odd = even
+            for i in range(many):
+                even, odd = by_two_row(g, t, table, _ROW * (i + 1), even, odd, w, width, own, spare, taps)
+            return even, odd
+
+        def by_one(g, t, table, many, w, width, own, spare, taps):
+            s = everywhere(spare, 0)
+            for i in range(many):
+                s = by_one_row(g, t, table, _ROW * (i + 1), s, w, width, own, spare, taps)
+            return s
+
+        return inlined(apart, always=True), inlined(by_two, always=True), inlined(by_one, always=True)
+
+    apart, by_two, by_one = make_sums(read)
+    apart_at_end, by_two_at_end, by_one_at_end = make_sums(read_at_end)
+
+    if floats:
+
+        def canonical(s):
+            # inf - inf is a NaN with a sign on some processors
+            return pick(s == s, s, nan)
+
+    else:
+
+        def canonical(s):
+            return s
+
+    canonical = inlined(canonical)
+
+    def write(y, at, left, end, s, spare):
+        """Writes a vector, of which ``left`` elements are asked for; up to ``end`` others will be written."""
+        v = canonical(s)
+        if (left >= lanes) | (at + lanes <= end):
+            store(y, at, v)
+        else:
+            store(spare, 0, v)
+            for e in range(left):
+                y[at + e] = spare[e]
+
+    write = inlined(write, always=True)
+
+    def make_row(sums: Any, sums_at_end: Any, extra: int) -> Any:
+        """A row whose windows are two apart, the first two elements in ``w`` and up to ``extra`` windows after it.
+
+        It is written from ``x`` on.
+        """
+
+        def row(g, t, table, x, y, d, end, outputs, w, width, own, spare, taps):
+            many = table[0]
+            # vectors of which windows and elements are all there
+            inside = min(2 * (width - extra - w - lanes), max(outputs, end - d) - 2 * lanes)
+            while x < outputs:
+                if w + x // 2 >= 0:
+                    if many == 1:
+                        while x <= inside and x < outputs:
+                            even, odd = sums(g, t, table, 1, w + x // 2, width, own, spare, taps)
+                            store(y, d + x, canonical(woven_low(even, odd)))
+                            store(y, d + x + lanes, canonical(woven_high(even, odd)))
+                            x += 2 * lanes
+                    elif many == 2:
+                        while x <= inside and x < outputs:
+                            even, odd = sums(g, t, table, 2, w + x // 2, width, own, spare, taps)
+                            store(y, d + x, canonical(woven_low(even, odd)))
+                            store(y, d + x + lanes, canonical(woven_high(even, odd)))
+                            x += 2 * lanes
+                    else:
+                        while x <= inside and x < outputs:
+                            even, odd = sums(g, t, table, many, w + x // 2, width, own, spare, taps)
+                            store(y, d + x, canonical(woven_low(even, odd)))
+                            store(y, d + x + lanes, canonical(woven_high(even, odd)))
+                            x += 2 * lanes
+                if x < outputs:
+                    even, odd = sums_at_end(g, t, table, many, w + x // 2, width, own, spare, taps)
+                    write(y, d + x, outputs - x, end, woven_low(even, odd), spare)
+                    write(y, d + x + lanes, outputs - x - lanes, end, woven_high(even, odd), spare)
+                    x += 2 * lanes
+
+        return inlined(row)
+
+    def two_rows(g, t, table, jump, y, d, pitch, outputs, w, width, spare):
+        """The first elements of two rows that the same windows hold, where all vectors are there, as ``row_apart``.
+
+        The taps of the second row are ``jump`` after those of the first.
+        """
+        many = table[0]
+        for x in range(0, outputs, 2 * lanes):
+            even = everywhere(spare, 0)
+            odd, even_below, odd_below = even, even, even
+            at = _ROW
+            for _ in range(many):
+                v, took = read(g, t, table, at, w + x // 2, width, True, spare, spare)
+                tap = table[at + 2]
+                even, odd = taken(even, v, took, tap), taken(odd, v, took, table[at + 5])
+                even_below = taken(even_below, v, took, tap + jump)
+                odd_below = taken(odd_below, v, took, table[at + 5] + jump)
+                at += _ROW
+            store(y, d + x, canonical(woven_low(even, odd)))
+            store(y, d + x + lanes, canonical(woven_high(even, odd)))
+            store(y, d + pitch + x, canonical(woven_low(even_below, odd_below)))
+            store(y, d + pitch + x + lanes, canonical(woven_high(even_below, odd_below)))
+
+    two_rows = inlined(two_rows)
+
+    row_apart, row_by_two = make_row(apart, apart_at_end, 0), make_row(by_two, by_two_at_end, 1)
+
+    def row_by_one(g, t, table, x, y, d, end, outputs, w, width, own, spare, taps):
+        """A row whose first element the windows ``w`` to ``w + 2`` hold, from ``x`` on."""
+        many = table[0]
+        inside = min(width - 2 - w - lanes, max(outputs, end - d) - lanes)
+        while x < outputs:
+            if w + x >= 0:
+                if many == 3:
+                    while x <= inside and x < outputs:
+                        store(y, d + x, canonical(by_one(g, t, table, 3, w + x, width, own, spare, taps)))
+                        x += lanes
+                else:
+                    while x <= inside and x < outputs:
+                        store(y, d + x, canonical(by_one(g, t, table, many, w + x, width, own, spare, taps)))
+                        x += lanes
+            if x < outputs:
+                s = by_one_at_end(g, t, table, many, w + x, width, own, spare, taps)
+                write(y, d + x, outputs - x, end, s, spare)
+                x += lanes
+
+    row_by_one = inlined(row_by_one)
+
+    def write_past_caches(y, d, buffer, begins, many):
+        """Writes elements of the buffer from ``begins`` on to those of the output from ``d`` on."""
+        head = min((lanes - begins % lanes) % lanes, many)
+        tail = (many - head) % lanes
+        for e in range(head):
+            y[d + e] = buffer[begins + e]
+        for e in range(head, many - tail, lanes):
+            store_past_cache(y, d + e, load(buffer, begins + e))
+        for e in range(many - tail, many):
+            y[d + e] = buffer[begins + e]
+
+    write_past_caches = inlined(write_past_caches)
+
+    def fused_scatter(plan, bufs, work, begin, end):
+        """Runs the tiles ``begin .. end - 1``: a tile is some rows of the gradient of x, or a part of one."""
+        digest  # noqa: B018  (captured, so that a changed source is another kernel in the cache)
+        c = pointer(address(work) + plan[P.COORDINATES], _INT64)
+        tables = pointer(address(work) + plan[P.STATE], _INT64)
+        spare = pointer(address(work) + plan[P.PACK], code)
+        taps = pointer(address(spare) + vectors.BYTES, tap_code)
+        buffer = pointer(address(spare) + 2 * vectors.BYTES, code)
+        g, y, t = pointer(bufs[0], code), pointer(bufs[1], code), pointer(bufs[2], tap_code)
+        source = pointer(address(tables) + _KEPT * _TABLE, _INT64)
+        other = pointer(address(tables) + (_KEPT + 1) * _TABLE, _INT64)
+        outer, lead = plan[P.OUTER], plan[P.LEAD]
+        axes = outer + lead
+        far = _HEADER + outer * _AXIS
+        last = _HEADER + axes * _AXIS
+        width, kernel, stride = plan[last + P.SOURCE], plan[last + P.KERNEL], plan[last + P.WINDOW_STRIDE]
+        group, stream = plan[P.GROUP_AXIS], plan[P.STREAM] != 0
+        axis = _HEADER + max(group, 0) * _AXIS
+        dense = (group >= 0) & (plan[P.BLOCKS] == 1) & (plan[axis + P.OUTPUT_STRIDE] == plan[last + P.OUTPUT])
+        seek(plan, c, begin)
+        for _ in range(begin, end):
+            column = c[axes] * plan[P.BLOCK]
+            outputs = min(plan[P.BLOCK], plan[last + P.OUTPUT] - column)
+            first, stop = 0, 1
+            if group >= 0:
+                first = c[group]
+                stop = min(first + plan[P.GROUP], plan[axis + P.OUTPUT])
+            d = column + offset(plan, c, axes, P.OUTPUT_STRIDE)
+            # the tile in the buffer, a vector of it where one of the output begins; or in the output itself
+            rows, at, pitch = y, d, plan[axis + P.OUTPUT_STRIDE]
+            ends = d + ((stop - first) * plan[last + P.OUTPUT] if dense else outputs)
+            if stream:
+                rows, at, pitch = buffer, (bufs[1] // size + d) % lanes, outputs
+                ends = at + (stop - first) * outputs + 2 * lanes
+            begins = at
+            # the first window looked at, and the place of the first element in it
+            place = column + plan[last + P.PAD]
+            w = place - 2 if stride == 1 else place // 2
+            if stride == 2 and kernel > 2 and place % 2 == 0:
+                w -= 1
+            place -= w * stride
+            g_at, t_at = offset(plan, c, outer, P.SOURCE_STRIDE), offset(plan, c, outer, P.AUX_STRIDE)
+            put_row(plan, source, 0, g_at, t_at, 0, place)
+            source[0], source[1] = 1, 1
+            if lead > 1:
+                position, step = c[outer] + plan[far + P.PAD], plan[far + P.WINDOW_STRIDE]
+                put_rows(plan, far, position // step, position % step, source, other, place)
+                source, other = other, source
+            # rows that the same windows hold, and no others
+            twice = (lead > 0) & (kernel == 2) & (place == 0) & (w >= 0)
+            if twice:
+                twice = (plan[axis + P.KERNEL] == 2) & (plan[axis + P.WINDOW_STRIDE] == 2)
+                twice = twice & (plan[axis + P.DILATION] == 1)
+            near, phase, table = 0, 0, source
+            if lead > 0:
+                near = (first + plan[axis + P.PAD]) // plan[axis + P.WINDOW_STRIDE]
+                phase = (first + plan[axis + P.PAD]) % plan[axis + P.WINDOW_STRIDE]
+                for i in range(_KEPT):
+                    tables[i * _TABLE // 8 + 1] = 0
+            shared = 0
+            for r in range(first, stop):
+                # what was written together with the row above
+                x = shared
+                shared = 0
+                if x < outputs:
+                    if lead > 0:
+                        table = pointer(address(tables) + min(phase, _KEPT - 1) * _TABLE, _INT64)
+                        if (table[1] != 0) & (phase < _KEPT - 1) & (near < plan[axis + P.SOURCE]):
+                            move_rows(plan, axis, table)
+                        else:
+                            put_rows(plan, axis, near, phase, source, table, place)
+                    elif r > first:
+                        move_rows(plan, axis, table)
+                    if twice & (phase == 0) & (r + 1 < stop):
+                        x = shared = max(min((width - w) // lanes, outputs // (2 * lanes)), 0) * 2 * lanes
+                if x < outputs:
+                    past = w + (outputs + 2 * lanes) // stride + lanes + 1
+                    own = (w >= 0) & (past <= width) or owned(plan, table, w, past)
+                    if stride == 1:
+                        row_by_one(g, t, table, x, rows, at, ends, outputs, w, width, own, spare, taps)
+                    elif kernel == 2 and place == 0:
+                        row_apart(g, t, table, x, rows, at, ends, outputs, w, width, own, spare, taps)
+                    else:
+                        row_by_two(g, t, table, x, rows, at, ends, outputs, w, width, own, spare, taps)
+                if shared > 0:
+                    # last, because the rest of a row is written over the beginning of the next one
+                    two_rows(g, t, table, plan[axis + P.JUMP], rows, at, pitch, shared, w, width, spare)
+                phase += 1
+                if lead > 0 and phase == plan[axis + P.WINDOW_STRIDE]:
+                    near, phase = near + 1, 0
+                at += pitch
+                if (not dense) & (not stream):
+                    ends = at + outputs
+            if stream:
+                write_past_caches(y, d, buffer, begins, (stop - first) * outputs)
+            advance(plan, c)
+        if stream:
+            fence()
+
+    return fused_scatter
