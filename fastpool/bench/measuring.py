@@ -50,7 +50,7 @@ class Session:
         case: str,
         text: str,
         rounds: int,
-        budget: float = timing.BUDGET,
+        until: float = math.inf,
         progress: Callable[[str], None] | None = None,
     ) -> Row:
         """Measure one case.
@@ -62,8 +62,9 @@ class Session:
         text : str
             The problem's text.
         rounds : int
-        budget : float
-            Seconds that each implementation is given in a round.
+            At most.
+        until : float
+            The reading of ``time.perf_counter`` by which it should be done.
         progress : callable, optional
             Is told the name of each implementation before it is prepared.
 
@@ -98,7 +99,7 @@ class Session:
                 timers[name] = partial(worker.time, mode)
         if progress is not None:
             progress("")
-        row.times.update(timing.interleaved(timers, rounds, budget))
+        row.times.update(timing.interleaved(timers, rounds, until=until))
         return row
 
 

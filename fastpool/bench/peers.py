@@ -49,7 +49,7 @@ _TORCH = {"torch": "torch"}
 
 PEERS = {
     "torch": Peer(_TORCH, "torch_peer"),
-    "torch-other-layout": Peer(_TORCH, "torch_peer", options={"other": True}),
+    "torch-other": Peer(_TORCH, "torch_peer", options={"other": True}),
     "torch.compile": Peer(_TORCH, "torch_peer", options={"compiled": True}),
     "onnxruntime": Peer({"onnxruntime": "onnxruntime", "onnx": "onnx"}, "onnx_peers", "prepare_onnxruntime"),
     "openvino": Peer({"openvino": "openvino", "onnx": "onnx"}, "onnx_peers", "prepare_openvino"),
@@ -57,7 +57,7 @@ PEERS = {
     "skimage": Peer({"skimage": "scikit-image"}, "filter_peers", "prepare_skimage"),
     "scipy": Peer({"scipy": "scipy"}, "filter_peers", "prepare_scipy"),
 }
-"""By name, the most alike first."""
+"""By name, the most alike first; ``torch-other`` is torch on the other memory format of the same data."""
 
 DEFAULT = tuple(name for name in PEERS if name != "torch.compile")
 """The peers of a short run; ``torch.compile`` takes seconds for each case before it can be timed."""

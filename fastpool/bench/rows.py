@@ -65,6 +65,6 @@ class Row:
 
     @property
     def best(self) -> str | None:
-        """Name of the fastest peer."""
-        found = [(seconds, name) for name in self.peers if (seconds := self.seconds(name)) is not None]
+        """Name of the peer that fastpool is least ahead of, or where fastpool has no time the fastest one."""
+        found = [(self.ahead(name) or self.seconds(name) or 0.0, name) for name in self.peers]
         return min(found)[1] if found else None

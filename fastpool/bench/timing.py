@@ -19,6 +19,8 @@ BUDGET = 0.03
 """Seconds that one of them is given in each round."""
 MOST = 2000
 """Calls in a round at most."""
+FEWEST = 3
+"""Rounds that are made however slow something is."""
 PATIENCE = 1.5
 """Seconds in all rounds together after which a slow one is left alone."""
 
@@ -50,7 +52,9 @@ def repetitions(seconds: float, budget: float = BUDGET) -> int:
     return max(2, min(MOST, int(budget / max(seconds, 1e-9) + 0.5)))
 
 
-def interleaved(timers: Mapping[str, Timer], rounds: int, budget: float = BUDGET) -> dict[str, list[float]]:
+def interleaved(
+    timers: Mapping[str, Timer], rounds: int, budget: float = BUDGET, until: float = math.inf
+) -> dict[str, list[float]]:
     """Time several things in turns.
 
     Parameters
@@ -60,6 +64,8 @@ def interleaved(timers: Mapping[str, Timer], rounds: int, budget: float = BUDGET
     rounds : int
     budget : float
         Seconds that each one is given in a round.
+    until : float
+        The reading of ``time.perf_counter`` after which no round begins, but three are made all the same.
 
     Returns
     -------
@@ -71,8 +77,10 @@ def interleaved(timers: Mapping[str, Timer], rounds: int, budget: float = BUDGET
     times: dict[str, list[float]] = {name: [] for name in timers}
     spent = dict.fromkeys(timers, 0.0)
     for i in range(rounds):
+        if i >= FEWEST and time.perf_counter() > until:
+            break
         for name, one in timers.items():
-            if i >= 3 and spent[name] > PATIENCE:
+            if i >= FEWEST and spent[name] > PATIENCE:
                 continue
             found = one(counts[name])
             spent[name] += sum(found)
