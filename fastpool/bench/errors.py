@@ -189,7 +189,8 @@ def _reduced(problem: Problem, x: Array, taps: Taps) -> tuple[Array, Array, Arra
         y = np.where(empty, np.nan if problem.nan == "ignore" else least, y)
         return y, np.abs(y), np.where(empty, -1, chosen)
     if problem.op == "lp":
-        p = problem.norm
+        # a third in float64 would be off in long double
+        p = np.longdouble(problem.norm)
         sizes = np.where(used, np.abs(x), 0)
         y = sizes.max(-1) if math.isinf(p) else (sizes**p).sum(-1) ** (1 / p)
         return y, y, none
@@ -253,7 +254,7 @@ def _shares(problem: Problem, x: Array, taps: Taps, dy: Array) -> Array:
     wide = x.astype(_wide(problem))
     used = taps.inside & ~np.isnan(wide) if problem.nan == "ignore" else taps.inside
     if problem.op == "lp":
-        p = problem.norm
+        p = np.longdouble(problem.norm)
         safe = np.where(values == 0, 1, values)[..., None]
         rate = np.sign(wide) * (np.abs(wide) / safe) ** (p - 1) * (values != 0)[..., None]
         return np.asarray(np.where(used, rate * dy[..., None], 0))

@@ -95,11 +95,13 @@ class Session:
                     if wrong:
                         row.wrong[name] = wrong
                         continue
-                    row.errors[name] = answer["errors"][mode]
+                    row.errors[name] = float(f"{answer['errors'][mode]:.3g}")
                 timers[name] = partial(worker.time, mode)
         if progress is not None:
             progress("")
-        row.times.update(timing.interleaved(timers, rounds, until=until))
+        # no more digits repeat, and what is printed now is what a file keeps
+        for name, times in timing.interleaved(timers, rounds, until=until).items():
+            row.times[name] = [float(f"{seconds:.4g}") for seconds in times]
         return row
 
 

@@ -78,6 +78,7 @@ def prepare_onnxruntime(problem: Problem) -> Prepared:
     """
     import onnxruntime
 
+    need(problem.op == "max" or problem.dtype in ("f16", "f32"), "has means of float16 and float32 alone")
     model = _Model(problem)
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = fastpool.get_num_threads()

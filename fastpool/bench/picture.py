@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,3 +41,22 @@ def save(figure: Any, path: Path) -> None:
     undated: dict[str, dict[str, None]] = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}
     with mpl.rc_context({"svg.hashsalt": "fastpool"}):
         figure.savefig(path, dpi=160, metadata=undated.get(path.suffix), facecolor="white")
+
+
+def apart(wanted: Sequence[float], gap: float) -> list[float]:
+    """Places as near to the wanted ones, in rising order, as a gap between neighbours allows.
+
+    Examples
+    --------
+    >>> apart([0.0, 10.0, 10.0, 10.0], 2.0)
+    [0.0, 8.0, 10.0, 12.0]
+    """
+    # without the gaps the places must not fall: neighbours that would are merged at their mean
+    groups: list[list[float]] = []
+    for i, value in enumerate(wanted):
+        groups.append([value - i * gap])
+        while len(groups) > 1 and statistics.fmean(groups[-2]) > statistics.fmean(groups[-1]):
+            last = groups.pop()
+            groups[-1] += last
+    level = [mean for group in groups for mean in [statistics.fmean(group)] * len(group)]
+    return [value + i * gap for i, value in enumerate(level)]

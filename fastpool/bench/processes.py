@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from contextlib import suppress
 from pathlib import Path
 from threading import Timer
@@ -34,6 +35,8 @@ class Worker:
         self.name = name
         self.threads = threads
         self._process: subprocess.Popen[str] | None = None
+        # as long as the worker, whose close ends it
+        self._complaints = tempfile.TemporaryFile()  # noqa: SIM115
         self._start()
 
     def _start(self) -> None:
@@ -57,7 +60,7 @@ class Worker:
             command,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
+            stderr=self._complaints,
             text=True,
             encoding="utf-8",
             env=environment,
@@ -95,8 +98,15 @@ class Worker:
         if line:
             answer: dict[str, Any] = json.loads(line)
             return answer
-        code = self.close()
-        return {"ok": False, "unsupported": False, "why": f"the process ended with code {code}"}
+        why = f"the process ended with code {self._end()}"
+        return {"ok": False, "unsupported": False, "why": why + self._last_words()}
+
+    def _last_words(self) -> str:
+        """The last line that the process wrote to standard error."""
+        self._complaints.seek(0)
+        lines = self._complaints.read().decode("utf-8", "replace").split("\n")
+        written = [line.strip() for line in lines if line.strip()]
+        return f": {written[-1][:200]}" if written else ""
 
     def time(self, mode: str, count: int) -> list[float]:
         """Seconds of each of a number of calls of what was prepared.
@@ -112,8 +122,12 @@ class Worker:
         seconds: list[float] = answer["seconds"]
         return seconds
 
-    def close(self) -> int:
-        """End the process; returns its exit code."""
+    def close(self) -> None:
+        """End the process."""
+        self._end()
+        self._complaints.close()
+
+    def _end(self) -> int:
         process, self._process = self._process, None
         if process is None:
             return 0

@@ -7,7 +7,8 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fastpool.bench.rows import Row
+from fastpool.bench.peers import PEERS
+from fastpool.bench.rows import OWN, Row
 
 FORMAT = 1
 
@@ -32,11 +33,12 @@ class Report:
 
     @property
     def peers(self) -> list[str]:
-        """Names of the peers that were timed in any case, in order of appearance."""
-        return list(dict.fromkeys(name for row in self.rows for name in row.peers))
+        """Names of the peers that were timed, or wrong, in any case."""
+        found = {name for row in self.rows for name in (*row.peers, *row.wrong) if name not in OWN}
+        return [name for name in PEERS if name in found]
 
     def to_json(self) -> str:
-        """The report as JSON, a line for each row; times to four digits, for no more of them repeat."""
+        """The report as JSON, a line for each row."""
         head: dict[str, Any] = {"format": FORMAT, **asdict(self)}
         rows = [_short(row) for row in head.pop("rows")]
         lines = ",\n".join("  " + json.dumps(row, allow_nan=False) for row in rows)
@@ -66,7 +68,5 @@ class Report:
 
 
 def _short(row: dict[str, Any]) -> dict[str, Any]:
-    row["times"] = {name: [float(f"{value:.4g}") for value in times] for name, times in row["times"].items()}
-    row["errors"] = {name: float(f"{value:.3g}") for name, value in row["errors"].items()}
     # what has nothing to say is left out
     return {name: value for name, value in row.items() if value or name in ("case", "problem", "moved")}

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from fastpool.bench.picture import GREY, INK, OURS, PEER, ROOF, plain_axes, save
+from fastpool.bench.picture import GREY, INK, OURS, PEER, ROOF, apart, plain_axes, save
 from fastpool.bench.report import Report
 from fastpool.bench.rows import Row
 from fastpool.bench.table import duration, shortened
@@ -24,17 +24,20 @@ LEAST = 1 << 16
 def draw(report: Report, path: Path) -> None:
     """Draw a report's cases under the roof and write the picture.
 
-    Each case has a column of its own, at its bytes, or beside others that have as many.
-
     Parameters
     ----------
     report : Report
     path : Path
         Its suffix chooses the format.
     """
+    save(picture(report), path)
+
+
+def picture(report: Report) -> Any:
+    """The figure. Each case has a column of its own, at its bytes, or beside others that have as many."""
     timed = sorted((row for row in report.rows if row.rate() is not None), key=lambda row: row.moved)
     rows = [row for row in timed if row.moved >= LEAST] or timed
-    figure, axes = plain_axes(report, "How fast pooling moves bytes, and how fast memory is", SIZE)
+    figure, axes = plain_axes(report, "Pooling beside the speed of memory", SIZE)
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_xlabel("bytes to move: x, y and indices, each once; cases of like size stand side by side", color=INK)
@@ -58,7 +61,7 @@ def draw(report: Report, path: Path) -> None:
         labelcolor=INK,
         columnspacing=1.4,
     )
-    save(figure, path)
+    return figure
 
 
 def _rates(row: Row) -> list[float]:
@@ -84,25 +87,6 @@ def _columns(axes: Any, figure: Any, moved: Sequence[int]) -> list[float]:
     wanted = [float(axes.transData.transform((value, 1.0))[0]) for value in moved]
     placed = apart(wanted, COLUMN * figure.dpi / 72)
     return [float(axes.transData.inverted().transform((x, 0.0))[0]) for x in placed]
-
-
-def apart(wanted: Sequence[float], gap: float) -> list[float]:
-    """Places as near to the wanted ones, in rising order, as a gap between neighbours allows.
-
-    Examples
-    --------
-    >>> apart([0.0, 10.0, 10.0, 10.0], 2.0)
-    [0.0, 8.0, 10.0, 12.0]
-    """
-    # without the gaps the places must not fall: neighbours that would are merged at their mean
-    groups: list[list[float]] = []
-    for i, value in enumerate(wanted):
-        groups.append([value - i * gap])
-        while len(groups) > 1 and statistics.fmean(groups[-2]) > statistics.fmean(groups[-1]):
-            last = groups.pop()
-            groups[-1] += last
-    level = [mean for group in groups for mean in [statistics.fmean(group)] * len(group)]
-    return [value + i * gap for i, value in enumerate(level)]
 
 
 def _roof(axes: Any, rows: Sequence[Row], places: Sequence[float]) -> None:

@@ -119,7 +119,7 @@ def _speed(row: Row, beside: bool) -> tuple[str, ...]:
     words = (
         row.case,
         ours,
-        duration(row.seconds("fastpool call")),
+        "WRONG" if "fastpool call" in row.wrong else duration(row.seconds("fastpool call")),
         _number(rate and rate / 1e9, 1),
         _number(row.of_floor, 2),
         _error(row, "fastpool"),
@@ -167,7 +167,8 @@ def best(report: Report) -> list[float]:
 def summary(report: Report) -> list[str]:
     """Geometric means in words: how far ahead, in how many cases, and in how many behind."""
     lines = []
-    for what, values in (("the best peer", best(report)), *((name, ahead(report, name)) for name in report.peers)):
+    several = [("the best peer", best(report))] if len(report.peers) > 1 else []
+    for what, values in (*several, *((name, ahead(report, name)) for name in report.peers)):
         if values:
             behind = sum(value < 1 for value in values)
             lines.append(

@@ -90,7 +90,7 @@ class Server:
             if question["do"] == "prepare":
                 return self._prepare(question)
             return self._time(question)
-        except Unsupported as error:
+        except (Unsupported, NotImplementedError) as error:
             return {"ok": False, "unsupported": True, "why": str(error)}
         except Exception as error:
             text = " ".join(str(error).split())
