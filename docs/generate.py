@@ -4,6 +4,7 @@ python docs/generate.py            write them
 python docs/generate.py --check    write nothing; exit code 1 if a page is not what it should be
 """
 
+import re
 import sys
 from pathlib import Path
 
@@ -11,6 +12,8 @@ DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
 
 from fastpool import config  # noqa: E402
+from fastpool.bench.report import Report  # noqa: E402
+from fastpool.bench.table import markdown  # noqa: E402
 from fastpool.kernels import registry  # noqa: E402
 
 NOTE = "<!-- Written by docs/generate.py; change the table in {source} instead. -->\n"
@@ -85,7 +88,19 @@ call that needs them. Complex numbers are handled as two floats each, `longdoubl
 {table(["reduction", "role", "element types"], reductions)}"""
 
 
-PAGES = {"environment.md": environment, "kernels.md": kernels}
+def performance():
+    """The page of measurements: the tables of the JSON files that it names, between its marks; the rest stays."""
+    text = (DOCS / "performance.md").read_text(encoding="utf-8")
+
+    def measured(match):
+        report = Report.from_json((DOCS / match["file"]).read_text(encoding="utf-8"))
+        return f"{match['begin']}\n\n{markdown(report)}\n\n{match['end']}"
+
+    marks = r"(?P<begin><!-- begin (?P<file>\S+\.json)[^>]*-->)\n.*?(?P<end><!-- end (?P=file) -->)"
+    return re.sub(marks, measured, text, flags=re.DOTALL)
+
+
+PAGES = {"environment.md": environment, "kernels.md": kernels, "performance.md": performance}
 
 
 def stale():

@@ -1,4 +1,4 @@
-"""The command line: ``python -m fastpool info | explain | demo | build | config``.
+"""The command line: ``python -m fastpool info | explain | bench | demo | build | config``.
 
 Exit codes: 0 all is well, 1 there is a finding (results that disagree), 2 the command cannot be carried out
 as given.
@@ -50,6 +50,17 @@ def _parser() -> argparse.ArgumentParser:
     explain = commands.add_parser("explain", help="which kernel runs a problem, and why others do not")
     explain.add_argument("problem", help="as text, such as max2d_fwd_f32_first_mb8ic64_ih112oh56kh3sh2ph1")
 
+    bench = commands.add_parser("bench", help="time real cases beside memory and other libraries, with their errors")
+    bench.add_argument("cases", nargs="*", metavar="CASE", help="a name, a part of one, or a problem as text")
+    bench.add_argument("--set", dest="chosen", choices=("quick", "judge", "all"), default="quick", help="(%(default)s)")
+    bench.add_argument("--windows", action="store_true", help="windows of 3 to 101 over one image instead")
+    bench.add_argument("--rounds", type=int, help="how often each takes its turn (7, or what half a minute allows)")
+    bench.add_argument("--threads", type=int, help="how many each may use (those of fastpool)")
+    bench.add_argument("--peers", help="names between commas, none, default, or all (those installed)")
+    bench.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
+    bench.add_argument("--plot", type=Path, metavar="FILE", help="draw them, as .png, .svg or .pdf")
+    bench.add_argument("--markdown", action="store_true", help="print Markdown")
+
     demo = commands.add_parser("demo", help="pool a photograph, time it, and draw a sheet of the results")
     demo.add_argument("image", nargs="?", type=Path, help="an image file (a photograph of scikit-image)")
     demo.add_argument("--output", type=Path, default=Path("fastpool-demo.png"), help="the sheet (%(default)s)")
@@ -83,6 +94,23 @@ def _explain(options: argparse.Namespace) -> int:
     return OK
 
 
+def _bench(options: argparse.Namespace) -> int:
+    from fastpool.bench.command import run
+
+    right = run(
+        options.cases,
+        options.chosen,
+        options.windows,
+        options.rounds,
+        options.threads,
+        options.peers,
+        options.json,
+        options.plot,
+        options.markdown,
+    )
+    return OK if right else FINDING
+
+
 def _demo(options: argparse.Namespace) -> int:
     from fastpool.demo import run
 
@@ -101,7 +129,7 @@ def _config(options: argparse.Namespace) -> int:
     return OK
 
 
-COMMANDS = {"info": _info, "explain": _explain, "demo": _demo, "build": _build, "config": _config}
+COMMANDS = {"info": _info, "explain": _explain, "bench": _bench, "demo": _demo, "build": _build, "config": _config}
 
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from fastpool import library, reference
+from fastpool.bench import data
 from fastpool.problem import Problem
 
 TINY = {
@@ -35,11 +36,12 @@ def test_table(suite, table, direction):
 def test_forward(suite, text):
     benchmark = suite["Forward"]()
     benchmark.setup(text)
-    results = benchmark.result if isinstance(benchmark.result, tuple) else (benchmark.result,)
+    results = benchmark.prepared.results
     for result in results:
         result.fill(0)
     benchmark.time_pool(text)
-    expected = reference.forward(Problem.parse(text), benchmark.x)
+    problem = Problem.parse(text)
+    expected = reference.forward(problem, data.inputs(problem).x)
     for result, wanted in zip(results, expected, strict=False):
         np.testing.assert_array_equal(result, wanted)
 
@@ -56,7 +58,9 @@ def test_engines(suite, monkeypatch):
             benchmark.setup(engine, text)
             assert os.environ["FASTPOOL_ENGINE"] == engine
             benchmark.time_pool(engine, text)
-            np.testing.assert_array_equal(benchmark.result, reference.forward(Problem.parse(text), benchmark.x)[0])
+            problem = Problem.parse(text)
+            expected = reference.forward(problem, data.inputs(problem).x)[0]
+            np.testing.assert_array_equal(benchmark.prepared.results[0], expected)
             benchmark.teardown(engine, text)
         assert os.environ["FASTPOOL_ENGINE"] == "jit"
 
@@ -66,9 +70,9 @@ def test_backward(suite, text):
     problem = Problem.parse(text)
     benchmark = suite["Backward"]()
     benchmark.setup(text)
-    benchmark.result.fill(9)
+    benchmark.prepared.results[0].fill(9)
     benchmark.time_pool_backward(text)
-    given = isinstance(benchmark.x, np.ndarray)
-    indices = benchmark.options.get("indices")
-    expected = reference.backward(problem, benchmark.dy, benchmark.x if given else None, indices)
-    np.testing.assert_array_equal(benchmark.result, expected)
+    given = data.inputs(problem)
+    indices = reference.forward(problem._replace(direction="fwd"), given.x)[1]
+    expected = reference.backward(problem, given.dy, given.x, indices)
+    np.testing.assert_array_equal(benchmark.prepared.results[0], expected)
