@@ -32,6 +32,9 @@ MOST_TAPS = 3
 
 MOST_LEAD = 2
 
+MOST_NUMBERED = 32
+"""Rows of taps of a window, at most, where taps are taken one by one."""
+
 VECTOR_BYTES = 64
 
 TILE_BYTES = 1 << 16
@@ -98,6 +101,38 @@ def plan_fused(spec: Block, plan: Block) -> None:
     plan[P.STREAM] = _stream(spec, plan)
 
 
+def plan_fused_index(spec: Block, plan: Block) -> None:
+    """Plans rows of outputs of a forward pooling with indices."""
+    lead = plan[P.SPATIAL] - 1
+    last = last_axis(plan)
+    row = plan[last + P.WINDOW_STRIDE] * min(plan[last + P.OUTPUT], BLOCK) * spec[S.SOURCE_BYTES]
+    _cut_rows(plan, row * (plan[last - P.AXIS + P.WINDOW_STRIDE] if lead > 0 else 1))
+    plan[P.PACK] = plan[P.STATE] + 2 * 8 * MOST_NUMBERED
+    plan[P.WORK] = plan[P.PACK] + VECTOR_BYTES
+    plan[P.SOURCE_END] = source_end(plan, P.SOURCE_STRIDE)
+
+
+def _index_refusal(spec: Block, plan: Block) -> int:
+    """Why the planned task is not done so, where indices are asked for; or ACCEPTED."""
+    last = last_axis(plan)
+    rows, numbers = 1, (plan[last + P.KERNEL] - 1) * plan[last + P.JUMP]
+    for a in range(plan[P.SPATIAL] - 1):
+        axis = P.HEADER + (plan[P.OUTER] + a) * P.AXIS
+        if plan[axis + P.KERNEL] > MOST_NUMBERED // rows:
+            return NOT_FUSED
+        rows *= plan[axis + P.KERNEL]
+        numbers += (plan[axis + P.KERNEL] - 1) * plan[axis + P.JUMP]
+    if plan[P.DECODE] != 0 or numbers >= 1 << (8 * min(spec[S.SOURCE_BYTES], 4) - 1):
+        return NOT_FUSED
+    if plan[last + P.SOURCE_STRIDE] != 1 and plan[last + P.SOURCE] > 1:
+        return NOT_FUSED
+    if (plan[last + P.OUTPUT_STRIDE] != 1 or plan[last + P.AUX_STRIDE] != 1) and plan[last + P.OUTPUT] > 1:
+        return NOT_CONTIGUOUS
+    if spec[S.FORCED] == 0 and plan[last + P.OUTPUT] < VECTOR_BYTES // spec[S.SOURCE_BYTES] + 1:
+        return SHORT_ROWS
+    return ACCEPTED
+
+
 def plan_fused_scatter(spec: Block, plan: Block) -> None:
     """Plans rows of the gradient of a selection."""
     last = last_axis(plan)
@@ -116,7 +151,7 @@ def plan_fused_scatter(spec: Block, plan: Block) -> None:
 
 
 def _scatter_refusal(spec: Block, plan: Block) -> int:
-    """The same, for the gradient of a selection."""
+    """The same, where a gradient goes to the tap that was taken."""
     last = last_axis(plan)
     rows = 1
     for a in range(plan[P.SPATIAL] - 1):
@@ -142,6 +177,8 @@ def fused_refusal(spec: Block, plan: Block) -> int:
     """Why the planned task is not done so, or ACCEPTED."""
     if spec[S.ROLE] == S.SCATTER:
         return _scatter_refusal(spec, plan)
+    if spec[S.ROLE] == S.INDEX:
+        return _index_refusal(spec, plan)
     last = last_axis(plan)
     if plan[P.SPATIAL] - 1 > MOST_LEAD:
         return NOT_FUSED

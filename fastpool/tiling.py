@@ -33,7 +33,7 @@ REASONS = (
     "is for small windows along up to three axes, read from rows whose elements are neighbours in memory",
     "divides all windows by the same number",
     "keeps blocks of taps from row to row: here that is more work, or has no rows",
-    "writes whole vectors: rows are so short here that a scatter does less",
+    "writes whole vectors: rows are too short here",
 )
 (
     _,

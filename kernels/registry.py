@@ -41,9 +41,9 @@ class Form(NamedTuple):
     slide: bool = False
 
     def walk(self, role: str) -> str:
-        """Which walk it takes in a role: "sweep", "slide", "match", "fused", "fused_scatter", "scatter" or "check"."""
+        """Which walk it takes in a role: "sweep", "slide", "match", "scatter", "check", or one of fused vectors."""
         if self.fused:
-            return "fused_scatter" if role == "scatter" else "fused"
+            return "fused" if role == "forward" else f"fused_{role}"
         for walk in ("match", "slide"):
             if getattr(self, walk):
                 return walk
@@ -58,12 +58,13 @@ class Form(NamedTuple):
         return variant.role in self.roles and not (self.fused and variant.vector is None)
 
 
+_FUSED = ("forward", "index", "scatter")
 _SWEEPS = ("forward", "index", "weigh")
 
 FORMS = (
-    Form("rows_fused_k2s2", "rows", 2, 2, ("forward", "scatter"), fused=True),
-    Form("rows_fused_k3s2", "rows", 3, 2, ("forward", "scatter"), fused=True),
-    Form("rows_fused_k3s1", "rows", 3, 1, ("forward", "scatter"), fused=True),
+    Form("rows_fused_k2s2", "rows", 2, 2, _FUSED, fused=True),
+    Form("rows_fused_k3s2", "rows", 3, 2, _FUSED, fused=True),
+    Form("rows_fused_k3s1", "rows", 3, 1, _FUSED, fused=True),
     Form("lanes_slide", "lanes", 0, 0, _SWEEPS, slide=True),
     Form("rows_slide", "rows", 0, 0, _SWEEPS, slide=True),
     Form("rows_k2s2", "rows", 2, 2, _SWEEPS),
@@ -278,7 +279,10 @@ def _selection(base: R.Reduction, dtype: str, role: str, skip: bool, index: str,
     none = 2**62 if long else 2**30
     reduction = D.with_index(resolved, _SCALARS[state[0]], _SCALARS[state[1]], none, skip)
     name = "_".join([base.name, role, dtype, index] + ["skipna"] * skip + ["long"] * long)
-    return Variant(name, reduction, role, dtype, dtype, index, state)
+    # numbers of taps are kept in as many bits as elements have
+    numbered = index == "u8" or (index == "i64" and SIZES[dtype] >= 4)
+    vector = resolved if state[0] == dtype and numbered and not skip and not long else None
+    return Variant(name, reduction, role, dtype, dtype, index, state, vector)
 
 
 def _value(base: R.Reduction, dtype: str, role: str, skip: bool, long: bool) -> Variant | None:

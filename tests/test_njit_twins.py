@@ -68,6 +68,8 @@ x = np.arange(4096, dtype=np.int16).reshape(64, 64)
 dy = np.ones((32, 32), np.int16)
 assert wrong(dy, x, 3) == 0
 
+# a process that was started in the background may be told to ignore it
+signal.signal(signal.SIGINT, signal.default_int_handler)
 over = threading.Event()
 
 def interrupt():

@@ -17,6 +17,7 @@ from fastpool.kernels import digests
 from fastpool.kernels.cpu.call import call_kernel, claim
 from fastpool.kernels.cpu.checking import make_check
 from fastpool.kernels.cpu.fused import make_fused
+from fastpool.kernels.cpu.fused_index import make_fused_index
 from fastpool.kernels.cpu.fused_scatter import make_fused_scatter
 from fastpool.kernels.cpu.match import make_match
 from fastpool.kernels.cpu.match_passes import make_match_passes
@@ -28,7 +29,13 @@ from fastpool.kernels.cpu.sweep import make_sweep
 from fastpool.kernels.registry import Variant
 
 PASSES = types.void(types.CPointer(types.int64))
-WHOLE = {"scatter": make_scatter, "check": make_check, "fused": make_fused, "fused_scatter": make_fused_scatter}
+WHOLE = {
+    "scatter": make_scatter,
+    "check": make_check,
+    "fused": make_fused,
+    "fused_index": make_fused_index,
+    "fused_scatter": make_fused_scatter,
+}
 """Kernels that are one function for each variant."""
 SPLIT = {
     "sweep": (make_sweep, make_passes),

@@ -18,11 +18,10 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from numba.extending import register_jitable
-
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu.memory import CODES, SCALARS, address, pointer
+from fastpool.kernels.cpu.row_tables import KEPT, NOT_TAKEN, ROW, TABLE, move_rows, owns_windows, put_row, put_rows
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vectors import (
     between,
@@ -43,94 +42,8 @@ from fastpool.kernels.registry import Variant
 _AXIS, _HEADER = P.AXIS, P.HEADER
 _INT64 = CODES["i64"]
 
-NO_TAP, NOT_TAKEN = 254, 255
-"""A tap that is looked for and that no window has; one that a window has and that nobody looks for."""
-
 AHEAD = 1024
 """Bytes of gradients that are asked for ahead of a load."""
-
-_ROW, _TABLE = P.WINDOW_ROW, P.WINDOW_TABLE
-_KEPT = P.WINDOW_TABLES - 2
-"""Tables of neighbouring rows of the gradient that are kept: those of the next windows lie a step further."""
-
-
-@register_jitable
-def tap(first, place, kernel, jump):
-    """The tap at a place of a window along the last axis, or one that no window has."""
-    return first + place * jump if (place >= 0) & (place < kernel) else NO_TAP
-
-
-@register_jitable
-def put_row(plan, table, row, g, t, first, place):
-    """Writes a row of windows into a table, where ``place`` is that of the row's first element in the first window.
-
-    ``where its gradients begin | where its taps begin | its first tap | the taps that are looked for``: with a stride
-    of 2 those of even and then those of odd elements, in the first window and the next one; else those of an element
-    in three windows. The first row of a table has ``how many rows follow | whether none is missing``.
-    """
-    last = _HEADER + (plan[P.OUTER] + plan[P.LEAD]) * _AXIS
-    kernel, jump = plan[last + P.KERNEL], plan[last + P.JUMP]
-    at = _ROW * (row + 1)
-    table[at], table[at + 1], table[at + 2] = g, t, first
-    table[at + 3] = tap(first, place, kernel, jump)
-    if plan[last + P.WINDOW_STRIDE] == 2:
-        table[at + 4] = tap(first, place - 2, kernel, jump)
-        table[at + 5] = tap(first, place + 1, kernel, jump)
-        table[at + 6] = tap(first, place - 1, kernel, jump)
-    else:
-        table[at + 4] = tap(first, place - 1, kernel, jump)
-        table[at + 5] = tap(first, place - 2, kernel, jump)
-
-
-@register_jitable
-def put_rows(plan, axis, w, phase, source, table, place):
-    """Writes for each row of ``source`` those of the windows along an axis that hold a position, the first one first.
-
-    The position is ``phase`` after the beginning of window ``w``.
-    """
-    stride, dilation, size = plan[axis + P.WINDOW_STRIDE], plan[axis + P.DILATION], plan[axis + P.SOURCE]
-    moved, reach, found = phase, (plan[axis + P.KERNEL] - 1) * dilation, 0
-    complete = w < size
-    while moved + stride <= reach:
-        moved += stride
-        w -= 1
-    for k in range(1, source[0] + 1):
-        v, step = w, moved
-        while step >= 0:
-            there = (v >= 0) & (v < size) & (step <= reach)
-            if there and (dilation == 1 or step % dilation == 0):
-                g = source[_ROW * k] + v * plan[axis + P.SOURCE_STRIDE]
-                t = source[_ROW * k + 1] + v * plan[axis + P.AUX_STRIDE]
-                first = step if dilation == 1 else step // dilation
-                put_row(plan, table, found, g, t, source[_ROW * k + 2] + first * plan[axis + P.JUMP], place)
-                found += 1
-            step -= stride
-            v += 1
-    table[0], table[1] = found, 1 if complete & (w >= 0) else 0
-
-
-@register_jitable
-def move_rows(plan, axis, table):
-    """Moves the rows of a table to the next windows along an axis."""
-    table[_ROW] += plan[axis + P.SOURCE_STRIDE]
-    table[_ROW + 1] += plan[axis + P.AUX_STRIDE]
-    at = 2 * _ROW
-    for _ in range(1, table[0]):
-        table[at] += plan[axis + P.SOURCE_STRIDE]
-        table[at + 1] += plan[axis + P.AUX_STRIDE]
-        at += _ROW
-
-
-@register_jitable
-def owned(plan, table, low, high):
-    """Whether the windows from ``low`` to ``high`` of all rows of the table lie in their arrays' memory."""
-    own = True
-    at = _ROW
-    for _ in range(table[0]):
-        own = own & (table[at] + low >= 0) & (table[at] + high <= plan[P.SOURCE_END])
-        own = own & (table[at + 1] + low >= 0) & (table[at + 1] + high <= plan[P.AUX_END])
-        at += _ROW
-    return own
 
 
 def make_fused_scatter(variant: Variant, digest: int) -> Any:
@@ -202,20 +115,20 @@ def make_fused_scatter(variant: Variant, digest: int) -> Any:
             even = everywhere(spare, 0)
             odd = even
             for i in range(many):
-                even, odd = apart_row(g, t, table, _ROW * (i + 1), even, odd, w, width, own, spare, taps)
+                even, odd = apart_row(g, t, table, ROW * (i + 1), even, odd, w, width, own, spare, taps)
             return even, odd
 
         def by_two(g, t, table, many, w, width, own, spare, taps):
             even = everywhere(spare, 0)
             odd = even
             for i in range(many):
-                even, odd = by_two_row(g, t, table, _ROW * (i + 1), even, odd, w, width, own, spare, taps)
+                even, odd = by_two_row(g, t, table, ROW * (i + 1), even, odd, w, width, own, spare, taps)
             return even, odd
 
         def by_one(g, t, table, many, w, width, own, spare, taps):
             s = everywhere(spare, 0)
             for i in range(many):
-                s = by_one_row(g, t, table, _ROW * (i + 1), s, w, width, own, spare, taps)
+                s = by_one_row(g, t, table, ROW * (i + 1), s, w, width, own, spare, taps)
             return s
 
         return inlined(apart, always=True), inlined(by_two, always=True), inlined(by_one, always=True)
@@ -295,14 +208,14 @@ def make_fused_scatter(variant: Variant, digest: int) -> Any:
         for x in range(0, outputs, 2 * lanes):
             even = everywhere(spare, 0)
             odd, even_below, odd_below = even, even, even
-            at = _ROW
+            at = ROW
             for _ in range(many):
                 v, took = read(g, t, table, at, w + x // 2, width, True, spare, spare)
                 tap = table[at + 2]
                 even, odd = taken(even, v, took, tap), taken(odd, v, took, table[at + 5])
                 even_below = taken(even_below, v, took, tap + jump)
                 odd_below = taken(odd_below, v, took, table[at + 5] + jump)
-                at += _ROW
+                at += ROW
             store(y, d + x, canonical(woven_low(even, odd)))
             store(y, d + x + lanes, canonical(woven_high(even, odd)))
             store(y, d + pitch + x, canonical(woven_low(even_below, odd_below)))
@@ -355,8 +268,8 @@ def make_fused_scatter(variant: Variant, digest: int) -> Any:
         taps = pointer(address(spare) + vectors.BYTES, tap_code)
         buffer = pointer(address(spare) + 2 * vectors.BYTES, code)
         g, y, t = pointer(bufs[0], code), pointer(bufs[1], code), pointer(bufs[2], tap_code)
-        source = pointer(address(tables) + _KEPT * _TABLE, _INT64)
-        other = pointer(address(tables) + (_KEPT + 1) * _TABLE, _INT64)
+        source = pointer(address(tables) + KEPT * TABLE, _INT64)
+        other = pointer(address(tables) + (KEPT + 1) * TABLE, _INT64)
         outer, lead = plan[P.OUTER], plan[P.LEAD]
         axes = outer + lead
         far = _HEADER + outer * _AXIS
@@ -403,8 +316,8 @@ def make_fused_scatter(variant: Variant, digest: int) -> Any:
             if lead > 0:
                 near = (first + plan[axis + P.PAD]) // plan[axis + P.WINDOW_STRIDE]
                 phase = (first + plan[axis + P.PAD]) % plan[axis + P.WINDOW_STRIDE]
-                for i in range(_KEPT):
-                    tables[i * _TABLE // 8 + 1] = 0
+                for i in range(KEPT):
+                    tables[i * TABLE // 8 + 1] = 0
             shared = 0
             for r in range(first, stop):
                 # what was written together with the row above
@@ -412,8 +325,8 @@ def make_fused_scatter(variant: Variant, digest: int) -> Any:
                 shared = 0
                 if x < outputs:
                     if lead > 0:
-                        table = pointer(address(tables) + min(phase, _KEPT - 1) * _TABLE, _INT64)
-                        if (table[1] != 0) & (phase < _KEPT - 1) & (near < plan[axis + P.SOURCE]):
+                        table = pointer(address(tables) + min(phase, KEPT - 1) * TABLE, _INT64)
+                        if (table[1] != 0) & (phase < KEPT - 1) & (near < plan[axis + P.SOURCE]):
                             move_rows(plan, axis, table)
                         else:
                             put_rows(plan, axis, near, phase, source, table, place)
@@ -423,7 +336,7 @@ def make_fused_scatter(variant: Variant, digest: int) -> Any:
                         x = shared = max(min((width - w) // lanes, outputs // (2 * lanes)), 0) * 2 * lanes
                 if x < outputs:
                     past = w + (outputs + 2 * lanes) // stride + lanes + 1
-                    own = (w >= 0) & (past <= width) or owned(plan, table, w, past)
+                    own = (w >= 0) & (past <= width) or owns_windows(plan, table, w, past)
                     if stride == 1:
                         row_by_one(g, t, table, x, rows, at, ends, outputs, w, width, own, spare, taps)
                     elif kernel == 2 and place == 0:

@@ -234,6 +234,6 @@ def make_parts(variant: Variant) -> Parts:
             store_out(rows, o, load_source(x, u))
 
     write = _make_write(variant, parameter)
-    vector = variant.vector
+    vector = variant.vector if variant.role == "forward" else None
     blocks = _no_blocks() if vector is None else _make_blocks(variant, vector, parameter)
     return Parts(*map(inlined, (nothing, leaf, join, follow, pack, write, *blocks)))

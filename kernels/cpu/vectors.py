@@ -105,6 +105,53 @@ def load_eight(typing_context, p, i):
 
 
 @intrinsic
+def integers(typing_context, v, value):
+    """The integer in all lanes of a vector like ``v``, of integers of the size of its elements."""
+    kind = Vector(types.Integer.from_bitwidth(v.dtype.bitwidth, True), v.lanes)
+
+    def generate(context, builder, signature, arguments):
+        return _spread(context, builder, signature.args[1], arguments[1], kind)
+
+    return kind(v, types.int64), generate
+
+
+def _as_elements(context: Any, builder: Any, numbers: Any, kind: Vector, element: Any) -> Any:
+    """A vector of integers as integers of the type ``element``."""
+    shape = ir.VectorType(context.get_value_type(element), kind.lanes)
+    if element.bitwidth == kind.dtype.bitwidth:
+        return numbers
+    return (builder.trunc if element.bitwidth < kind.dtype.bitwidth else builder.sext)(numbers, shape)
+
+
+@intrinsic
+def store_as(typing_context, p, i, numbers):
+    """Writes a vector of integers from element ``i`` on, as integers of the pointer's type."""
+
+    def generate(context, builder, signature, arguments):
+        values = _as_elements(context, builder, arguments[2], numbers, p.dtype)
+        builder.store(values, _address(builder, *arguments[:2], values.type), align=p.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(p, types.int64, numbers), generate
+
+
+@intrinsic
+def store_counted(typing_context, p, i, numbers, start, step):
+    """As ``store_as``, after adding ``start + step * lane``."""
+
+    def generate(context, builder, signature, arguments):
+        values = _as_elements(context, builder, arguments[2], numbers, p.dtype)
+        kind = Vector(p.dtype, numbers.lanes)
+        first, more = (_spread(context, builder, types.int64, value, kind) for value in arguments[3:])
+        places = builder.mul(_constants(values.type, range(numbers.lanes)), more)
+        values = builder.add(values, builder.add(first, places))
+        builder.store(values, _address(builder, *arguments[:2], values.type), align=p.dtype.bitwidth // 8)
+        return context.get_dummy_value()
+
+    return types.void(p, types.int64, numbers, types.int64, types.int64), generate
+
+
+@intrinsic
 def load_beside(typing_context, p, i, v):
     """As many elements from ``i`` on as the vector ``v`` has."""
     kind = Vector(p.dtype, v.lanes)
@@ -116,30 +163,41 @@ def load_beside(typing_context, p, i, v):
     return kind(p, types.int64, v), generate
 
 
+def _lanes_between(context: Any, builder: Any, a: Vector, first: Any, past: Any) -> Any:
+    # numbers as wide as the elements, so that a comparison gives what a selection takes
+    bits = a.dtype.bitwidth
+    kind = Vector(types.Integer.from_bitwidth(bits, True), a.lanes)
+    shape = context.get_value_type(kind)
+    number = ir.IntType(bits)
+
+    def limit(value: Any) -> Any:
+        # cut so that it fits
+        most = _INT64(a.lanes)
+        value = builder.select(builder.icmp_signed("<", value, _INT64(0)), _INT64(0), value)
+        value = builder.select(builder.icmp_signed(">", value, most), most, value)
+        value = value if bits == 64 else builder.trunc(value, number)
+        return _spread(context, builder, kind.dtype, value, kind)
+
+    numbers = _constants(shape, range(a.lanes))
+    return builder.and_(
+        builder.icmp_signed(">=", numbers, limit(first)), builder.icmp_signed("<", numbers, limit(past))
+    )
+
+
+@intrinsic
+def lanes_between(typing_context, a, low, high):
+    """Where ``low <= lane < high``, for a vector like ``a``."""
+    kind = Vector(types.boolean, a.lanes)
+    return kind(a, types.int64, types.int64), lambda c, b, signature, arguments: _lanes_between(c, b, a, *arguments[1:])
+
+
 @intrinsic
 def between(typing_context, a, low, high, other):
     """The vector where ``low <= lane < high``, elsewhere ``other``."""
 
     def generate(context, builder, signature, arguments):
         vector, first, past, value = arguments
-        # numbers as wide as the elements, so that a comparison gives what a selection takes
-        bits = a.dtype.bitwidth
-        kind = Vector(types.Integer.from_bitwidth(bits, True), a.lanes)
-        shape = context.get_value_type(kind)
-        number = ir.IntType(bits)
-
-        def limit(value: Any) -> Any:
-            # cut so that it fits
-            most = _INT64(a.lanes)
-            value = builder.select(builder.icmp_signed("<", value, _INT64(0)), _INT64(0), value)
-            value = builder.select(builder.icmp_signed(">", value, most), most, value)
-            value = value if bits == 64 else builder.trunc(value, number)
-            return _spread(context, builder, kind.dtype, value, kind)
-
-        numbers = _constants(shape, range(a.lanes))
-        inside = builder.and_(
-            builder.icmp_signed(">=", numbers, limit(first)), builder.icmp_signed("<", numbers, limit(past))
-        )
+        inside = _lanes_between(context, builder, a, first, past)
         return builder.select(inside, vector, _spread(context, builder, a.dtype, value, a))
 
     return a(a, types.int64, types.int64, a.dtype), generate
@@ -259,10 +317,12 @@ even = _shuffle(lambda count: range(0, 2 * count, 2))
 odd = _shuffle(lambda count: range(1, 2 * count, 2))
 shifted = _shuffle(lambda count: range(1, count + 1))
 shifted_twice = _shuffle(lambda count: range(2, count + 2))
+even_and_odd = _shuffle(lambda count: [*range(0, count, 2), *range(count + 1, 2 * count, 2)])
 woven_low = _shuffle(lambda count: [i // 2 + i % 2 * count for i in range(count)])
 woven_high = _shuffle(lambda count: [i // 2 + i % 2 * count for i in range(count, 2 * count)])
 """Of two vectors, one behind the other: every other lane, from the first or the second on; all from the second, or
-third, on, as many as a vector has; lanes of both in turn, from the first or the middle on."""
+third, on, as many as a vector has; even ones of the first and odd ones of the second; lanes of both in turn, from the
+first or the middle on."""
 
 
 @intrinsic
@@ -329,5 +389,11 @@ _teach(operator.and_, None, ir.IRBuilder.and_)
 _teach(operator.or_, None, ir.IRBuilder.or_)
 _teach(operator.xor, None, ir.IRBuilder.xor)
 _teach(operator.rshift, None, ir.IRBuilder.ashr)
-for _symbol, _word in ((operator.gt, ">"), (operator.eq, "=="), (operator.ne, "!="), (operator.le, "<=")):
+for _symbol, _word in (
+    (operator.gt, ">"),
+    (operator.eq, "=="),
+    (operator.ne, "!="),
+    (operator.le, "<="),
+    (operator.ge, ">="),
+):
     _teach(_symbol, *_compare(_word))
