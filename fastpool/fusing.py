@@ -116,9 +116,10 @@ def _index_refusal(spec: Block, plan: Block) -> int:
     """Why the planned task is not done so, where indices are asked for; or ACCEPTED."""
     last = last_axis(plan)
     rows, numbers = 1, (plan[last + P.KERNEL] - 1) * plan[last + P.JUMP]
-    for a in range(plan[P.SPATIAL] - 1):
-        axis = P.HEADER + (plan[P.OUTER] + a) * P.AXIS
-        if plan[axis + P.KERNEL] > MOST_NUMBERED // rows:
+    for i in range(plan[P.SPATIAL] - 1):
+        axis = last - (i + 1) * P.AXIS
+        # taps come in the order of their numbers
+        if plan[axis + P.KERNEL] > MOST_NUMBERED // rows or plan[axis + P.JUMP] <= numbers:
             return NOT_FUSED
         rows *= plan[axis + P.KERNEL]
         numbers += (plan[axis + P.KERNEL] - 1) * plan[axis + P.JUMP]

@@ -280,6 +280,9 @@ def test_gradient_of_many_planes(shape: tuple[int, ...], kind: str, monkeypatch:
         back = problem._replace(direction="bwd")
         dx = reference.backward(back, dy, None, indices)
         for form in (form for form in FORMS if "scatter" in form.roles):
+            # fused ones are for taps, and for their own window
+            if form.fused and (kind != "tap" or (form.kernel, form.stride) != (k, s)):
+                continue
             monkeypatch.setenv(config.FORCE_KERNEL.name, form.name)
             result = pull_back(back, dy, None, indices)
             assert form.family == "reference" or result.kernels[0].endswith("__" + form.name)

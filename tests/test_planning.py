@@ -299,7 +299,10 @@ TYPICAL = (
     ("max2d_bwd+plane_f32_first_mb8ic64_ih112oh56kh3sh2ph1", "scatter_f32_i64__rows"),
     ("max2d_bwd+plane_f16_first_mb8ic64_ih112oh56kh3sh2ph1", "scatter_f16_i64__rows_match"),
     ("max2d_bwd+tap_f32_last_mb8ic64_ih112oh56kh3sh2ph1", "scatter_f32_u8__lanes_match"),
-    ("max1d_bwd+tap_f32_first_mb8ic64_iw112ow56kw3sw2pw1", "scatter_f32_u8__rows_match"),
+    ("max1d_bwd+tap_f32_first_mb8ic64_iw112ow56kw3sw2pw1", "scatter_f32_u8__rows_fused_k3s2"),
+    ("max1d_bwd+tap_f32_first_mb8ic64_iw64ow32kw3sw2pw1", "scatter_f32_u8__rows_match"),
+    ("max2d_fwd+tap_f32_first_mb8ic64_ih112oh56kh3sh2ph1", "max_index_f32_u8__rows_fused_k3s2"),
+    ("max2d_fwd+plane_f32_first_mb8ic64_ih12oh6kh2sh2", "max_index_f32_i64__rows_k2s2"),
     ("max2d_bwd+plane_f32_last_mb8ic64_ih112oh4kh28sh28", "scatter_f32_i64__lanes"),
 )
 """Problems, and the kernels that do them."""
