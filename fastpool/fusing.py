@@ -78,10 +78,20 @@ def _cut_rows(plan: Block, row_bytes: int) -> None:
     plan[P.TILES] = product(plan, 0, outer + lead, P.STEPS) * plan[P.BLOCKS]
 
 
-def _stream(spec: Block, plan: Block) -> int:
-    """1 if the output is written around the caches."""
+def _large(spec: Block, plan: Block) -> int:
+    """1 if the output is to be written around the caches."""
     outputs = product(plan, 0, plan[P.OUTER] + plan[P.SPATIAL], P.OUTPUT)
     return 1 if outputs >= STREAM_BYTES // spec[S.OUTPUT_BYTES] else 0
+
+
+def _stream(spec: Block, plan: Block) -> None:
+    """Where the output is to be written around the caches, makes room for a tile, if its rows are neighbours."""
+    last = last_axis(plan)
+    at = last - P.AXIS
+    dense = plan[P.BLOCKS] == 1 and plan[at + P.OUTPUT_STRIDE] == plan[last + P.OUTPUT]
+    if _large(spec, plan) != 0 and (dense or plan[P.GROUP] == 1):
+        plan[P.STREAM] = 1
+        plan[P.WORK] += round_up(plan[P.GROUP] * plan[P.BLOCK] * spec[S.OUTPUT_BYTES], 64) + 4 * VECTOR_BYTES
 
 
 def plan_fused(spec: Block, plan: Block) -> None:
@@ -98,7 +108,7 @@ def plan_fused(spec: Block, plan: Block) -> None:
         plan[P.ROW] += plan[last + P.PAD] + (plan[last + P.OUTPUT] + vector) * plan[last + P.WINDOW_STRIDE]
     plan[P.WORK] = round_up(plan[P.PACK] + plan[P.ROW] * spec[S.SOURCE_BYTES], 64)
     plan[P.SOURCE_END] = source_end(plan, P.SOURCE_STRIDE)
-    plan[P.STREAM] = _stream(spec, plan)
+    plan[P.STREAM] = _large(spec, plan)
 
 
 def plan_fused_index(spec: Block, plan: Block) -> None:
@@ -140,15 +150,38 @@ def plan_fused_scatter(spec: Block, plan: Block) -> None:
     plan[P.LEAD] = plan[P.SPATIAL] - 1
     _cut_rows(plan, min(plan[last + P.OUTPUT], BLOCK) * spec[S.OUTPUT_BYTES])
     plan[P.PACK] = plan[P.STATE] + P.WINDOW_TABLES * P.WINDOW_TABLE
-    # a vector of gradients, and one of taps, to copy elements by; and a tile, where it is written around the caches
-    at = last - P.AXIS
-    dense = plan[P.GROUP] == 1 or (plan[P.BLOCKS] == 1 and plan[at + P.OUTPUT_STRIDE] == plan[last + P.OUTPUT])
-    plan[P.STREAM] = _stream(spec, plan) if dense else 0
+    # a vector of gradients, and one of taps, to copy elements by
     plan[P.WORK] = plan[P.PACK] + 2 * VECTOR_BYTES
-    if plan[P.STREAM] != 0:
-        plan[P.WORK] += round_up(plan[P.GROUP] * plan[P.BLOCK] * spec[S.OUTPUT_BYTES], 64) + 4 * VECTOR_BYTES
+    _stream(spec, plan)
     plan[P.SOURCE_END] = source_end(plan, P.SOURCE_STRIDE)
     plan[P.AUX_END] = source_end(plan, P.AUX_STRIDE)
+
+
+def plan_fused_gather(spec: Block, plan: Block) -> None:
+    """Plans rows of the gradient of a sum over windows that share no element."""
+    last = last_axis(plan)
+    _cut_rows(plan, min(plan[last + P.OUTPUT], BLOCK) * spec[S.OUTPUT_BYTES])
+    plan[P.PACK] = plan[P.STATE]
+    plan[P.WORK] = plan[P.PACK] + VECTOR_BYTES
+    _stream(spec, plan)
+
+
+def _gather_refusal(spec: Block, plan: Block) -> int:
+    """Why the planned task is not done so, where the gradient of a sum is asked for; or ACCEPTED."""
+    last = last_axis(plan)
+    for a in range(plan[P.SPATIAL] - 1):
+        axis = P.HEADER + (plan[P.OUTER] + a) * P.AXIS
+        if plan[axis + P.KERNEL] > plan[axis + P.WINDOW_STRIDE] or plan[axis + P.DILATION] != 1:
+            return NOT_FUSED
+    if plan[last + P.SOURCE_STRIDE] != 1 and plan[last + P.SOURCE] > 1:
+        return NOT_FUSED
+    if plan[last + P.OUTPUT_STRIDE] != 1 and plan[last + P.OUTPUT] > 1:
+        return NOT_CONTIGUOUS
+    if spec[S.COUNTED] != 0 and plan[P.DIVISOR] == 0:
+        return DIVISORS
+    if spec[S.FORCED] == 0 and plan[last + P.OUTPUT] < 2 * VECTOR_BYTES // spec[S.OUTPUT_BYTES]:
+        return SHORT_ROWS
+    return ACCEPTED
 
 
 def _scatter_refusal(spec: Block, plan: Block) -> int:
@@ -178,6 +211,8 @@ def fused_refusal(spec: Block, plan: Block) -> int:
     """Why the planned task is not done so, or ACCEPTED."""
     if spec[S.ROLE] == S.SCATTER:
         return _scatter_refusal(spec, plan)
+    if spec[S.ROLE] == S.GATHER:
+        return _gather_refusal(spec, plan)
     if spec[S.ROLE] == S.INDEX:
         return _index_refusal(spec, plan)
     last = last_axis(plan)

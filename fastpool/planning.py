@@ -7,7 +7,7 @@ for callers without it. Where a number was chosen by measurement, the comment sa
 from __future__ import annotations
 
 from fastpool import layout as S
-from fastpool.fusing import fused_refusal, plan_fused, plan_fused_index, plan_fused_scatter
+from fastpool.fusing import fused_refusal, plan_fused, plan_fused_gather, plan_fused_index, plan_fused_scatter
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import words as W
 from fastpool.layout import Block
@@ -267,6 +267,9 @@ def make_plan(spec: Block, plan: Block) -> None:
         plan_match(spec, plan)
     elif spec[S.FUSED] != 0 and spec[S.ROLE] == S.SCATTER:
         plan_fused_scatter(spec, plan)
+    elif spec[S.FUSED] != 0 and spec[S.ROLE] == S.GATHER:
+        divide_alike(spec, plan)
+        plan_fused_gather(spec, plan)
     elif spec[S.FUSED] != 0 and spec[S.ROLE] == S.INDEX:
         plan_fused_index(spec, plan)
     elif spec[S.ROLE] == S.SCATTER:

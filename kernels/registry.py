@@ -62,7 +62,7 @@ _FUSED = ("forward", "index", "scatter")
 _SWEEPS = ("forward", "index", "weigh")
 
 FORMS = (
-    Form("rows_fused_k2s2", "rows", 2, 2, _FUSED, fused=True),
+    Form("rows_fused_k2s2", "rows", 2, 2, (*_FUSED, "gather"), fused=True),
     Form("rows_fused_k3s2", "rows", 3, 2, _FUSED, fused=True),
     Form("rows_fused_k3s1", "rows", 3, 1, _FUSED, fused=True),
     Form("lanes_slide", "lanes", 0, 0, _SWEEPS, slide=True),
@@ -317,6 +317,9 @@ def _value(base: R.Reduction, dtype: str, role: str, skip: bool, long: bool) -> 
                 repeatable=False,
             )
     state = tuple(_state_dtype(word, dtype, long) for word in reduction.state)
+    # the gradient of a mean or sum, where windows share no element
+    if role == "gather" and kind(dtype) == "f" and not skip and not long and base.on_vectors:
+        vector = None if reduction.pull_reads_state or base.push_reads_x else base
     if state != (source,) or state != (output,):
         vector = None
     name = "_".join([base.name, role, dtype] + ["skipna"] * skip + ["long"] * long)

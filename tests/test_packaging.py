@@ -103,7 +103,9 @@ def test_contents(sdist, wheel, tree):
     assert len(names) == len(set(names))
     expected |= {"fastpool/py.typed"}
     expected |= {
-        f"fastpool/kernels/c_abi/{path.name}" for path in (tree / "kernels" / "c_abi").glob("*.*") if path.suffix != ".py"
+        f"fastpool/kernels/c_abi/{path.name}"
+        for path in (tree / "kernels" / "c_abi").glob("*.*")
+        if path.suffix != ".py"
     }
     made = {f"fastpool/lib/{name}" for name in ("libfastpool.so", "libfastpool.so.1", "libfastpool.a", "sources.txt")}
     made |= {f"fastpool/include/{name}" for name in ("fastpool.h", "fastpool_dlpack.h")}

@@ -17,6 +17,7 @@ from fastpool.kernels import digests
 from fastpool.kernels.cpu.call import call_kernel, claim
 from fastpool.kernels.cpu.checking import make_check
 from fastpool.kernels.cpu.fused import make_fused
+from fastpool.kernels.cpu.fused_gather import make_fused_gather
 from fastpool.kernels.cpu.fused_index import make_fused_index
 from fastpool.kernels.cpu.fused_scatter import make_fused_scatter
 from fastpool.kernels.cpu.match import make_match
@@ -33,6 +34,7 @@ WHOLE = {
     "scatter": make_scatter,
     "check": make_check,
     "fused": make_fused,
+    "fused_gather": make_fused_gather,
     "fused_index": make_fused_index,
     "fused_scatter": make_fused_scatter,
 }

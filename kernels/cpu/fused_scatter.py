@@ -21,6 +21,7 @@ from typing import Any
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu.memory import CODES, SCALARS, address, pointer
+from fastpool.kernels.cpu.past_caches import make_past_caches
 from fastpool.kernels.cpu.row_tables import KEPT, NOT_TAKEN, ROW, TABLE, move_rows, owns_windows, put_row, put_rows
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vectors import (
@@ -31,7 +32,6 @@ from fastpool.kernels.cpu.vectors import (
     load_beside,
     prefetch,
     store,
-    store_past_cache,
     woven_high,
     woven_low,
 )
@@ -246,18 +246,7 @@ def make_fused_scatter(variant: Variant, digest: int) -> Any:
 
     row_by_one = inlined(row_by_one)
 
-    def write_past_caches(y, d, buffer, begins, many):
-        """Writes elements of the buffer from ``begins`` on to those of the output from ``d`` on."""
-        head = min((lanes - begins % lanes) % lanes, many)
-        tail = (many - head) % lanes
-        for e in range(head):
-            y[d + e] = buffer[begins + e]
-        for e in range(head, many - tail, lanes):
-            store_past_cache(y, d + e, load(buffer, begins + e))
-        for e in range(many - tail, many):
-            y[d + e] = buffer[begins + e]
-
-    write_past_caches = inlined(write_past_caches)
+    write_past_caches = make_past_caches(variant.source)
 
     def fused_scatter(plan, bufs, work, begin, end):
         """Runs the tiles ``begin .. end - 1``: a tile is some rows of the gradient of x, or a part of one."""
