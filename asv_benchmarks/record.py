@@ -32,7 +32,7 @@ RECORDED = (
     # the compiler of jit takes longer than all the rest
     r"^engines\.(Engines|Calls)\..*\('(default|aot|c|njit)'",
     r"^engines\.(Compiled|C)\.",
-    r"^ratios\.",
+    r"^ratios\.(Floor|Torch)\.",
     r"^memory\.",
     r"^startup\.",
 )
@@ -47,6 +47,7 @@ def main(words=None):
     parser.add_argument("commits", nargs="*", metavar="COMMIT", default=["HEAD"], help="what to record: HEAD")
     parser.add_argument("--machine", default=MACHINE, help=f"the name that results are kept under: {MACHINE}")
     parser.add_argument("--again", action="store_true", help="measure commits that have results, too")
+    parser.add_argument("--from-scratch", action="store_true", help="compile all kernels, and record how long it takes")
     parser.add_argument("--once", action="store_true", help="run each recorded benchmark once, record nothing")
     given = parser.parse_args(words)
     if given.once:
@@ -56,10 +57,16 @@ def main(words=None):
     except subprocess.CalledProcessError as error:
         parser.error(f"{error.cmd[-1].removesuffix('^{commit}')!r} names no commit of this repository")
     try:
-        describe(given.machine)
+        describe(given.machine, Path.home())
     except ValueError as error:
         parser.error(str(error))
-    failed = [commit for commit in commits if not record(commit, given.machine, given.again)]
+    environment = {"FASTPOOL_BUILD_CACHE": "" if given.from_scratch else str(HERE.parent / "build" / "objects")}
+    failed = []
+    for commit in commits:
+        if results(commit, given.machine) and not given.again:
+            print(f"{commit[:8]}: has results")
+        elif not record(commit, given.machine, environment):
+            failed.append(commit)
     for commit in failed:
         print(f"{commit[:8]}: not everything could be measured, see above", file=sys.stderr)
     return 1 if failed else 0
@@ -76,8 +83,10 @@ def asv(*words, **environment):
     return subprocess.run([sys.executable, "-m", "asv", *words], cwd=HERE, env={**os.environ, **environment}).returncode
 
 
-def describe(machine):
-    """Tell asv what this machine is; without what would tell which one it is.
+def describe(machine, home):
+    """Tell asv what this machine is, in the file of the home folder where it looks; nothing says which one it is.
+
+    The command ``asv machine`` keeps of a description only what differs from its own findings.
 
     Raises
     ------
@@ -100,9 +109,9 @@ def describe(machine):
             f"the results of {machine} are of {recorded['num_cpu']} x {recorded['cpu']}, this machine has "
             f"{known['num_cpu']} x {known['cpu']}: times of two machines make no history; choose another --machine"
         )
-    words = [word for name, value in known.items() for word in (f"--{name}", value)]
-    if asv("machine", *words):
-        raise ValueError(f"asv does not take the description of {machine}, see above")
+    path = Path(home, ".asv-machine.json")
+    machines = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {"version": 1}
+    path.write_text(json.dumps(machines | {machine: known}, indent=4), encoding="utf-8")
 
 
 def results(commit, machine):
@@ -110,15 +119,13 @@ def results(commit, machine):
     return sorted((RESULTS / machine).glob(f"{commit[:8]}-*.json"))
 
 
-def record(commit, machine, again):
+def record(commit, machine, environment):
     """Record one commit; returns whether all benchmarks have results, or were skipped."""
     name = git("log", "-1", "--format=%h %s", commit)
-    if results(commit, machine) and not again:
-        print(f"{name}: has results")
-        return True
     print(f"{name}: measured now", flush=True)
     start = time.monotonic()
-    code = asv("run", f"{commit}^!", "--machine", machine, "--no-pull", "--show-stderr", *CHOSEN)
+    words = ("run", f"{commit}^!", "--machine", machine, "--no-pull", "--show-stderr")
+    code = asv(*words, *CHOSEN, **environment)
     print(f"{name}: {time.monotonic() - start:.0f} s")
     found = results(commit, machine)
     # where nothing was built asv writes results that are empty; the next run is to try again
@@ -154,7 +161,8 @@ def check_neutral(path):
 def once():
     """Let asv check all benchmarks, and run each recorded one once with this interpreter; returns the exit code."""
     with tempfile.TemporaryDirectory() as name:
-        # asv describes the machine beside the results and in the home folder; neither is to stay
+        # asv describes the machine beside the results, too, and nothing of that is to stay
+        describe("once", name)
         settings = json.loads((HERE / "asv.conf.json").read_text(encoding="utf-8"))
         settings |= {"repo": str(HERE.parent), "benchmark_dir": str(HERE / "benchmarks")}
         settings |= {folder: str(Path(name, folder)) for folder in ("env_dir", "results_dir", "html_dir")}
@@ -163,11 +171,7 @@ def once():
         environment = {"HOME": name, "FASTPOOL_BENCHMARKS_ROUNDS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
         where = ("--config", str(path), "-E", f"existing:{sys.executable}")
         words = ("--quick", "--dry-run", "--show-stderr", "--machine", "once")
-        return (
-            asv("machine", "--yes", "--machine", "once", **environment)
-            or asv("check", *where, **environment)
-            or asv("run", *where, *words, *CHOSEN, **environment)
-        )
+        return asv("check", *where, **environment) or asv("run", *where, *words, *CHOSEN, **environment)
 
 
 if __name__ == "__main__":

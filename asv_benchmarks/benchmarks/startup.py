@@ -76,7 +76,7 @@ class Library:
 
 
 class Build:
-    """The wheel that is measured: see ``wheel.py``, which built it and kept the time; skipped where asv built none."""
+    """The wheel that is measured: ``wheel.py`` kept the time, if it compiled everything; skipped where it did not."""
 
     version = "1"
     unit = "s"
@@ -85,7 +85,7 @@ class Build:
         folder, commit = os.environ.get("ASV_ENV_DIR", ""), os.environ.get("ASV_COMMIT", "")
         path = Path(folder, "built", f"{commit}.json")
         if not (folder and commit and path.exists()):
-            raise NotImplementedError("asv has not built what is measured")
+            raise NotImplementedError("asv has not built what is measured, or not from scratch")
         self.seconds = json.loads(path.read_text(encoding="utf-8"))["seconds"]
 
     def track_build(self):
