@@ -34,7 +34,7 @@ BUILDS = TREE / "build" / "gate"
 
 WORSE = 1.1
 CHANCE = 0.01
-ROUNDS = 15
+ROUNDS = 25
 BASE, HEAD = "base", "head"
 
 

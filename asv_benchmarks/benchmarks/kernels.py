@@ -67,8 +67,9 @@ def problem_for(form, op, role, dtype, size):
 def table(registry):
     """Problem texts by kernel and element type.
 
-    A kernel is named by a form, an operation and a role. Of operations that one kernel serves, as max and min, the
-    first one stands for it. The check of indices runs before a gradient, and has no problem of its own.
+    A kernel is named by a form, an operation and a role. Of operations and element types that one kernel serves, as max
+    and min, or integers with and without a sign, the first one stands for it. The check of indices runs before a
+    gradient, and has no problem of its own; kernels that leave NaN out differ from the others in one step.
     """
     found, seen = {}, set()
     for ask in registry.asks():
