@@ -168,7 +168,7 @@ def once():
         settings |= {folder: str(Path(name, folder)) for folder in ("env_dir", "results_dir", "html_dir")}
         path = Path(name, "asv.conf.json")
         path.write_text(json.dumps(settings), encoding="utf-8")
-        environment = {"HOME": name, "FASTPOOL_BENCHMARKS_ROUNDS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+        environment = {"HOME": name, "FASTPOOL_BENCHMARKS_ROUNDS": "1"}
         where = ("--config", str(path), "-E", f"existing:{sys.executable}")
         words = ("--quick", "--dry-run", "--show-stderr", "--machine", "once")
         return asv("check", *where, **environment) or asv("run", *where, *words, *CHOSEN, **environment)

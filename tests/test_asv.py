@@ -1,6 +1,7 @@
 """The asv suite: its tables make sense, its classes compute what they say, and what is wrong is never timed."""
 
 import importlib
+import itertools
 import json
 import math
 import os
@@ -39,7 +40,7 @@ RECORDED_NAMES = {
 """A name that changes here loses its history."""
 
 OTHER_NAMES = {
-    "kernels.Kernels.time_kernel",
+    *(f"kernels.{''.join(map(str.capitalize, form.name.split('_')))}.time_kernel" for form in registry.FORMS[:-1]),
     "networks.ElementTypes.time_pool",
     "networks.Table.time_call",
     *(f"ratios.{name}.track_ratio_{name.lower()}" for name in ("OnnxRuntime", "OpenVino", "Jax", "SkImage", "SciPy")),
@@ -170,7 +171,7 @@ def test_what_is_wrong_is_not_timed(suite, case, monkeypatch):
         suite["memory"].Peak().setup("small")
     if library.library() is not None:
         with pytest.raises(error, match=r"kernel rows_k2s2.*an error of"):
-            suite["kernels"].Kernels().setup("rows_k2s2 max forward", "i8")
+            suite["kernels"].CLASSES["RowsK2s2"]().setup("max forward", "i8")
     monkeypatch.setattr(suite["engines"], "compiled", lambda: lambda x, calls: 3.0)
     with pytest.raises(error, match=r"@njit give 3\.0, not 81"):
         suite["engines"].Compiled().setup()
@@ -221,11 +222,18 @@ def test_kernels_are_those_of_the_registry(suite):
         for form in registry.FORMS
         if form.family != "reference" and form.serves(variant)
     }
-    assert {(form, role) for form, _, role in (name.split() for name, _ in kernels.TABLE)} == wanted
-    for (_, dtype), text in kernels.TABLE.items():
+    found = {
+        (form, kernel.split()[1], dtype): text
+        for form, of in kernels.TABLE.items()
+        for (kernel, dtype), text in of.items()
+    }
+    assert {(form, role) for form, role, _ in found} == wanted
+    for (_, _, dtype), text in found.items():
         problem = Problem.parse(text)
         assert problem.dtype == dtype
         assert math.prod(problem.shape) * registry.SIZES[dtype] == kernels.SIZE
+    for made in kernels.CLASSES.values():
+        assert set(kernels.TABLE[made.form]) <= set(itertools.product(*made.params))
     # what is known of the tree is not what is measured
     assert importlib.import_module("fastpool.kernels.registry") is registry
 
@@ -234,19 +242,24 @@ def test_kernels_are_those_of_the_registry(suite):
 def test_each_kernel_does_its_problem(suite, monkeypatch):
     kernels = suite["kernels"]
     monkeypatch.setenv("FASTPOOL_ENGINE", "aot")
-    for (name, _), text in kernels.TABLE.items():
-        benchmark = kernels.Kernels()
-        benchmark.form, _, benchmark.role = name.split()
-        monkeypatch.setenv("FASTPOOL_FORCE_KERNEL", benchmark.form)
-        benchmark.need(text)
-    monkeypatch.setenv("FASTPOOL_FORCE_KERNEL", "rows_k3s2")
-    benchmark.form = "rows_k3s2"
+    for made in kernels.CLASSES.values():
+        monkeypatch.setenv("FASTPOOL_FORCE_KERNEL", made.form)
+        for (kernel, _), text in kernels.TABLE[made.form].items():
+            benchmark = made()
+            benchmark.role = kernel.split()[1]
+            benchmark.need(text)
+    made = kernels.CLASSES["RowsK3s2"]
+    monkeypatch.setenv("FASTPOOL_FORCE_KERNEL", made.form)
+    benchmark = made()
+    benchmark.role = "forward"
     with pytest.raises(NotImplementedError, match="rows_k3s2 does not do"):
-        benchmark.need(kernels.TABLE["rows_k2s2 max forward", "f32"])
-    with pytest.raises(NotImplementedError, match="there is no rows_k7s7 here"):
-        kernels.Kernels().setup("rows_k7s7 max forward", "f32")
+        benchmark.need(kernels.TABLE["rows_k2s2"]["max forward", "f32"])
     with pytest.raises(NotImplementedError, match="not compiled ahead for bf16"):
-        kernels.Kernels().setup("rows lp gather", "bf16")
+        kernels.CLASSES["Rows"]().setup("lp gather", "bf16")
+    # as an older commit would have it
+    monkeypatch.setattr(kernels, "forms", lambda: {"rows"})
+    with pytest.raises(NotImplementedError, match="there is no rows_k3s2 here"):
+        made().setup("max forward", "f32")
 
 
 def test_ratios(suite, case, monkeypatch):

@@ -13,6 +13,9 @@ from pathlib import Path
 from fastpool import dispatch
 from fastpool.problem import Problem
 
+# a thread that spins while it waits takes the time of those who work; read when the library is loaded
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+
 TREE = Path(__file__).resolve().parents[2]
 BENCH = TREE / "fastpool" / "bench"
 attach = runpy.run_path(str(BENCH / "worker.py"))["attach"]

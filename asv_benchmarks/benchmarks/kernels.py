@@ -65,11 +65,11 @@ def problem_for(form, op, role, dtype, size):
 
 
 def table(registry):
-    """Problem texts by kernel and element type.
+    """Problem texts by form, by what it does, and by element type.
 
-    A kernel is named by a form, an operation and a role. Of operations and element types that one kernel serves, as max
-    and min, or integers with and without a sign, the first one stands for it. The check of indices runs before a
-    gradient, and has no problem of its own; kernels that leave NaN out differ from the others in one step.
+    What it does is an operation in a role. Of operations and element types that one kernel serves, as max and min, or
+    integers with and without a sign, the first one stands for it. The check of indices runs before a gradient, and has
+    no problem of its own; kernels that leave NaN out differ from the others in one step.
     """
     found, seen = {}, set()
     for ask in registry.asks():
@@ -80,30 +80,28 @@ def table(registry):
         for form in registry.FORMS:
             if form.family != "reference" and form.serves(variant):
                 problem = problem_for(form, ask.op, ask.role, ask.dtype, registry.SIZES[ask.dtype])
-                found[f"{form.name} {ask.op} {ask.role}", ask.dtype] = str(problem)
+                found.setdefault(form.name, {})[f"{ask.op} {ask.role}", ask.dtype] = str(problem)
     return found
 
 
 with registry_of_the_tree() as known:
     TABLE = table(known)
-    DTYPES = tuple(known.SIZES)
 
 
 class Kernels(WithEngine):
-    """One kernel, tried before all others."""
+    """One form of kernels, tried before all others."""
 
-    params = (tuple(dict.fromkeys(kernel for kernel, _ in TABLE)), DTYPES)
     param_names = ("kernel", "dtype")
     rounds = 1
     engine = "aot"
 
     def text(self, kernel, dtype):
-        if (kernel, dtype) not in TABLE:
-            raise NotImplementedError(f"{kernel} is not compiled ahead for {dtype}")
-        return TABLE[kernel, dtype]
+        if (kernel, dtype) not in TABLE[self.form]:
+            raise NotImplementedError(f"{self.form} {kernel} is not compiled ahead for {dtype}")
+        return TABLE[self.form][kernel, dtype]
 
     def setup(self, kernel, dtype):
-        self.form, _, self.role = kernel.split()
+        self.role = kernel.split()[1]
         self.before = {}
         if self.form not in forms():
             raise NotImplementedError(f"there is no {self.form} here")
@@ -115,10 +113,24 @@ class Kernels(WithEngine):
         if not any(task.role == self.role and task.form.name == self.form for task in tasks):
             raise NotImplementedError(f"{self.form} does not do {text}")
 
-    def time_kernel(self, kernel, dtype):
-        self.prepared.call()
-
 
 def forms():
     """Names of the forms of the fastpool that is measured."""
     return {form.name for form in importlib.import_module(f"{PACKAGE}.registry").FORMS}
+
+
+def class_of(form):
+    """The benchmarks of one form: a page of asv's for each."""
+
+    def time_kernel(self, kernel, dtype):
+        self.prepared.call()
+
+    kernels, dtypes = (tuple(dict.fromkeys(words)) for words in zip(*TABLE[form], strict=True))
+    name = "".join(word.capitalize() for word in form.split("_"))
+    body = {"form": form, "params": (kernels, dtypes), "time_kernel": time_kernel, "__module__": __name__}
+    return type(name, (Kernels,), body)
+
+
+CLASSES = {made.__name__: made for made in map(class_of, TABLE)}
+# asv looks for classes among a module's names
+globals().update(CLASSES)
