@@ -7,11 +7,14 @@ import math
 import os
 import re
 import runpy
+import shutil
 import statistics
+import sys
 
 import numpy as np
 import pytest
 
+import fastpool
 from fastpool import library, reference
 from fastpool.bench import data, measuring, networks, timing
 from fastpool.kernels import registry
@@ -234,8 +237,23 @@ def test_kernels_are_those_of_the_registry(suite):
         assert math.prod(problem.shape) * registry.SIZES[dtype] == kernels.SIZE
     for made in kernels.CLASSES.values():
         assert set(kernels.TABLE[made.form]) <= set(itertools.product(*made.params))
-    # what is known of the tree is not what is measured
+
+
+def test_kernels_are_those_of_the_tree_and_what_is_measured_stays(suite, repository, tmp_path, monkeypatch):
+    shutil.copytree(repository / "kernels", tmp_path / "kernels")
+    path = tmp_path / "kernels" / "registry.py"
+    path.write_text(path.read_text() + "\nFORMS = FORMS[-2:]\n")
+    before = {name: module for name, module in sys.modules.items() if name.startswith("fastpool.kernels")}
+    monkeypatch.setattr(suite["kernels"], "TREE", tmp_path)
+    with suite["kernels"].registry_of_the_tree() as known:
+        assert [form.name for form in known.FORMS] == ["rows", "reference"]
+    after = {name: module for name, module in sys.modules.items() if name.startswith("fastpool.kernels")}
+    assert after == before
     assert importlib.import_module("fastpool.kernels.registry") is registry
+    assert fastpool.kernels.registry is registry
+    monkeypatch.undo()
+    with suite["kernels"].registry_of_the_tree() as known:
+        assert known is registry
 
 
 @pytest.mark.skipif(library.library() is None, reason="there is no C library here")
