@@ -1,77 +1,94 @@
-"""Pooling layers of well-known networks, images and rasters, through the public functions.
+"""Pooling layers of well-known networks, images, rasters and sound, through the public functions.
 
-The table of cases, their arrays and the calls are those of ``fastpool.bench``, taken from the working tree: the
-fastpool that is measured may be older than they are.
+A parameter is a name in the table of ``fastpool.bench.networks``. A case whose problem changes gets another name, so
+that a graph shows one problem.
 """
 
-import os
-import runpy
-from pathlib import Path
-
-from fastpool import dispatch
+from benchmarks.calls import CASES, LAYOUTS, Checked, text_in
 from fastpool.problem import Problem
 
-BENCH = Path(__file__).resolve().parents[2] / "fastpool" / "bench"
-runpy.run_path(str(BENCH / "worker.py"))["attach"]("fastpool.bench", BENCH)
+FORWARD = (
+    "resnet stem",
+    "resnet stem, taps",
+    "resnet stem, float16",
+    "vgg 1",
+    "sppf",
+    "inception mean",
+    "densenet transition",
+    "global mean",
+    "unet 3d",
+)
+BACKWARD = (
+    "resnet stem, gradient",
+    "vgg 1, gradient",
+    "inception mean, gradient",
+    "densenet transition, gradient",
+    "unet 3d, gradient",
+)
+IMAGES = (
+    "image half",
+    "image half, uint8",
+    "image half, mean",
+    "image dilation",
+    "photograph",
+    "raster with gaps",
+    "audio m5",
+)
+DTYPES = ("f16", "bf16", "f32", "f64", "i8", "u8", "i16", "i32", "i64")
 
-from fastpool.bench import data, networks  # noqa: E402
 
-FORWARD = {name: text for name, text in networks.CASES.items() if Problem.parse(text).direction == "fwd"}
-BACKWARD = {name: text for name, text in networks.CASES.items() if Problem.parse(text).direction == "bwd"}
+class Forward(Checked):
+    """Layers of networks in both layouts, their result allocated beforehand."""
 
+    params = (FORWARD, LAYOUTS)
+    param_names = ("layer", "layout")
+    text = staticmethod(text_in)
 
-class Forward:
-    """One pooling, its result allocated beforehand."""
-
-    params = tuple(FORWARD.values())
-    param_names = ("problem",)
-    version = "1"
-    timeout = 300
-
-    def setup(self, text):
-        self.prepared = data.prepare(Problem.parse(text))
-
-    def time_pool(self, text):
+    def time_pool(self, layer, layout):
         self.prepared.call()
 
 
-class Engines(Forward):
-    """The same pooling by each way to it: see ``FASTPOOL_ENGINE``."""
+class Backward(Checked):
+    """Gradients of layers in both layouts, from indices by tap for max, from the shape for means."""
 
-    params = (
-        ("aot", "c", "njit", "jit"),
-        (FORWARD["resnet stem"], FORWARD["photograph"], FORWARD["tiny"]),
-    )
-    param_names = ("engine", "problem")
+    params = (BACKWARD, LAYOUTS)
+    param_names = ("layer", "layout")
+    text = staticmethod(text_in)
 
-    def setup(self, engine, text):
-        self.before = os.environ.get("FASTPOOL_ENGINE")
-        os.environ["FASTPOOL_ENGINE"] = engine
-        super().setup(text)
-        if dispatch.explain(Problem.parse(text)).engine != engine:
-            self.teardown(engine, text)
-            raise NotImplementedError(f"{engine} cannot do this here")
-
-    def teardown(self, engine, text):
-        if self.before is None:
-            os.environ.pop("FASTPOOL_ENGINE", None)
-        else:
-            os.environ["FASTPOOL_ENGINE"] = self.before
-
-    def time_pool(self, engine, text):
-        super().time_pool(text)
+    def time_gradient(self, layer, layout):
+        self.prepared.call()
 
 
-class Backward:
-    """One gradient, from indices for max and from the shape for means, allocated beforehand."""
+class Images(Checked):
+    """Images, rasters and sound."""
 
-    params = tuple(BACKWARD.values())
-    param_names = ("problem",)
-    version = "1"
-    timeout = 300
+    params = (IMAGES,)
+    param_names = ("case",)
+    text = staticmethod(CASES.get)
 
-    def setup(self, text):
-        self.prepared = data.prepare(Problem.parse(text))
+    def time_pool(self, case):
+        self.prepared.call()
 
-    def time_pool_backward(self, text):
+
+class ElementTypes(Checked):
+    """Two layers in the element types that a network or an image may have."""
+
+    params = (("resnet stem", "inception mean"), LAYOUTS, DTYPES)
+    param_names = ("layer", "layout", "dtype")
+
+    def text(self, layer, layout, dtype):
+        return str(Problem.parse(text_in(layer, layout))._replace(dtype=dtype))
+
+    def time_pool(self, layer, layout, dtype):
+        self.prepared.call()
+
+
+class Table(Checked):
+    """Every case of the table."""
+
+    params = (tuple(CASES),)
+    param_names = ("case",)
+    text = staticmethod(CASES.get)
+
+    def time_call(self, case):
         self.prepared.call()

@@ -1,9 +1,11 @@
-"""What a new process waits for, and how large the library is."""
+"""What a new process waits for, how large the library is, and how long it takes to build."""
 
+import json
 import os
 import statistics
 import subprocess
 import sys
+from pathlib import Path
 
 import fastpool
 from fastpool import library
@@ -45,6 +47,7 @@ def median_of_processes(code):
 class Startup:
     """A process that has imported NumPy."""
 
+    version = "1"
     timeout = 120
     unit = "s"
 
@@ -60,6 +63,7 @@ class Startup:
 class Library:
     """The C library."""
 
+    version = "1"
     unit = "bytes"
 
     def setup(self):
@@ -69,3 +73,21 @@ class Library:
     def track_size(self):
         """Size of the shared library."""
         return fastpool.get_library().stat().st_size
+
+
+class Build:
+    """The wheel that is measured: ``wheel.py`` kept the time, if it compiled everything; skipped where it did not."""
+
+    version = "1"
+    unit = "s"
+
+    def setup(self):
+        folder, commit = os.environ.get("ASV_ENV_DIR", ""), os.environ.get("ASV_COMMIT", "")
+        path = Path(folder, "built", f"{commit}.json")
+        if not (folder and commit and path.exists()):
+            raise NotImplementedError("asv has not built what is measured, or not from scratch")
+        self.seconds = json.loads(path.read_text(encoding="utf-8"))["seconds"]
+
+    def track_build(self):
+        """Building the wheel: compiling all kernels for each level of processors, on all CPUs."""
+        return self.seconds

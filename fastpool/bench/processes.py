@@ -20,6 +20,25 @@ PATIENCE = 120.0
 """Seconds after which an implementation that does not answer is given up."""
 
 
+def folder_of(python: str | Path) -> str:
+    """The folder of the fastpool that is installed for an interpreter.
+
+    Raises
+    ------
+    RuntimeError
+        If there is none.
+    """
+    code = "import fastpool, os; print(os.path.dirname(fastpool.__file__))"
+    environment = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
+    try:
+        command = [str(python), "-P", "-c", code]
+        done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
+    except (OSError, subprocess.CalledProcessError) as error:
+        last = (getattr(error, "stderr", None) or str(error)).strip().split("\n")[-1]
+        raise RuntimeError(f"bench: {str(python)!r} imports no fastpool: {last}; install it there") from None
+    return done.stdout.strip()
+
+
 class Worker:
     """A process with one implementation in it; a context manager.
 
@@ -29,11 +48,21 @@ class Worker:
         ``"fastpool"``, ``"floor"`` or the name of a peer.
     threads : int
         How many threads it may use.
+    python : str or Path, optional
+        The interpreter whose fastpool is measured; this one and the fastpool that is imported here if left out.
+
+    Raises
+    ------
+    RuntimeError
+        If that interpreter has no fastpool.
     """
 
-    def __init__(self, name: str, threads: int) -> None:
+    def __init__(self, name: str, threads: int, python: str | Path | None = None) -> None:
         self.name = name
         self.threads = threads
+        assert fastpool.__file__ is not None
+        self._python = sys.executable if python is None else str(python)
+        self._folder = str(Path(fastpool.__file__).parent) if python is None else folder_of(python)
         self._process: subprocess.Popen[str] | None = None
         # as long as the worker, whose close ends it
         self._complaints = tempfile.TemporaryFile()  # noqa: SIM115
@@ -53,9 +82,8 @@ class Worker:
             "PYTHONWARNINGS": "ignore",
             "TF_CPP_MIN_LOG_LEVEL": "3",
         }
-        assert fastpool.__file__ is not None
         # -P: the files beside the worker are no modules of their own
-        command = [sys.executable, "-P", str(WORKER), self.name, str(Path(fastpool.__file__).parent)]
+        command = [self._python, "-P", str(WORKER), self.name, self._folder]
         self._process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

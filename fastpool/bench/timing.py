@@ -22,7 +22,7 @@ MOST = 2000
 FEWEST = 3
 """Rounds that are made however slow something is."""
 PATIENCE = 1.5
-"""Seconds in all rounds together after which a slow one is left alone."""
+"""Seconds in all rounds together after which a slow one is left alone, unless said otherwise."""
 
 
 def timer(call: Callable[[], object]) -> Timer:
@@ -53,7 +53,11 @@ def repetitions(seconds: float, budget: float = BUDGET) -> int:
 
 
 def interleaved(
-    timers: Mapping[str, Timer], rounds: int, budget: float = BUDGET, until: float = math.inf
+    timers: Mapping[str, Timer],
+    rounds: int,
+    budget: float = BUDGET,
+    until: float = math.inf,
+    patience: float = PATIENCE,
 ) -> dict[str, list[float]]:
     """Time several things in turns.
 
@@ -66,6 +70,8 @@ def interleaved(
         Seconds that each one is given in a round.
     until : float
         The reading of ``time.perf_counter`` after which no round begins, but three are made all the same.
+    patience : float
+        Seconds in all rounds together after which one is left alone.
 
     Returns
     -------
@@ -80,7 +86,7 @@ def interleaved(
         if i >= FEWEST and time.perf_counter() > until:
             break
         for name, one in timers.items():
-            if i >= FEWEST and spent[name] > PATIENCE:
+            if i >= FEWEST and spent[name] > patience:
                 continue
             found = one(counts[name])
             spent[name] += sum(found)
