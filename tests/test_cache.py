@@ -16,8 +16,10 @@ import types
 
 import numpy as np
 import pytest
+from numba.core import serialize
 
 from fastpool.kernels import digests, reductions, registry
+from fastpool.kernels.cpu import engine
 
 # what fills an empty cache takes half a minute, and is shared
 pytestmark = pytest.mark.xdist_group("cache")
@@ -155,6 +157,17 @@ def test_the_second_and_third_process_compile_nothing(warm):
         report = run(CALLS, package, FASTPOOL_CACHE_DIR=cache)
         assert report["from cache"] == dict.fromkeys(first["from cache"], True)
         assert files(cache) == filled
+
+
+@pytest.mark.parametrize("walk", [walk for walk in engine.WHOLE if "fused" in walk])
+def test_what_a_kernel_is_found_by_is_the_same_in_each_process(walk):
+    """Numba gives an intrinsic another number in each process, which is part of the key where a closure captures it."""
+    role = walk.removeprefix("fused_") if walk != "fused" else "forward"
+    found = registry.variant("mean" if role == "gather" else "max", 2.0, "f32", role, index="u8")
+    kernel = engine.WHOLE[walk](found, 0)
+    engine.name_by_content(kernel)
+    key = serialize.dumps(tuple(cell.cell_contents for cell in kernel.__closure__))
+    assert b"_Intrinsic" not in key
 
 
 def test_nothing_is_written_beside_the_sources_when_a_folder_is_named(warm):

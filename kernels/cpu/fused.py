@@ -22,7 +22,7 @@ from numba.extending import register_jitable
 
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
-from fastpool.kernels.cpu.memory import CODES, SCALARS, address, pointer
+from fastpool.kernels.cpu.memory import CODES, SCALARS, address, pointer, pointer_like
 from fastpool.kernels.cpu.parts import make_parameter
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vectors import (
@@ -160,20 +160,20 @@ def make_fused(variant: Variant, digest: int) -> Any:
             for j in range(more):
                 t = s
                 for i in range(many):
-                    x = end_of_row(pointer(table[j * many + i], code), q, width, spare, other)
+                    x = end_of_row(pointer_like(table[j * many + i], spare), q, width, spare, other)
                     bad = watch(bad, x, x)
                     t = combine(t, lift(x, p)) if i > 0 else lift(x, p)
                 s = combine(s, t) if j > 0 else t
             return s, bad
 
-        def column_of_planes(table, many, more, q, p):
+        def column_of_planes(table, many, more, q, p, spare):
             """As ``column``, with two leading axes."""
-            s = everywhere(pointer(table[0], code), 0)
+            s = everywhere(pointer_like(table[0], spare), 0)
             bad = none(s)
             for j in range(more):
                 t = s
                 for i in range(many):
-                    x = pointer(table[j * many + i], code)
+                    x = pointer_like(table[j * many + i], spare)
                     prefetch(x, q + ahead)
                     v = load(x, q)
                     bad = watch(bad, v, v)
@@ -183,23 +183,23 @@ def make_fused(variant: Variant, digest: int) -> Any:
 
         column_at_end, column_of_planes = inlined(column_at_end), inlined(column_of_planes)
 
-        def column(table, many, more, q, p):
+        def column(table, many, more, q, p, spare):
             """The combined taps of the leading axes at the places ``q`` and up, and where NaN was seen."""
             if more > 1:
-                return column_of_planes(table, many, more, q, p)
-            x = pointer(table[0], code)
+                return column_of_planes(table, many, more, q, p, spare)
+            x = pointer_like(table[0], spare)
             a = load(x, q)
             s = lift(a, p)
             bad = none(s)
             if many == 1:
                 bad = watch(bad, a, a)
             if many > 1:
-                x = pointer(table[1], code)
+                x = pointer_like(table[1], spare)
                 b = load(x, q)
                 bad = watch(bad, a, b)
                 s = combine(s, lift(b, p))
             if many > 2:
-                x = pointer(table[2], code)
+                x = pointer_like(table[2], spare)
                 b = load(x, q)
                 bad = watch(bad, b, b)
                 s = combine(s, lift(b, p))
@@ -214,10 +214,10 @@ def make_fused(variant: Variant, digest: int) -> Any:
                 s = everywhere(spare, nothing)
                 return s, none(s)
             if (q >= 0) & (q + lanes <= width):
-                return column(table, many, more, q, p)
+                return column(table, many, more, q, p, spare)
             if not own:
                 return column_at_end(table, many, more, q, width, p, spare, other)
-            s, bad = column(table, many, more, q, p)
+            s, bad = column(table, many, more, q, p, spare)
             # NaN beside the row is seen, too: that costs time, and is rare
             return between(s, -q, width - q, nothing), bad
 
@@ -258,8 +258,8 @@ def make_fused(variant: Variant, digest: int) -> Any:
             if kernel == 2:
                 for o in range(0, outputs, lanes):
                     if (q + 2 * o >= 0) & (q + 2 * o + 2 * lanes <= width):
-                        a, bad_a = column(table, many, more, q + 2 * o, p)
-                        b, bad_b = column(table, many, more, q + 2 * o + lanes, p)
+                        a, bad_a = column(table, many, more, q + 2 * o, p, spare)
+                        b, bad_b = column(table, many, more, q + 2 * o + lanes, p, spare)
                     else:
                         a, bad_a = any_column(table, many, more, q + 2 * o, width, own, p, spare, other, nothing)
                         b, bad_b = any_column(
@@ -272,8 +272,8 @@ def make_fused(variant: Variant, digest: int) -> Any:
                 for o in range(0, outputs, lanes):
                     at = q + 2 * o + lanes
                     if (at >= 0) & (at + 2 * lanes <= width):
-                        b, bad_b = column(table, many, more, at, p)
-                        c, bad_c = column(table, many, more, at + lanes, p)
+                        b, bad_b = column(table, many, more, at, p, spare)
+                        c, bad_c = column(table, many, more, at + lanes, p, spare)
                     else:
                         b, bad_b = any_column(table, many, more, at, width, own, p, spare, other, nothing)
                         c, bad_c = any_column(table, many, more, at + lanes, width, own, p, spare, other, nothing)

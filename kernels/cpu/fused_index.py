@@ -19,7 +19,7 @@ from typing import Any
 
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
-from fastpool.kernels.cpu.memory import CODES, SCALARS, address, pointer
+from fastpool.kernels.cpu.memory import CODES, SCALARS, address, pointer, pointer_like
 from fastpool.kernels.cpu.parts import make_parameter
 from fastpool.kernels.cpu.row_tables import follows, index_of_row, owns_taps, rows_of_taps
 from fastpool.kernels.cpu.state import inlined
@@ -97,11 +97,11 @@ def make_fused_index(variant: Variant, digest: int) -> Any:
 
     put_indices = inlined(put_indices)
 
-    def output(table, many, q, width, kernel, jump, p):
+    def output(table, many, q, width, kernel, jump, p, spare):
         """(value, number) of one output, whose window begins at place ``q``; -1 for a window without taps."""
         s, number = real(identity), -1
         for i in range(many):
-            x = pointer(table[2 * i], code)
+            x = pointer_like(table[2 * i], spare)
             for j in range(kernel):
                 if (q + j >= 0) & (q + j < width):
                     t = real(lift_one(x[q + j], p))
@@ -153,25 +153,25 @@ def make_fused_index(variant: Variant, digest: int) -> Any:
         two_apart, third, one_apart = map(_always, (two_apart, third, one_apart))
 
         # each row of taps by itself, so that their comparisons do not wait for each other
-        def by_two(table, many, q, p, jump, bad, nothing):
-            s, t, bad = two_apart(pointer(table[0], code), q, p, bad)
+        def by_two(table, many, q, p, jump, bad, spare):
+            s, t, bad = two_apart(pointer_like(table[0], spare), q, p, bad)
             s, n = take(s, integers(s, table[1]), t, table[1] + jump)
             for i in range(1, many):
                 number = table[2 * i + 1]
-                t, b, bad = two_apart(pointer(table[2 * i], code), q, p, bad)
+                t, b, bad = two_apart(pointer_like(table[2 * i], spare), q, p, bad)
                 t, m = take(t, integers(t, number), b, number + jump)
                 s, n = take(s, n, t, m)
             return s, n, bad
 
-        def by_two_of_three(table, many, q, p, jump, bad, nothing):
-            x = pointer(table[0], code)
+        def by_two_of_three(table, many, q, p, jump, bad, spare):
+            x = pointer_like(table[0], spare)
             s, t, bad = two_apart(x, q, p, bad)
             s, n = take(s, integers(s, table[1]), t, table[1] + jump)
             t, bad = third(x, q, p, bad)
             s, n = take(s, n, t, table[1] + 2 * jump)
             for i in range(1, many):
                 number = table[2 * i + 1]
-                x = pointer(table[2 * i], code)
+                x = pointer_like(table[2 * i], spare)
                 t, b, bad = two_apart(x, q, p, bad)
                 t, m = take(t, integers(t, number), b, number + jump)
                 b, bad = third(x, q, p, bad)
@@ -179,8 +179,8 @@ def make_fused_index(variant: Variant, digest: int) -> Any:
                 s, n = take(s, n, t, m)
             return s, n, bad
 
-        def by_one(table, many, q, p, jump, bad, nothing):
-            x = pointer(table[0], code)
+        def by_one(table, many, q, p, jump, bad, spare):
+            x = pointer_like(table[0], spare)
             prefetch(x, q + ahead)
             s, bad = one_apart(x, q, p, bad)
             n = integers(s, table[1])
@@ -190,7 +190,7 @@ def make_fused_index(variant: Variant, digest: int) -> Any:
             s, n = take(s, n, t, table[1] + 2 * jump)
             for i in range(1, many):
                 number = table[2 * i + 1]
-                x = pointer(table[2 * i], code)
+                x = pointer_like(table[2 * i], spare)
                 prefetch(x, q + ahead)
                 t, bad = one_apart(x, q, p, bad)
                 b, bad = one_apart(x, q + 1, p, bad)
@@ -230,15 +230,16 @@ def make_fused_index(variant: Variant, digest: int) -> Any:
 
         three_taps = _always(three_taps)
 
-        def at_end(table, many, q, stride, width, p, jump, bad, nothing):
+        def at_end(table, many, q, stride, width, p, jump, bad, spare):
             """Windows of three taps, of which the middle one is there, at the ends of a row."""
-            first, third = kept(q, 0, stride, width, nothing), kept(q, 2, stride, width, nothing)
-            a, s, t, bad = three_taps(pointer(table[0], code), q, stride, p, bad)
+            like = everywhere(spare, 0)
+            first, third = kept(q, 0, stride, width, like), kept(q, 2, stride, width, like)
+            a, s, t, bad = three_taps(pointer_like(table[0], spare), q, stride, p, bad)
             s, n = take_first(s, integers(s, table[1] + jump), a, table[1], first)
             s, n = take_there(s, n, t, table[1] + 2 * jump, third)
             for i in range(1, many):
                 number = table[2 * i + 1]
-                a, b, t, bad = three_taps(pointer(table[2 * i], code), q, stride, p, bad)
+                a, b, t, bad = three_taps(pointer_like(table[2 * i], spare), q, stride, p, bad)
                 s, n = take_there(s, n, a, number, first)
                 s, n = take(s, n, b, number + jump)
                 s, n = take_there(s, n, t, number + 2 * jump, third)
@@ -250,16 +251,15 @@ def make_fused_index(variant: Variant, digest: int) -> Any:
             def outputs(
                 table, many, low, past, inside, pad, width, y, d, indices, i, index, unit, jump, p, spare
             ):  # fmt: skip
-                nothing = everywhere(spare, 0)
-                bad = none(nothing)
+                bad = none(everywhere(spare, 0))
                 o = low
                 while o < past:
                     o = min(o, past - lanes)
                     q = o * stride - pad
                     if inside or (q >= 0) & (q + (lanes - 1) * stride + 3 <= width):
-                        s, n, bad = window(table, many, q, p, jump, bad, nothing)
+                        s, n, bad = window(table, many, q, p, jump, bad, spare)
                     else:
-                        s, n, bad = at_end(table, many, q, stride, width, p, jump, bad, nothing)
+                        s, n, bad = at_end(table, many, q, stride, width, p, jump, bad, spare)
                     store(y, d + o, lower(s, p))
                     put_indices(indices, i + o, n, index + q * unit, stride * unit)
                     o += lanes
@@ -349,7 +349,7 @@ def make_fused_index(variant: Variant, digest: int) -> Any:
                     )  # fmt: skip
                 for side in range(2):
                     for o in range(begins if side == 0 else right, left if side == 0 else ends):
-                        s, number = output(table, many, o * stride - pad, width, kernel, jump, p)
+                        s, number = output(table, many, o * stride - pad, width, kernel, jump, p, spare)
                         v = real(lower_one(s, real(1), 1, p))
                         y[d + o] = v if v == v else nan
                         indices[i + o] = index + (o * stride - pad) * unit + number if number >= 0 else -1

@@ -63,6 +63,14 @@ def pointer(typing_context, address, code):
     return types.CPointer(_BY_CODE[code.literal_value])(address, code), generate
 
 
+@intrinsic
+def _pointer_like(typing_context, address, p):
+    def generate(context, builder, signature, arguments):
+        return builder.inttoptr(arguments[0], context.get_value_type(signature.return_type))
+
+    return p(address, p), generate
+
+
 _TAGS = ("first", "second", "out", "source", "result", "side")
 FIRST, SECOND, OUT, SOURCE, RESULT, SIDE = range(len(_TAGS))
 """What an access touches: the first or second operand or the output of a pass over states; the source; what is written;
@@ -164,6 +172,12 @@ def load_side(p, i):
 @register_jitable
 def load_out(p, i):
     return load(p, i, OUT)
+
+
+@register_jitable
+def pointer_like(address, p):
+    """The address as a pointer of the type of another one."""
+    return _pointer_like(address, p)
 
 
 @register_jitable
