@@ -188,6 +188,8 @@ def _scatter_refusal(spec: Block, plan: Block) -> int:
     """The same, where a gradient goes to the tap that was taken."""
     last = last_axis(plan)
     rows = 1
+    if plan[P.SPATIAL] - 1 > MOST_LEAD:
+        return NOT_FUSED
     for a in range(plan[P.SPATIAL] - 1):
         axis = P.HEADER + (plan[P.OUTER] + a) * P.AXIS
         more = (plan[axis + P.KERNEL] - 1) * plan[axis + P.DILATION] // plan[axis + P.WINDOW_STRIDE] + 1

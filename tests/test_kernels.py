@@ -289,6 +289,17 @@ def test_gradient_of_many_planes(shape: tuple[int, ...], kind: str, monkeypatch:
             np.testing.assert_array_equal(bits(result.array), bits(dx))
 
 
+def test_gradient_over_four_axes() -> None:
+    """More axes before the last one than rows of windows are looked up along."""
+    rng = np.random.default_rng(2)
+    problem = make("max", (4, 5, 6, 70), (0, 1, 2, 3), 2, 2, 0, dtype="f32", indices="tap")
+    dy = whole("f32", problem.out_shape, rng)
+    _, indices = reference.forward(problem, whole("f32", problem.shape, rng))
+    back = problem._replace(direction="bwd")
+    result = pull_back(back, dy, None, indices)
+    np.testing.assert_array_equal(bits(result.array), bits(reference.backward(back, dy, None, indices)))
+
+
 def test_indices_beyond_32_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     far = 2**28
     x = whole("f32", (2, 4, 5), np.random.default_rng(0))
