@@ -1,6 +1,7 @@
 """The programs in examples/ run, and what they return agrees with NumPy."""
 
 import runpy
+import shutil
 
 import numpy as np
 import pytest
@@ -9,9 +10,10 @@ from fastpool import njit
 
 
 @pytest.fixture
-def example(repository):
+def example(repository, tmp_path):
     def run(name):
-        return runpy.run_path(str(repository / "examples" / f"{name}.py"))
+        # a copy: Numba caches what runs beside it, and finds no module for it in another process
+        return runpy.run_path(shutil.copy(repository / "examples" / f"{name}.py", tmp_path))
 
     return run
 
