@@ -167,30 +167,30 @@ def make_fused_scatter(variant: Variant, digest: int) -> Any:
         It is written from ``x`` on.
         """
 
+        def inner(g, t, table, many, x, inside, y, d, w, width, own, spare, taps):
+            """The vectors that begin at ``x`` up to ``inside``; returns where the next one does."""
+            while x <= inside:
+                even, odd = sums(g, t, table, many, w + x // 2, width, own, spare, taps)
+                store(y, d + x, canonical(woven_low(even, odd)))
+                store(y, d + x + lanes, canonical(woven_high(even, odd)))
+                x += 2 * lanes
+            return x
+
+        inner = inlined(inner, always=True)
+
         def row(g, t, table, x, y, d, end, outputs, w, width, own, spare, taps):
             many = table[0]
             # vectors of which windows and elements are all there
-            inside = min(2 * (width - extra - w - lanes), max(outputs, end - d) - 2 * lanes)
+            inside = min(2 * (width - extra - w - lanes), max(outputs, end - d) - 2 * lanes, outputs - 1)
             while x < outputs:
                 if w + x // 2 >= 0:
+                    # with the number written out what the table says stays in registers
                     if many == 1:
-                        while x <= inside and x < outputs:
-                            even, odd = sums(g, t, table, 1, w + x // 2, width, own, spare, taps)
-                            store(y, d + x, canonical(woven_low(even, odd)))
-                            store(y, d + x + lanes, canonical(woven_high(even, odd)))
-                            x += 2 * lanes
+                        x = inner(g, t, table, 1, x, inside, y, d, w, width, own, spare, taps)
                     elif many == 2:
-                        while x <= inside and x < outputs:
-                            even, odd = sums(g, t, table, 2, w + x // 2, width, own, spare, taps)
-                            store(y, d + x, canonical(woven_low(even, odd)))
-                            store(y, d + x + lanes, canonical(woven_high(even, odd)))
-                            x += 2 * lanes
+                        x = inner(g, t, table, 2, x, inside, y, d, w, width, own, spare, taps)
                     else:
-                        while x <= inside and x < outputs:
-                            even, odd = sums(g, t, table, many, w + x // 2, width, own, spare, taps)
-                            store(y, d + x, canonical(woven_low(even, odd)))
-                            store(y, d + x + lanes, canonical(woven_high(even, odd)))
-                            x += 2 * lanes
+                        x = inner(g, t, table, many, x, inside, y, d, w, width, own, spare, taps)
                 if x < outputs:
                     even, odd = sums_at_end(g, t, table, many, w + x // 2, width, own, spare, taps)
                     write(y, d + x, outputs - x, end, woven_low(even, odd), spare)
@@ -225,20 +225,25 @@ def make_fused_scatter(variant: Variant, digest: int) -> Any:
 
     row_apart, row_by_two = make_row(apart, apart_at_end, 0), make_row(by_two, by_two_at_end, 1)
 
+    def inner_by_one(g, t, table, many, x, inside, y, d, w, width, own, spare, taps):
+        """The vectors that begin at ``x`` up to ``inside``; returns where the next one does."""
+        while x <= inside:
+            store(y, d + x, canonical(by_one(g, t, table, many, w + x, width, own, spare, taps)))
+            x += lanes
+        return x
+
+    inner_by_one = inlined(inner_by_one, always=True)
+
     def row_by_one(g, t, table, x, y, d, end, outputs, w, width, own, spare, taps):
         """A row whose first element the windows ``w`` to ``w + 2`` hold, from ``x`` on."""
         many = table[0]
-        inside = min(width - 2 - w - lanes, max(outputs, end - d) - lanes)
+        inside = min(width - 2 - w - lanes, max(outputs, end - d) - lanes, outputs - 1)
         while x < outputs:
             if w + x >= 0:
                 if many == 3:
-                    while x <= inside and x < outputs:
-                        store(y, d + x, canonical(by_one(g, t, table, 3, w + x, width, own, spare, taps)))
-                        x += lanes
+                    x = inner_by_one(g, t, table, 3, x, inside, y, d, w, width, own, spare, taps)
                 else:
-                    while x <= inside and x < outputs:
-                        store(y, d + x, canonical(by_one(g, t, table, many, w + x, width, own, spare, taps)))
-                        x += lanes
+                    x = inner_by_one(g, t, table, many, x, inside, y, d, w, width, own, spare, taps)
             if x < outputs:
                 s = by_one_at_end(g, t, table, many, w + x, width, own, spare, taps)
                 write(y, d + x, outputs - x, end, s, spare)
