@@ -193,6 +193,7 @@ def _write_header(request: Numbers, table: Numbers, row: int, form: int, role: i
     spec[S.MATCH] = table[record + T.MATCH]
     spec[S.FUSED] = table[record + T.FUSED]
     spec[S.SLIDE] = table[record + T.SLIDE]
+    spec[S.STACKED] = table[record + T.STACKED]
     spec[S.COUNTED] = table[row + T.COUNTED]
     spec[S.SOURCE_IS_STATE] = table[row + T.SOURCE_IS_STATE]
 
@@ -268,7 +269,8 @@ def _attempt(
     if table[form * T.FORM + T.ROLE_BITS] >> role & 1 == 0:
         return NO_ROLE
     row = row_for(request, table, form, role, kind)
-    if row == 0 or (table[form * T.FORM + T.FUSED] != 0 and table[row + T.VECTOR] == 0):
+    on_vectors = table[form * T.FORM + T.FUSED] != 0 or table[form * T.FORM + T.STACKED] != 0
+    if row == 0 or (on_vectors and table[row + T.VECTOR] == 0):
         return NO_ARITHMETIC
     write_spec(request, table, row, form, role, kind, forced, spec)
     make_plan(spec, plan)

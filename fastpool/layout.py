@@ -53,7 +53,8 @@ SOURCE_IS_STATE = 19  # 1: source elements are states as they are
 MATCH = 20  # 1: the index of each window is compared with each of its taps
 FUSED = 21  # 1: explicit vectors, without scratch
 SLIDE = 22  # 1: rows of blocks of taps are kept from one row of outputs to the next
-SPEC = 23
+STACKED = 23  # 1: planes are stacked in scratch
+SPEC = 24
 
 # ---- record of an array axis ----
 X_SIZE = 0

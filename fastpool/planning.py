@@ -13,6 +13,7 @@ from fastpool.kernels.cpu import words as W
 from fastpool.layout import Block
 from fastpool.selecting import plan_check, plan_match, plan_scatter
 from fastpool.sliding import plan_slide
+from fastpool.stacking import plan_stacked, stacked_refusal
 from fastpool.tiling import (
     ACCEPTED,
     BAND_BYTES,
@@ -279,6 +280,9 @@ def make_plan(spec: Block, plan: Block) -> None:
     elif spec[S.FUSED] != 0:
         divide_alike(spec, plan)
         plan_fused(spec, plan)
+    elif spec[S.STACKED] != 0:
+        divide_alike(spec, plan)
+        plan_stacked(spec, plan)
     else:
         _plan_sweep(spec, plan)
 
@@ -306,6 +310,8 @@ def refusal(spec: Block, plan: Block) -> int:
             return NOT_CONTIGUOUS
         if plan[P.FOLD] != 0:
             return FOLDS
+    if spec[S.STACKED] != 0:
+        return stacked_refusal(spec, plan)
     if spec[S.FORCED] != 0:
         return ACCEPTED
     if spec[S.SLIDE] != 0 and spec[S.FAMILY] == 0 and not source_unit:

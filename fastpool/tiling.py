@@ -34,6 +34,8 @@ REASONS = (
     "divides all windows by the same number",
     "keeps blocks of taps from row to row: here that is more work, or has no rows",
     "writes whole vectors: rows are too short here",
+    "stacks small planes whose rows are neighbours in memory, for windows a step of 1 or 2 apart along them",
+    "stacks small planes: rows are long here, or have to be copied for too few taps",
 )
 (
     _,
@@ -51,6 +53,8 @@ REASONS = (
     DIVISORS,
     NOT_SLID,
     SHORT_ROWS,
+    NOT_STACKED,
+    LONG_ROWS,
 ) = range(len(REASONS))
 
 

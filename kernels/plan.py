@@ -42,7 +42,8 @@ AUX_END = 26  # one past the last element of the third buffer, likewise
 SPATIAL = 27  # spatial axes
 INDEX_KIND = 28  # 0: flat in the plane; 1: flat in the array; 2: tap
 TABLE = 29  # taps that have an entry in the workspace's tables of offsets, or 0 for none
-DENSE = 30  # 1: flat indices are offsets in the output, and the first spatial axis has the largest unit
+DENSE = 30  # 1: flat indices are offsets in the output, and the first spatial axis has the largest unit;
+#             of a stack: the rows of outputs that a tile writes follow one another
 INDEX_BYTES = 31  # bytes of an index in memory
 COORDINATES = 32  # byte offset of the walk's coordinates
 SHARES = 33  # 1: source elements are divided by their window's divisor when they are packed (gradient of a mean);
@@ -63,7 +64,8 @@ COLUMN = 46  # scratch row where a window's taps along the leading axes are comb
 STATE_BYTES = 47  # of the first state component
 STATE2_BYTES = 48  # and of the second
 STREAM = 49  # 1: the output is too large to be found in a cache afterwards, and is written around the caches
-HEADER = 50
+TAIL = 50  # rows of padding behind the last plane of a stack
+HEADER = 51
 
 # ---- axis record ----
 OUTPUT = 0  # coordinates on the output side
@@ -88,6 +90,9 @@ WINDOWS = 18  # the forward's output size along the axis
 STEPS = 19  # tiles along an outer or leading axis
 BY = 20  # coordinates from one tile to the next
 AXIS = 21
+
+FAR = 2**62  # a place beyond all
+MOST_BLOCKS = 64  # entries of the table of blocks that a window of a stack is made of
 
 # ---- tables of the rows of windows that hold a row of a gradient ----
 WINDOW_ROW = 8  # numbers for each row

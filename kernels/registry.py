@@ -28,7 +28,8 @@ class Form(NamedTuple):
     """How a kernel walks over memory. ``kernel`` and ``stride`` are those that its loops have compiled in, or 0.
 
     ``match``: compares the index of each window with each of its taps. ``fused``: in explicit vectors, without scratch,
-    for variants whose arithmetic works on vectors. ``slide``: keeps blocks of taps from one row of outputs to the next.
+    for variants whose arithmetic works on vectors. ``stacked``: the same, on small planes that are stacked in scratch.
+    ``slide``: keeps blocks of taps from one row of outputs to the next.
     """
 
     name: str
@@ -39,12 +40,18 @@ class Form(NamedTuple):
     match: bool = False
     fused: bool = False
     slide: bool = False
+    stacked: bool = False
+
+    @property
+    def on_vectors(self) -> bool:
+        """Whether it is made of explicit vectors."""
+        return self.fused or self.stacked
 
     def walk(self, role: str) -> str:
-        """Which walk it takes in a role: "sweep", "slide", "match", "scatter", "check", or one of fused vectors."""
+        """The walk that it takes in a role: one of vectors, "slide", "match", or what the role says."""
         if self.fused:
             return "fused" if role == "forward" else f"fused_{role}"
-        for walk in ("match", "slide"):
+        for walk in ("match", "slide", "stacked"):
             if getattr(self, walk):
                 return walk
         return role if role in ("scatter", "check") else "sweep"
@@ -55,7 +62,7 @@ class Form(NamedTuple):
 
     def serves(self, variant: Variant) -> bool:
         """Whether there is a kernel of this form for a variant."""
-        return variant.role in self.roles and not (self.fused and variant.vector is None)
+        return variant.role in self.roles and not (self.on_vectors and variant.vector is None)
 
 
 _FUSED = ("forward", "index", "scatter")
@@ -77,6 +84,7 @@ FORMS = (
     Form("rows_match", "rows", 0, 0, ("scatter",), match=True),
     Form("lanes", "lanes", 0, 0, (*_SWEEPS, "gather", "scatter", "check")),
     Form("rows", "rows", 0, 0, (*_SWEEPS, "gather", "scatter", "check")),
+    Form("rows_stacked", "rows", 0, 0, ("forward",), stacked=True),
     Form("reference", "reference", 0, 0, ROLES),
 )
 """Best first, the reference last: the order in which a kernel is looked for."""

@@ -87,7 +87,8 @@ class Table:
 def _form(at: int) -> int:
     form = FORMS[at // FORM]
     roles = sum(1 << ROLES.index(role) for role in form.roles)
-    numbers = (form.family == "lanes", form.kernel, form.stride, roles, form.match, form.fused, form.slide)
+    walks = (form.match, form.fused, form.slide, form.stacked)
+    numbers = (form.family == "lanes", form.kernel, form.stride, roles, *walks)
     return int(numbers[at % FORM])
 
 

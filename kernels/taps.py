@@ -49,3 +49,15 @@ def slots_kept(kernel: int, dilation: int, level: int, overlaps: bool) -> int:
         # behind the larger blocks
         lag = max(lag, (kernel & (size - 1)) * dilation)
     return lag + 1
+
+
+def extent(size: int, outputs: int, band: int, kernel: int, stride: int, dilation: int, padding: int) -> int:
+    """Places that an axis takes where planes are stacked, of which ``band`` outputs are made at a time.
+
+    All of its elements, and the padding before them or behind them, whichever is more: that before a row or plane also
+    stands behind the one before it. A band has just what its windows hold.
+    """
+    held = (band - 1) * stride + (kernel - 1) * dilation + 1
+    if band < outputs:
+        return held
+    return size + max(padding, held - padding - size)

@@ -26,6 +26,7 @@ from fastpool.kernels.cpu.memory import SIGNATURE
 from fastpool.kernels.cpu.passes import make_passes
 from fastpool.kernels.cpu.scatter import make_scatter
 from fastpool.kernels.cpu.slide import make_slide
+from fastpool.kernels.cpu.stacked import make_stacked
 from fastpool.kernels.cpu.sweep import make_sweep
 from fastpool.kernels.registry import Variant
 
@@ -37,6 +38,7 @@ WHOLE = {
     "fused_gather": make_fused_gather,
     "fused_index": make_fused_index,
     "fused_scatter": make_fused_scatter,
+    "stacked": make_stacked,
 }
 """Kernels that are one function for each variant."""
 SPLIT = {

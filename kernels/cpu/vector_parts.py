@@ -1,0 +1,61 @@
+"""What a variant does with one vector of elements: the functions that kernels of explicit vectors are made of."""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+from fastpool.kernels.cpu.memory import SCALARS
+from fastpool.kernels.cpu.state import inlined
+from fastpool.kernels.cpu.vectors import signed
+from fastpool.kernels.reductions import pick
+from fastpool.kernels.registry import Variant
+
+
+class VectorParts(NamedTuple):
+    """The parts of a variant; ``p`` is the reduction's parameter.
+
+    lift(v, p)              states from elements
+    lower(s, divisor, p)    results from states
+    canonical(v)            the same with every NaN the one canonical NaN, for floats
+    """
+
+    lift: Any
+    lower: Any
+    canonical: Any
+
+
+def make_vector_parts(variant: Variant) -> VectorParts:
+    """The parts of a variant whose reduction works on vectors, as plain Python functions that Numba knows."""
+    reduction = variant.vector
+    assert reduction is not None
+    floats = variant.source[0] == "f"
+    lift_one, lower_one = inlined(reduction.lift), inlined(reduction.lower)
+    if floats and reduction.keyed:
+
+        def lift(v, p):
+            return signed(v, p)
+
+        def lower(s, divisor, p):
+            return signed(s, p)
+
+    else:
+
+        def lift(v, p):
+            return lift_one(v, p)
+
+        def lower(s, divisor, p):
+            return lower_one(s, divisor, 1, p)
+
+    if floats:
+        nan = SCALARS[variant.source](math.nan)
+
+        def canonical(v):
+            return pick(v == v, v, nan)
+
+    else:
+
+        def canonical(v):
+            return v
+
+    return VectorParts(inlined(lift), inlined(lower), inlined(canonical))
