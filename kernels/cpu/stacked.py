@@ -38,6 +38,9 @@ _INT64 = CODES["i64"]
 AHEAD = 1024
 """Bytes that are asked for ahead of a row."""
 
+RUN = 3
+"""Vectors of a row from which on windows between those that are asked for are left out."""
+
 register_jitable(extent)
 
 
@@ -81,10 +84,10 @@ def make_copy(variant: Variant, lift: Any, watches: bool) -> Any:
         bad = none(nothing)
         for _ in range(count):
             for o in range(0, width, lanes):
+                prefetch(x, at + o + ahead)
                 v = load(x, at + o)
                 bad = watch(bad, v)
                 store(t, to + o, lift(v, p))
-            prefetch(x, at + ahead)
             for o in range(width, pitch, lanes):
                 store(t, to + o, nothing)
             at += step
@@ -250,18 +253,24 @@ def make_passes(variant: Variant, combine: Any, lower: Any, canonical: Any) -> A
 
     window = inlined(window, always=True)
 
-    def windows(t, a, count, blocks_of, used):
-        """Windows in place of their first blocks."""
+    def windows(t, a, count, runs, apart, blocks_of, used):
+        """Windows in place of their first blocks: ``runs`` times ``count`` of them, ``apart`` from run to run."""
         b1, b2, b3 = blocks_of[1], blocks_of[2], blocks_of[3]
         if used == 2:
-            for i in range(a, a + count, lanes):
-                store(t, i, combine(load(t, i), load(t, i + b1)))
+            for _ in range(runs):
+                for i in range(a, a + count, lanes):
+                    store(t, i, combine(load(t, i), load(t, i + b1)))
+                a += apart
         elif used == 3:
-            for i in range(a, a + count, lanes):
-                store(t, i, combine(combine(load(t, i), load(t, i + b1)), load(t, i + b2)))
+            for _ in range(runs):
+                for i in range(a, a + count, lanes):
+                    store(t, i, combine(combine(load(t, i), load(t, i + b1)), load(t, i + b2)))
+                a += apart
         elif used > 3:
-            for i in range(a, a + count, lanes):
-                store(t, i, window(t, i, b1, b2, b3, blocks_of, used))
+            for _ in range(runs):
+                for i in range(a, a + count, lanes):
+                    store(t, i, window(t, i, b1, b2, b3, blocks_of, used))
+                a += apart
 
     windows = inlined(windows)
 
@@ -321,21 +330,34 @@ def make_passes(variant: Variant, combine: Any, lower: Any, canonical: Any) -> A
             plane_out = plan[far + P.OUTPUT_STRIDE]
             plane_count = min(plan[far + P.BY], plan[far + P.OUTPUT] - c[outer + lead - 2])
         reach_row = (plan[last + P.KERNEL] - 1) * plan[last + P.DILATION]
+        held = (plan[last + P.OUTPUT] - 1) * plan[last + P.WINDOW_STRIDE] + reach_row + 1
         # what the last axis reads, what the one before it reads, and so on
         count = (planes_here - 1) * planes * rows * pitch + (plane_count - 1) * plane_step * rows * pitch
         count += (row_count - 1) * row_step * pitch + pitch + reach_row
         a = 0
+        plane = rows * pitch
         if lead > 1:
             more = (plan[near + P.KERNEL] - 1) * plan[near + P.DILATION] * pitch
-            step = plan[far + P.DILATION] * rows * pitch
+            step = plan[far + P.DILATION] * plane
             a, used = blocks(t, blocks_of, a, room, many, count + more, step, plan[far + P.KERNEL])
-            windows(t, a, count + more, blocks_of, used)
+            if (plane_step > 1) & (plane >= RUN * lanes):
+                for g in range(planes_here):
+                    at = a + g * planes * plane
+                    windows(t, at, plane + more, plane_count, plane_step * plane, blocks_of, used)
+            else:
+                windows(t, a, count + more, 1, 0, blocks_of, used)
         if lead > 0:
-            step = plan[near + P.DILATION] * pitch
-            a, used = blocks(t, blocks_of, a, room, many, count, step, plan[near + P.KERNEL])
-            windows(t, a, count, blocks_of, used)
-        step = plan[last + P.DILATION]
-        a, used = blocks(t, blocks_of, a, room, many, count - reach_row, step, plan[last + P.KERNEL])
+            a, used = blocks(t, blocks_of, a, room, many, count, plan[near + P.DILATION] * pitch, plan[near + P.KERNEL])
+            if (row_step > 1) & (pitch >= RUN * lanes):
+                # Windows between those that are asked for are left out. What is written beyond a row lies in the next
+                # one, which no later window holds.
+                for g in range(planes_here):
+                    for j in range(plane_count):
+                        at = a + (g * planes + j * plane_step) * plane
+                        windows(t, at, held, row_count, row_step * pitch, blocks_of, used)
+            else:
+                windows(t, a, count, 1, 0, blocks_of, used)
+        a, used = blocks(t, blocks_of, a, room, many, count - reach_row, plan[last + P.DILATION], plan[last + P.KERNEL])
         outputs, stride = plan[last + P.OUTPUT], plan[last + P.WINDOW_STRIDE]
         group = plan[_HEADER + max(outer - 1, 0) * _AXIS + P.OUTPUT_STRIDE]
         first = offset(plan, c, outer + lead, P.OUTPUT_STRIDE)
