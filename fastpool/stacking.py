@@ -6,6 +6,7 @@ Integer arithmetic in the subset that Numba compiles, as in ``planning``.
 from __future__ import annotations
 
 from fastpool import layout as S
+from fastpool.fusing import MOST_LEAD, MOST_TAPS, VECTOR_BYTES
 from fastpool.kernels import plan as P
 from fastpool.kernels.taps import extent
 from fastpool.layout import Block
@@ -13,6 +14,7 @@ from fastpool.tiling import (
     ACCEPTED,
     DIVISORS,
     ENOUGH_TILES,
+    LONG_ROWS,
     MOST_STATES,
     NOT_CONTIGUOUS,
     NOT_STACKED,
@@ -26,15 +28,17 @@ from fastpool.tiling import (
     source_end,
 )
 
-MOST_LEAD = 2
-
-VECTOR_BYTES = 64
-
 STACK_BYTES = 1 << 14
 """A stack, about: half of a first-level cache."""
 
-BAND_BYTES = 1 << 17
+BAND_BYTES = 1 << 18
 """A stack of one plane, at most, in a second-level cache; of a larger plane, bands of rows are taken."""
+
+ROW_BYTES = 1 << 11
+"""A row of a stack, where the array's are longer: rows of several taps then stay in a first-level cache."""
+
+RUN = 16
+"""Taps along the last leading axis from which on windows are made of runs of rows."""
 
 
 def _extent(plan: Block, axis: int) -> int:
@@ -73,6 +77,24 @@ def _copies(spec: Block, plan: Block) -> int:
     return copies
 
 
+def _cut_row(spec: Block, plan: Block, size: int) -> None:
+    """Cuts rows into blocks, several times as long as what neighbours both read; sets the pitch of the stack."""
+    last = last_axis(plan)
+    near = last - P.AXIS
+    stride, reach = plan[last + P.WINDOW_STRIDE], (plan[last + P.KERNEL] - 1) * plan[last + P.DILATION]
+    most = max(ROW_BYTES // size, 3 * reach) // stride
+    plan[P.BLOCK], plan[P.BLOCKS] = cut(plan[last + P.OUTPUT], max(1, most))
+    plan[last + P.BY] = plan[P.BLOCK]
+    plan[P.PITCH] = _extent(plan, last)
+    if spec[S.REPEATABLE] != 0 and plan[P.LEAD] > 0 and plan[near + P.DILATION] == 1 and plan[near + P.KERNEL] >= RUN:
+        # pairs of vectors, whose rows do not all lie in a few sets of the first-level cache
+        plan[P.RUNNING] = 1
+        pair = 2 * VECTOR_BYTES // spec[S.STATE_BYTES]
+        plan[P.PITCH] = round_up(plan[P.PITCH], pair)
+        if plan[P.PITCH] // pair % 2 == 0:
+            plan[P.PITCH] += pair
+
+
 def plan_stacked(spec: Block, plan: Block) -> None:
     """Plans stacks of planes of a forward pooling, or refuses."""
     outer, lead = plan[P.OUTER], plan[P.SPATIAL] - 1
@@ -81,13 +103,14 @@ def plan_stacked(spec: Block, plan: Block) -> None:
     if lead > MOST_LEAD or plan[last + P.WINDOW_STRIDE] > 2:
         plan[P.TILES] = -NOT_STACKED
         return
-    plan[P.BLOCK], plan[P.BLOCKS] = plan[last + P.OUTPUT], 1
     plan[P.LEVELS] = _copies(spec, plan)
-    single_steps(plan, outer)
     size = spec[S.STATE_BYTES] * plan[P.LEVELS]
-    plane, reach = 1, 1
-    for a in range(lead + 1):
-        at = P.HEADER + (outer + lead - a) * P.AXIS
+    single_steps(plan, outer)
+    _cut_row(spec, plan, size)
+    plane = plan[P.PITCH]
+    reach = 1 + (plan[last + P.KERNEL] - 1) * plan[last + P.DILATION]
+    for a in range(lead):
+        at = last - (a + 1) * P.AXIS
         plan[at + P.STEPS], plan[at + P.BY] = 1, plan[at + P.OUTPUT]
         reach += (plan[at + P.KERNEL] - 1) * plan[at + P.DILATION] * plane
         if plane > MOST_STATES // max(_extent(plan, at), 1) or reach > MOST_STATES:
@@ -99,11 +122,11 @@ def plan_stacked(spec: Block, plan: Block) -> None:
         # bands of the first of the leading axes, several times as tall as what neighbours both read
         row = plane // _extent(plan, first)
         over = (plan[first + P.KERNEL] - 1) * plan[first + P.DILATION]
-        held = max(BAND_BYTES // size // max(row, 1), 4 * over)
+        held = max(BAND_BYTES // size // max(row, 1), 3 * over)
         rows = max(1, (held - over) // plan[first + P.WINDOW_STRIDE])
         plan[first + P.BY], plan[first + P.STEPS] = cut(plan[first + P.OUTPUT], rows)
         plane = row * _extent(plan, first)
-    elif outer > 0:
+    elif outer > 0 and plan[P.BLOCKS] == 1:
         at = first - P.AXIS
         others = product(plan, 0, outer - 1, P.OUTPUT)
         # each thread is to have several tiles
@@ -116,7 +139,7 @@ def plan_stacked(spec: Block, plan: Block) -> None:
         at = first + a * P.AXIS
         plan[P.TAIL] += _behind(plan, at) * (_extent(plan, at + P.AXIS) if a + 1 < lead else 1)
     dense = plan[last + P.OUTPUT]
-    plan[P.DENSE] = 1
+    plan[P.DENSE] = 1 if plan[P.BLOCKS] == 1 else 0
     for a in range(lead):
         at = last - (a + 1) * P.AXIS
         if plan[at + P.BY] > 1 and plan[at + P.OUTPUT_STRIDE] != dense:
@@ -125,7 +148,7 @@ def plan_stacked(spec: Block, plan: Block) -> None:
     if outer > 0 and plan[first - P.AXIS + P.BY] > 1 and plan[first - P.AXIS + P.OUTPUT_STRIDE] != dense:
         plan[P.DENSE] = 0
     vector = VECTOR_BYTES // spec[S.STATE_BYTES]
-    plan[P.ROW] = plane + plan[P.TAIL] * _extent(plan, last) + reach + 4 * vector
+    plan[P.ROW] = plane + plan[P.TAIL] * plan[P.PITCH] + reach + 4 * vector
     plan[P.COORDINATES] = 0
     plan[P.STATE] = round_up(8 * (outer + lead + 2), 64)
     plan[P.STACK] = round_up(plan[P.STATE] + 8 * P.MOST_BLOCKS, 64)
@@ -135,7 +158,43 @@ def plan_stacked(spec: Block, plan: Block) -> None:
         return
     plan[P.WORK] = round_up(plan[P.PACK] + plan[P.ROW] * plan[P.LEVELS] * spec[S.STATE_BYTES], 64)
     plan[P.SOURCE_END] = source_end(plan, P.SOURCE_STRIDE)
-    plan[P.TILES] = product(plan, 0, outer + lead, P.STEPS)
+    plan[P.TILES] = product(plan, 0, outer + lead, P.STEPS) * plan[P.BLOCKS]
+
+
+def _small_window(plan: Block) -> bool:
+    """Whether there is a kernel that needs no scratch for the window, see ``fusing``."""
+    last = last_axis(plan)
+    kernel, stride = plan[last + P.KERNEL], plan[last + P.WINDOW_STRIDE]
+    for a in range(plan[P.LEAD]):
+        if plan[last - (a + 1) * P.AXIS + P.KERNEL] > MOST_TAPS:
+            return False
+    if plan[last + P.DILATION] != 1 or kernel < 2 or kernel > 3:
+        return False
+    return stride == 2 or kernel == 3
+
+
+def _better(spec: Block, plan: Block) -> bool:
+    """Whether stacking takes less time than what else there is."""
+    last = last_axis(plan)
+    kernel, stride = plan[last + P.KERNEL], plan[last + P.WINDOW_STRIDE]
+    for a in range(plan[P.LEAD] + 1):
+        at = last - a * P.AXIS
+        # windows between those that are asked for are made, too
+        if plan[at + P.WINDOW_STRIDE] > 2 or 2 * plan[at + P.OUTPUT] * plan[at + P.WINDOW_STRIDE] < plan[at + P.SOURCE]:
+            return False
+    row = plan[last + P.SOURCE] * spec[S.SOURCE_BYTES]
+    if _small_window(plan):
+        # float32, 2x2: 28 wide 1.37 ms and 1.02, 56 wide 0.99 and 1.05; 3x3 at stride 1: 56 wide 2.4 and 1.6, 112
+        # wide 1.7 and 1.9; 3x3x3 at stride 1: 112 wide 1.6 and 0.9
+        if stride == 1:
+            return plan[P.LEAD] == 2 or (plan[P.LEAD] == 1 and row <= 6 * VECTOR_BYTES)
+        return plan[P.LEAD] > 0 and row < (3 if kernel == 2 else 4) * VECTOR_BYTES
+    if row < 4 * VECTOR_BYTES:
+        return True
+    if spec[S.REPEATABLE] != 0:
+        return stride == 1 or kernel >= 8
+    # sums of many blocks need as many copies: 31x31 of 1024 x 1024 1.8 ms and 2.0, 13x13 of 224 x 224 2.5 and 1.8
+    return stride == 1 and plan[P.LEAD] > 0 and plan[P.LEVELS] <= 2
 
 
 def stacked_refusal(spec: Block, plan: Block) -> int:
@@ -147,4 +206,4 @@ def stacked_refusal(spec: Block, plan: Block) -> int:
         return NOT_CONTIGUOUS
     if spec[S.COUNTED] != 0 and plan[P.DIVISOR] == 0:
         return DIVISORS
-    return ACCEPTED
+    return ACCEPTED if spec[S.FORCED] != 0 or _better(spec, plan) else LONG_ROWS

@@ -65,7 +65,9 @@ STATE_BYTES = 47  # of the first state component
 STATE2_BYTES = 48  # and of the second
 STREAM = 49  # 1: the output is too large to be found in a cache afterwards, and is written around the caches
 TAIL = 50  # rows of padding behind the last plane of a stack
-HEADER = 51
+PITCH = 51  # states from one row of a stack to the next
+RUNNING = 52  # 1: windows along the last leading axis of a stack are made from runs of rows
+HEADER = 53
 
 # ---- axis record ----
 OUTPUT = 0  # coordinates on the output side

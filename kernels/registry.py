@@ -69,6 +69,7 @@ _FUSED = ("forward", "index", "scatter")
 _SWEEPS = ("forward", "index", "weigh")
 
 FORMS = (
+    Form("rows_stacked", "rows", 0, 0, ("forward",), stacked=True),
     Form("rows_fused_k2s2", "rows", 2, 2, (*_FUSED, "gather"), fused=True),
     Form("rows_fused_k3s2", "rows", 3, 2, _FUSED, fused=True),
     Form("rows_fused_k3s1", "rows", 3, 1, _FUSED, fused=True),
@@ -84,7 +85,6 @@ FORMS = (
     Form("rows_match", "rows", 0, 0, ("scatter",), match=True),
     Form("lanes", "lanes", 0, 0, (*_SWEEPS, "gather", "scatter", "check")),
     Form("rows", "rows", 0, 0, (*_SWEEPS, "gather", "scatter", "check")),
-    Form("rows_stacked", "rows", 0, 0, ("forward",), stacked=True),
     Form("reference", "reference", 0, 0, ROLES),
 )
 """Best first, the reference last: the order in which a kernel is looked for."""

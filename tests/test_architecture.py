@@ -117,6 +117,7 @@ def test_only_engines_and_planning_know_kernels():
         "fastpool.planning",
         "fastpool.fusing",
         "fastpool.sliding",
+        "fastpool.stacking",
         "fastpool.selecting",
         "fastpool.tiling",
         "fastpool.layout",

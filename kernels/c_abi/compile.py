@@ -47,7 +47,7 @@ FUSED = next(form for form in registry.FORMS if form.fused)
 
 
 class Job(NamedTuple):
-    """What one process compiles at a time: ``what`` is "planning", "walk", "whole", "match", "fused" or "passes"."""
+    """What one process compiles at a time: ``what`` is "planning", "walk", "whole", "match", "fused", "stacked" or "passes"."""
 
     what: str
     name: str
@@ -65,9 +65,12 @@ def jobs(variants: Sequence[Variant]) -> list[Job]:
     ahead = [(number, v) for number, v in enumerate(variants) if registry.is_ahead(v)]
     whole = [Job("whole", v.name, number) for number, v in ahead if v.role in WHOLE]
     match = [Job("match", v.name + "_match", number) for number, v in ahead if v.role == "scatter"]
-    fused = [Job("fused", v.name + "_fused", number) for number, v in ahead if v.vector is not None]
+    # those by keys are for forms that combine much, and are no vectors
+    vectors = [(number, v) for number, v in ahead if v.vector is not None and not v.name.endswith("_keys")]
+    fused = [Job("fused", v.name + "_fused", number) for number, v in vectors]
+    stacked = [Job("stacked", v.name + "_stacked", number) for number, v in vectors if v.role == "forward"]
     passes = [Job("passes", v.name, number) for number, v in ahead if v.role not in WHOLE]
-    return [*(Job("walk", walk) for walk in SPLIT), *whole, *match, *fused, *passes]
+    return [*(Job("walk", walk) for walk in SPLIT), *whole, *match, *fused, *stacked, *passes]
 
 
 _shared: tuple[Sequence[Variant], Planning]
@@ -100,6 +103,8 @@ def _lower(job: Job) -> bytes:
         function, signature = WHOLE[variant.role](variant, 0), SIGNATURE
     elif job.what == "fused":
         function, signature = WHOLE[FUSED.walk(variant.role)](variant, 0), SIGNATURE
+    elif job.what == "stacked":
+        function, signature = WHOLE["stacked"](variant, 0), SIGNATURE
     elif job.what == "match":
         function, signature = SPLIT["match"][1](variant, 0), PASSES
     else:

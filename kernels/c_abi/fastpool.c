@@ -243,6 +243,8 @@ static kernel_function *whole_or_walk(const struct kernels *kernels, int role, i
         return kernels->match;
     if (fastpool_table[form * FORM + F_FUSED])
         return kernels->fused[number];
+    if (fastpool_table[form * FORM + F_STACKED])
+        return kernels->stacked[number];
     if (fastpool_table[form * FORM + F_SLIDE])
         return kernels->slide;
     if (role == ROLE_SCATTER || role == ROLE_CHECK)

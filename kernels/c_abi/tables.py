@@ -93,6 +93,7 @@ def _constants(interface: Interface) -> dict[str, int]:
         "F_MATCH": rows.MATCH,
         "F_FUSED": rows.FUSED,
         "F_SLIDE": rows.SLIDE,
+        "F_STACKED": rows.STACKED,
         "T_NUMBER": rows.NUMBER,
         "T_READS_X": rows.READS_X,
         "HEADER": plan.HEADER,
@@ -115,12 +116,14 @@ def _level(table: Table, wanted: Sequence[Job], level: Level) -> str:
     count = range(len(table.variants))
     lines = [f"extern kernel_function {symbol(walk, level)};" for walk in SPLIT]
     for (what, _), name in symbols.items():
-        lines.append(f"extern {'kernel' if what in ('whole', 'fused') else 'pass'}_function {name};")
+        lines.append(f"extern {'kernel' if what in ('whole', 'fused', 'stacked') else 'pass'}_function {name};")
     whole = [symbols.get(("whole", number), "0") for number in count]
     passes = [f"{{{symbols.get(('passes', n), '0')}, {symbols.get(('match', n), '0')}}}" for n in count]
     fused = [symbols.get(("fused", number), "0") for number in count]
+    stacked = [symbols.get(("stacked", number), "0") for number in count]
     lines.append(_array("kernel_function *const", f"whole_{level.name}", whole))
     lines.append(_array("kernel_function *const", f"fused_{level.name}", fused))
+    lines.append(_array("kernel_function *const", f"stacked_{level.name}", stacked))
     lines.append(_array("const struct passes", f"passes_{level.name}", passes))
     return "\n".join(lines)
 
@@ -140,7 +143,7 @@ def library_tables(table: Table, interface: Interface, levels: Sequence[Level]) 
     )
     records = [
         f'    {{"{level.name}", {", ".join(symbol(walk, level) for walk in SPLIT)}, '
-        f"whole_{level.name}, fused_{level.name}, passes_{level.name}}},"
+        f"whole_{level.name}, fused_{level.name}, stacked_{level.name}, passes_{level.name}}},"
         for level in levels
     ]
     texts = [f'    "{text}",' for _, text in interface.statuses]
@@ -153,7 +156,7 @@ def library_tables(table: Table, interface: Interface, levels: Sequence[Level]) 
             "typedef void pass_function(int64_t *words);",
             "struct passes { pass_function *loops, *match; };",
             "struct kernels { const char *name; kernel_function *sweep, *slide, *match;",
-            "    kernel_function *const *whole, *const *fused; const struct passes *passes; };",
+            "    kernel_function *const *whole, *const *fused, *const *stacked; const struct passes *passes; };",
             *(f"extern int64_t {PREFIX}{function};" for function in functions),
             _array("const int64_t", "fastpool_table", [str(n) for n in table.dump(registry.is_ahead)]),
             *(_level(table, wanted, level) for level in levels),

@@ -1,0 +1,156 @@
+"""Copies planes, and what lies around them, into the stack that ``stacked`` pools."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from numba.extending import register_jitable
+
+from fastpool.kernels import plan as P
+from fastpool.kernels.cpu import vectors
+from fastpool.kernels.cpu.state import inlined
+from fastpool.kernels.cpu.vectors import any_of, either_nan, everywhere, load, none, prefetch, store
+from fastpool.kernels.cpu.walk import offset
+from fastpool.kernels.registry import Variant
+from fastpool.kernels.taps import extent
+
+_AXIS, _HEADER = P.AXIS, P.HEADER
+AHEAD = 1024
+"""Bytes that are asked for ahead of a row."""
+
+register_jitable(extent)
+
+
+@register_jitable
+def origin_of(plan, axis, o):
+    """The source position at which the window of output ``o`` begins."""
+    return o * plan[axis + P.WINDOW_STRIDE] - plan[axis + P.PAD]
+
+
+@register_jitable
+def extent_of(plan, axis):
+    """Places that an axis takes in the stack."""
+    return extent(
+        plan[axis + P.SOURCE], plan[axis + P.OUTPUT], plan[axis + P.BY], plan[axis + P.KERNEL],
+        plan[axis + P.WINDOW_STRIDE], plan[axis + P.DILATION], plan[axis + P.PAD],
+    )  # fmt: skip
+
+
+def make_copy(variant: Variant, lift: Any, watches: bool) -> Any:
+    """The function that copies planes into the stack; with ``watches`` it returns whether it saw NaN, else False."""
+    lanes = vectors.lanes(variant.source)
+    ahead = AHEAD // (vectors.BYTES // lanes)
+
+    if watches:
+
+        def watch(bad, v):
+            return bad | either_nan(v, v)
+
+    else:
+
+        def watch(bad, v):
+            return bad
+
+    watch = inlined(watch)
+
+    def copy_rows(t, to, x, at, count, step, width, pitch, p, nothing):
+        """Rows of the stack from ``to`` on, and what counts for nothing behind each; returns where NaN was seen.
+
+        Reads and writes whole vectors: up to one beyond a row.
+        """
+        bad = none(nothing)
+        for _ in range(count):
+            for o in range(0, width, lanes):
+                prefetch(x, at + o + ahead)
+                v = load(x, at + o)
+                bad = watch(bad, v)
+                store(t, to + o, lift(v, p))
+            for o in range(width, pitch, lanes):
+                store(t, to + o, nothing)
+            at += step
+            to += pitch
+        return bad
+
+    def copy_last_rows(t, to, x, at, count, step, width, pitch, p, nothing):
+        """As ``copy_rows``, where vectors would reach beyond the array."""
+        bad = none(nothing)
+        for _ in range(count):
+            for o in range(width):
+                # one element in all lanes: of those written behind it, none is read
+                v = everywhere(x, x[at + o])
+                bad = watch(bad, v)
+                store(t, to + o, lift(v, p))
+            for o in range(width, pitch, lanes):
+                store(t, to + o, nothing)
+            at += step
+            to += pitch
+        return bad
+
+    copy_rows, copy_last_rows = inlined(copy_rows, always=True), inlined(copy_last_rows, always=True)
+
+    def fill(t, to, count, nothing):
+        for o in range(to, to + count, lanes):
+            store(t, o, nothing)
+
+    fill = inlined(fill, always=True)
+
+    def copy_planes(plan, c, t, x, count, p, identity):
+        """Stacks ``count`` planes, the first of which the coordinates say, and what lies around them."""
+        outer, lead = plan[P.OUTER], plan[P.LEAD]
+        last = _HEADER + (outer + lead) * _AXIS
+        near = last - _AXIS
+        far = near - _AXIS
+        pitch = plan[P.PITCH]
+        # columns of the source from ``left`` on, behind ``to`` columns of padding
+        left = origin_of(plan, last, c[outer + lead] * plan[P.BLOCK])
+        width = min(plan[last + P.SOURCE], left + extent_of(plan, last))
+        to, left = max(-left, 0), max(left, 0)
+        width = max(width - left, 0)
+        rows, planes, high, deep, row_step, plane_step = 1, 1, 1, 1, 0, 0
+        top, front = 0, 0
+        if lead > 0:
+            rows, high, row_step = extent_of(plan, near), plan[near + P.SOURCE], plan[near + P.SOURCE_STRIDE]
+            top = -origin_of(plan, near, c[outer + lead - 1])
+        if lead > 1:
+            planes, deep, plane_step = extent_of(plan, far), plan[far + P.SOURCE], plan[far + P.SOURCE_STRIDE]
+            front = -origin_of(plan, far, c[outer + lead - 2])
+        group = plan[_HEADER + max(outer - 1, 0) * _AXIS + P.SOURCE_STRIDE]
+        first = offset(plan, c, outer, P.SOURCE_STRIDE) + left
+        if lead == 0:
+            # rows are planes of their own: one below the other they are one plane
+            rows, high, row_step, count = count, count, group, 1
+        # rows of the source from ``begin`` to ``end - 1`` are in the stack, below ``top`` rows of padding
+        begin, end = max(-top, 0), min(rows - top, high)
+        top = max(top, 0)
+        bottom = rows - top - max(end - begin, 0)
+        whole = (width + lanes - 1) // lanes * lanes
+        nothing = everywhere(t, identity)
+        bad = none(nothing)
+        fill(t, 0, to, nothing)
+        for g in range(count):
+            for j in range(planes):
+                if (j < front) | (j - front >= deep):
+                    fill(t, to, rows * pitch, nothing)
+                    to += rows * pitch
+                    continue
+                at = first + g * group + (j - front) * plane_step + begin * row_step
+                fill(t, to, top * pitch, nothing)
+                to += top * pitch
+                many = max(end - begin, 0)
+                # rows at the end of the array, whose last vectors do not fit in it
+                few = 0
+                while (few < many) & (at + (many - 1 - few) * row_step + whole > plan[P.SOURCE_END]):
+                    few += 1
+                bad = bad | copy_rows(t, to, x, at, many - few, row_step, width, pitch, p, nothing)
+                to += (many - few) * pitch
+                if few > 0:
+                    at += (many - few) * row_step
+                    bad = bad | copy_last_rows(t, to, x, at, few, row_step, width, pitch, p, nothing)
+                    to += few * pitch
+                fill(t, to, bottom * pitch, nothing)
+                to += bottom * pitch
+        # padding before a plane serves the one before it; the last one needs some behind it
+        fill(t, to, plan[P.TAIL] * pitch, nothing)
+        return any_of(bad)
+
+    return inlined(copy_planes)
