@@ -66,7 +66,7 @@ def forms_of(task) -> int:
 @pytest.mark.parametrize(
     ("name", "kernels"),
     [
-        ("max", ("max_forward_f32__rows_fused_k2s2",)),
+        ("max", ("max_forward_f32__rows_stacked",)),
         ("max with indices", ("max_index_f32_u8__rows_k3s2",)),
         ("avg of the last axis", ("mean_forward_f32__lanes_k2s2",)),
         ("max backward", ("max_index_f32_u8__rows_k2s2", "scatter_f32_u8__rows")),
@@ -81,7 +81,9 @@ def test_the_kernels_of_a_call(name, kernels):
 
 
 def test_the_reason_fits():
-    table = str(fastpool.explain(fastpool.max_pool2d, X, 3, stride=2))
+    long = np.zeros((1, 1, 9, 99), np.float32)
+    table = str(fastpool.explain(fastpool.max_pool2d, long, 3, stride=2))
+    assert f"  rows_stacked    {tiling.REASONS[tiling.LONG_ROWS]}\n" in table
     other = tiling.REASONS[tiling.OTHER_WINDOW]
     assert f"  rows_fused_k2s2 {other}\n" in table
     assert "  rows_fused_k3s2 taken\n" in table
@@ -160,7 +162,7 @@ def test_a_forced_form_is_taken_where_it_can(form, monkeypatch):
 
 def test_a_forced_form_that_cannot_leaves_it_to_others(monkeypatch):
     monkeypatch.setenv("FASTPOOL_FORCE_KERNEL", "rows_k3s2")
-    assert fastpool.explain(fastpool.max_pool2d, X, 2).kernels == ("max_forward_f32__rows_fused_k2s2",)
+    assert fastpool.explain(fastpool.max_pool2d, X, 2).kernels == ("max_forward_f32__rows_stacked",)
     np.testing.assert_array_equal(fastpool.max_pool2d(X, 2), X[..., 1::2, 1::2])
 
 

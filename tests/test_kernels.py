@@ -108,7 +108,7 @@ def ran(result: Result, ask: Ask, form: Form) -> bool:
     """Whether the forced kernel ran. Some refuse memory without contiguous rows, many taps, or a single axis."""
     names = [name == f"{form.variant(ask.variant).name}__{form.name}" for name in result.kernels]
     many = form.match and result.problem.taps > selecting.MATCH_TAPS
-    assert any(names) or form.kernel != 0 or many or form.slide, (str(result.problem), result.kernels)
+    assert any(names) or form.kernel != 0 or many or form.slide or form.stacked, (str(result.problem), result.kernels)
     return any(names)
 
 
@@ -125,12 +125,12 @@ def test_layouts_and_memory(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
                 if ran(result, ask, form):
                     where[form.name].add((layout, read))
     for form in kernels(ask):
-        # those with a window compiled in write rows, or channels, that are neighbours in memory; fused ones read them
+        # those with a window compiled in write rows, or channels, that are neighbours in memory; vectors read them
         layouts, memories = LAYOUTS, MEMORIES
-        if form.kernel:
+        if form.kernel or form.stacked:
             layouts = ("first",) if form.family == "rows" else ("last",)
             memories = ("contiguous", "read-only")
-            if ask.role != "weigh" and not form.fused:
+            if ask.role != "weigh" and not form.on_vectors:
                 memories += ("strided", "negative")
         assert where[form.name] >= set(itertools.product(layouts, memories)), form.name
 
@@ -162,7 +162,7 @@ def test_long_windows(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setenv(config.FORCE_KERNEL.name, form.name)
             for layout in LAYOUTS:
                 result = expected.run(layout)
-                assert ran(result, ask, form) or form.match or form.slide
+                assert ran(result, ask, form) or form.match or form.slide or form.stacked
                 expected.check(result) if exact else expected.check_ulps(result)
                 tasks = dispatch.explain(result.problem).tasks
                 ours = [task for task in tasks if task.name.startswith(ask.variant.name + "__")]

@@ -47,7 +47,10 @@ FUSED = next(form for form in registry.FORMS if form.fused)
 
 
 class Job(NamedTuple):
-    """What one process compiles at a time: ``what`` is "planning", "walk", "whole", "match", "fused", "stacked" or "passes"."""
+    """What one process compiles at a time.
+
+    ``what`` is "planning", "walk", "whole", "match", "fused", "stacked" or "passes".
+    """
 
     what: str
     name: str
