@@ -87,7 +87,7 @@ def test_the_reason_fits():
     other = tiling.REASONS[tiling.OTHER_WINDOW]
     assert f"  rows_fused_k2s2 {other}\n" in table
     assert "  rows_fused_k3s2 taken\n" in table
-    table = str(fastpool.explain(fastpool.max_pool2d, X, 3, stride=2, dilation=2))
+    table = str(fastpool.explain(fastpool.max_pool2d, long, 3, stride=2, dilation=2))
     assert f"  rows_k3s2       {other}\n" in table
     table = str(fastpool.explain(fastpool.avg_pool2d, X.astype(np.longdouble), 2))
     assert f"  rows            {tiling.REASONS[tiling.NO_ARITHMETIC]}\n" in table
