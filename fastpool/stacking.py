@@ -42,6 +42,8 @@ RUN = 16
 
 
 def _extent(plan: Block, axis: int) -> int:
+    if plan[P.FIRST] > 1 and axis == P.HEADER + plan[P.OUTER] * P.AXIS:
+        return plan[axis + P.BY]
     return extent(
         plan[axis + P.SOURCE],
         plan[axis + P.OUTPUT],
@@ -55,7 +57,8 @@ def _extent(plan: Block, axis: int) -> int:
 
 def _behind(plan: Block, axis: int) -> int:
     """Places of padding that the last plane of a stack needs behind it."""
-    if plan[axis + P.BY] < plan[axis + P.OUTPUT]:
+    folded = plan[P.FIRST] > 1 and axis == P.HEADER + plan[P.OUTER] * P.AXIS
+    if folded or plan[axis + P.BY] < plan[axis + P.OUTPUT]:
         return 0
     held = (plan[axis + P.OUTPUT] - 1) * plan[axis + P.WINDOW_STRIDE]
     held += (plan[axis + P.KERNEL] - 1) * plan[axis + P.DILATION] + 1
@@ -103,6 +106,10 @@ def plan_stacked(spec: Block, plan: Block) -> None:
     if lead > MOST_LEAD or plan[last + P.WINDOW_STRIDE] > 2:
         plan[P.TILES] = -NOT_STACKED
         return
+    first = P.HEADER + outer * P.AXIS
+    plan[P.FIRST] = 1
+    if lead > 0 and 1 < plan[first + P.KERNEL] <= MOST_TAPS:
+        plan[P.FIRST] = plan[first + P.KERNEL]
     plan[P.LEVELS] = _copies(spec, plan)
     size = spec[S.STATE_BYTES] * plan[P.LEVELS]
     single_steps(plan, outer)
@@ -117,13 +124,14 @@ def plan_stacked(spec: Block, plan: Block) -> None:
             plan[P.TILES] = -TOO_LARGE
             return
         plane *= _extent(plan, at)
-    first = P.HEADER + outer * P.AXIS
     if lead > 0 and plane > BAND_BYTES // size:
         # bands of the first of the leading axes, several times as tall as what neighbours both read
         row = plane // _extent(plan, first)
-        over = (plan[first + P.KERNEL] - 1) * plan[first + P.DILATION]
-        held = max(BAND_BYTES // size // max(row, 1), 3 * over)
-        rows = max(1, (held - over) // plan[first + P.WINDOW_STRIDE])
+        rows = BAND_BYTES // size // max(row, 1)
+        if plan[P.FIRST] == 1:
+            over = (plan[first + P.KERNEL] - 1) * plan[first + P.DILATION]
+            rows = (max(rows, 3 * over) - over) // plan[first + P.WINDOW_STRIDE]
+        rows = max(1, rows)
         plan[first + P.BY], plan[first + P.STEPS] = cut(plan[first + P.OUTPUT], rows)
         plane = row * _extent(plan, first)
     elif outer > 0 and plan[P.BLOCKS] == 1:
@@ -152,7 +160,9 @@ def plan_stacked(spec: Block, plan: Block) -> None:
     plan[P.COORDINATES] = 0
     plan[P.STATE] = round_up(8 * (outer + lead + 2), 64)
     plan[P.STACK] = round_up(plan[P.STATE] + 8 * P.MOST_BLOCKS, 64)
-    plan[P.PACK] = plan[P.STACK] + VECTOR_BYTES
+    plan[P.COLUMN] = plan[P.STACK] + VECTOR_BYTES
+    plan[P.CHUNK] = plan[P.PITCH] + 2 * vector if plan[P.FIRST] > 1 else 0
+    plan[P.PACK] = round_up(plan[P.COLUMN] + plan[P.CHUNK] * spec[S.STATE_BYTES], 64)
     if plan[P.ROW] > MOST_STATES // plan[P.LEVELS]:
         plan[P.TILES] = -TOO_LARGE
         return

@@ -26,7 +26,7 @@ AUX_LANE = 10
 INDEX_LANE = 11  # what one step along the inner axis adds to a flat index
 ROW = 12  # states in one scratch row
 FOLD = 13  # 1: each output folds its own taps; 0: taps are doubled over the whole row
-CHUNK = 14  # taps that a fold takes at a time, a power of two
+CHUNK = 14  # taps that a fold takes at a time, a power of two; elements of a stack's row of nothing
 LEVELS = 15  # scratch row where a fold keeps its levels
 STACK = 16  # state at which the fold's stack of chunks begins
 STATE = 17  # byte offset in the workspace of the first state component
@@ -67,7 +67,8 @@ STREAM = 49  # 1: the output is too large to be found in a cache afterwards, and
 TAIL = 50  # rows of padding behind the last plane of a stack
 PITCH = 51  # states from one row of a stack to the next
 RUNNING = 52  # 1: windows along the last leading axis of a stack are made from runs of rows
-HEADER = 53
+FIRST = 53  # taps along the first leading axis of a stack that are combined while it is copied
+HEADER = 54
 
 # ---- axis record ----
 OUTPUT = 0  # coordinates on the output side

@@ -29,29 +29,45 @@ def origin_of(plan, axis, o):
 
 @register_jitable
 def extent_of(plan, axis):
-    """Places that an axis takes in the stack."""
+    """Places that an axis takes in the stack: as many as it has outputs, where its taps are combined before."""
+    if (plan[P.FIRST] > 1) & (axis == _HEADER + plan[P.OUTER] * _AXIS):
+        return plan[axis + P.BY]
     return extent(
         plan[axis + P.SOURCE], plan[axis + P.OUTPUT], plan[axis + P.BY], plan[axis + P.KERNEL],
         plan[axis + P.WINDOW_STRIDE], plan[axis + P.DILATION], plan[axis + P.PAD],
     )  # fmt: skip
 
 
+@register_jitable
+def columns_of(plan, c):
+    """Of the tile's block of columns: how many are padding, the first one of the source, and how many are there."""
+    axes = plan[P.OUTER] + plan[P.LEAD]
+    last = _HEADER + axes * _AXIS
+    left = origin_of(plan, last, c[axes] * plan[P.BLOCK])
+    width = min(plan[last + P.SOURCE], left + extent_of(plan, last)) - max(left, 0)
+    return max(-left, 0), max(left, 0), max(width, 0)
+
+
+def make_watch(watches: bool) -> Any:
+    """``watch(bad, a, b)``: where NaN was seen, if it is looked for."""
+    if watches:
+
+        def watch(bad, a, b):
+            return bad | either_nan(a, b)
+
+    else:
+
+        def watch(bad, a, b):
+            return bad
+
+    return inlined(watch)
+
+
 def make_copy(variant: Variant, lift: Any, watches: bool) -> Any:
     """The function that copies planes into the stack; with ``watches`` it returns whether it saw NaN, else False."""
     lanes = vectors.lanes(variant.source)
     ahead = AHEAD // (vectors.BYTES // lanes)
-
-    if watches:
-
-        def watch(bad, v):
-            return bad | either_nan(v, v)
-
-    else:
-
-        def watch(bad, v):
-            return bad
-
-    watch = inlined(watch)
+    watch = make_watch(watches)
 
     def copy_rows(t, to, x, at, count, step, width, pitch, p, nothing):
         """Rows of the stack from ``to`` on, and what counts for nothing behind each; returns where NaN was seen.
@@ -63,7 +79,7 @@ def make_copy(variant: Variant, lift: Any, watches: bool) -> Any:
             for o in range(0, width, lanes):
                 prefetch(x, at + o + ahead)
                 v = load(x, at + o)
-                bad = watch(bad, v)
+                bad = watch(bad, v, v)
                 store(t, to + o, lift(v, p))
             for o in range(width, pitch, lanes):
                 store(t, to + o, nothing)
@@ -75,10 +91,14 @@ def make_copy(variant: Variant, lift: Any, watches: bool) -> Any:
         """As ``copy_rows``, where vectors would reach beyond the array."""
         bad = none(nothing)
         for _ in range(count):
-            for o in range(width):
+            for o in range(0, width - lanes + 1, lanes):
+                v = load(x, at + o)
+                bad = watch(bad, v, v)
+                store(t, to + o, lift(v, p))
+            for o in range(width // lanes * lanes, width):
                 # one element in all lanes: of those written behind it, none is read
                 v = everywhere(x, x[at + o])
-                bad = watch(bad, v)
+                bad = watch(bad, v, v)
                 store(t, to + o, lift(v, p))
             for o in range(width, pitch, lanes):
                 store(t, to + o, nothing)
@@ -101,11 +121,7 @@ def make_copy(variant: Variant, lift: Any, watches: bool) -> Any:
         near = last - _AXIS
         far = near - _AXIS
         pitch = plan[P.PITCH]
-        # columns of the source from ``left`` on, behind ``to`` columns of padding
-        left = origin_of(plan, last, c[outer + lead] * plan[P.BLOCK])
-        width = min(plan[last + P.SOURCE], left + extent_of(plan, last))
-        to, left = max(-left, 0), max(left, 0)
-        width = max(width - left, 0)
+        to, left, width = columns_of(plan, c)
         rows, planes, high, deep, row_step, plane_step = 1, 1, 1, 1, 0, 0
         top, front = 0, 0
         if lead > 0:

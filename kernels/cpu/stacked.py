@@ -28,6 +28,7 @@ from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu.memory import CODES, SCALARS, address, pointer
 from fastpool.kernels.cpu.parts import make_parameter
 from fastpool.kernels.cpu.stack_copy import extent_of, make_copy
+from fastpool.kernels.cpu.stack_fold import make_fold
 from fastpool.kernels.cpu.stack_loops import make_loops
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vector_parts import make_vector_parts
@@ -70,6 +71,11 @@ def make_pool(variant: Variant, combine: Any, lower: Any, canonical: Any) -> Any
             planes, plane_step = extent_of(plan, far), plan[far + P.WINDOW_STRIDE]
             plane_out = plan[far + P.OUTPUT_STRIDE]
             plane_count = min(plan[far + P.BY], plan[far + P.OUTPUT] - c[outer + lead - 2])
+        near_kernel = plan[near + P.KERNEL]
+        if (plan[P.FIRST] > 1) & (lead == 1):
+            row_step, near_kernel = 1, 1
+        elif plan[P.FIRST] > 1:
+            plane_step = 1
         reach_row = (plan[last + P.KERNEL] - 1) * plan[last + P.DILATION]
         held = (outputs - 1) * stride + reach_row + 1
         # what the last axis reads, what the one before it reads, and so on
@@ -77,7 +83,7 @@ def make_pool(variant: Variant, combine: Any, lower: Any, canonical: Any) -> Any
         count += (row_count - 1) * row_step * pitch + pitch + reach_row
         a = 0
         plane = rows * pitch
-        if lead > 1:
+        if (lead > 1) & (plan[P.FIRST] == 1):
             more = (plan[near + P.KERNEL] - 1) * plan[near + P.DILATION] * pitch
             step = plan[far + P.DILATION] * plane
             a, used = blocks(t, blocks_of, a, room, many, count + more, step, plan[far + P.KERNEL])
@@ -89,8 +95,8 @@ def make_pool(variant: Variant, combine: Any, lower: Any, canonical: Any) -> Any
                 windows(t, a, count + more, 1, 0, blocks_of, used)
         if plan[P.RUNNING] != 0:
             running_windows(t, a, pitch, (count - reach_row + pitch - 1) // pitch, plan[near + P.KERNEL])
-        elif lead > 0:
-            a, used = blocks(t, blocks_of, a, room, many, count, plan[near + P.DILATION] * pitch, plan[near + P.KERNEL])
+        elif (lead > 0) & (near_kernel > 1):
+            a, used = blocks(t, blocks_of, a, room, many, count, plan[near + P.DILATION] * pitch, near_kernel)
             if (row_step > 1) & (pitch >= RUN * lanes):
                 # Windows between those that are asked for are left out. What is written beyond a row lies in the next
                 # one, which no later window holds.
@@ -148,11 +154,29 @@ def make_stacked(variant: Variant, digest: int) -> Any:
     identity = reduction.identity[0]
     parameter = make_parameter(variant)
     lift, lower, canonical = make_vector_parts(variant)
+    lower_one = inlined(reduction.lower)
     watches = reduction.calm is not None
-    copy_planes = make_copy(variant, lift, watches)
-    # most planes hold no NaN: they are combined without regard to it
-    calm = make_pool(variant, reduction.calm or reduction.combine, lower, canonical)
-    careful = make_pool(variant, reduction.combine, lower, canonical) if watches else calm
+
+    def make_tile(combine: Any, watches: bool) -> Any:
+        """The function that makes a tile; with ``watches`` it does not where it sees NaN, and returns True."""
+        copy_planes = make_copy(variant, lift, watches)
+        fold_planes = make_fold(variant, combine, lift, watches)
+        pool_planes = make_pool(variant, combine, lower, canonical)
+
+        def tile(plan, c, t, blocks_of, x, y, planes, blank, p, divisor, spare, nothing):
+            if plan[P.FIRST] > 1:
+                seen = fold_planes(plan, c, t, x, blank, planes, p, nothing)
+            else:
+                seen = copy_planes(plan, c, t, x, planes, p, nothing)
+            if not seen:
+                pool_planes(plan, c, t, blocks_of, y, planes, p, divisor, spare)
+            return seen
+
+        return inlined(tile)
+
+    # most planes hold no NaN: they are combined without regard to it, and again where one was seen
+    calm = make_tile(reduction.calm or reduction.combine, watches)
+    careful = make_tile(reduction.combine, False)
 
     def stacked(plan, bufs, work, begin, end):
         """Runs the tiles ``begin .. end - 1``: a tile is some planes, or some rows of one."""
@@ -165,6 +189,11 @@ def make_stacked(variant: Variant, digest: int) -> Any:
         p = parameter(plan[P.PARAM])
         divisor = real(plan[P.DIVISOR])
         nothing = real(identity)
+        blank = pointer(address(work) + plan[P.COLUMN], code)
+        outside = real(lower_one(nothing, real(1), 1, p))
+        if plan[P.FIRST] > 1:
+            for i in range(plan[P.CHUNK]):
+                blank[i] = outside
         # places that no pass writes are read, too; what stands there may not be slow to add
         for i in range(plan[P.ROW] * plan[P.LEVELS]):
             t[i] = nothing
@@ -175,10 +204,8 @@ def make_stacked(variant: Variant, digest: int) -> Any:
             planes = 1
             if group >= 0:
                 planes = min(plan[at + P.BY], plan[at + P.OUTPUT] - c[group])
-            if copy_planes(plan, c, t, x, planes, p, nothing):
-                careful(plan, c, t, blocks_of, y, planes, p, divisor, spare)
-            else:
-                calm(plan, c, t, blocks_of, y, planes, p, divisor, spare)
+            if calm(plan, c, t, blocks_of, x, y, planes, address(blank), p, divisor, spare, nothing):
+                careful(plan, c, t, blocks_of, x, y, planes, address(blank), p, divisor, spare, nothing)
             advance(plan, c)
 
     return stacked

@@ -1,0 +1,159 @@
+"""Combines two or three taps along the first leading axis while planes are copied into the stack, see ``stacked``.
+
+What is stacked are then windows along that axis, one below the other, which takes less scratch and a pass less.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastpool.kernels import plan as P
+from fastpool.kernels.cpu import vectors
+from fastpool.kernels.cpu.memory import address, pointer_like
+from fastpool.kernels.cpu.stack_copy import AHEAD, columns_of, extent_of, make_watch, origin_of
+from fastpool.kernels.cpu.state import inlined
+from fastpool.kernels.cpu.vectors import any_of, everywhere, load, none, prefetch, store
+from fastpool.kernels.cpu.walk import offset
+from fastpool.kernels.registry import Variant
+
+_AXIS, _HEADER = P.AXIS, P.HEADER
+
+
+def make_fold(variant: Variant, combine: Any, lift: Any, watches: bool) -> Any:
+    """The function that combines and copies; with ``watches`` it returns whether it saw NaN, else False."""
+    lanes = vectors.lanes(variant.source)
+    size = vectors.BYTES // lanes
+    ahead = AHEAD // size
+    watch, combine = make_watch(watches), inlined(combine)
+
+    def fold_rows(t, to, x, y, z, taps, steps, count, width, whole, pitch, p, nothing):
+        """Rows of the stack from ``to`` on, each from one of ``x``, ``y`` and, for three taps, ``z``.
+
+        These are ``steps`` apart; vectors are read from the first ``whole`` elements of a row, others one by one.
+        Writes up to a vector beyond a row. Returns where NaN was seen.
+        """
+        bad = none(nothing)
+        at0, at1, at2 = 0, 0, 0
+        for _ in range(count):
+            for o in range(0, whole, lanes):
+                a, b = load(x, at0 + o), load(y, at1 + o)
+                bad = watch(bad, a, b)
+                s = combine(lift(a, p), lift(b, p))
+                if taps > 2:
+                    prefetch(z, at2 + o + ahead)
+                    b = load(z, at2 + o)
+                    bad = watch(bad, b, b)
+                    s = combine(s, lift(b, p))
+                else:
+                    prefetch(y, at1 + o + ahead)
+                store(t, to + o, s)
+            for o in range(whole, width):
+                # one element in all lanes: of those written behind it, none is read
+                a, b = everywhere(x, x[at0 + o]), everywhere(x, y[at1 + o])
+                bad = watch(bad, a, b)
+                s = combine(lift(a, p), lift(b, p))
+                if taps > 2:
+                    b = everywhere(x, z[at2 + o])
+                    bad = watch(bad, b, b)
+                    s = combine(s, lift(b, p))
+                store(t, to + o, s)
+            for o in range(width, pitch, lanes):
+                store(t, to + o, nothing)
+            at0 += steps[0]
+            at1 += steps[1]
+            at2 += steps[2]
+            to += pitch
+        return bad
+
+    fold_rows = inlined(fold_rows, always=True)
+
+    def fill(t, to, count, nothing):
+        for o in range(to, to + count, lanes):
+            store(t, o, nothing)
+
+    fill = inlined(fill, always=True)
+
+    def fold_some(t, to, x, at, taps, apart, there, blank, step, count, end, width, pitch, p, nothing):
+        """``count`` rows of the stack whose first taps are ``step`` apart from element ``at`` on, the others ``apart``.
+
+        ``there`` says by a bit for each tap whether it is inside the array; for others a row of ``blank`` stands.
+        """
+        origin = address(x)
+        x0 = pointer_like(origin + at * size if there & 1 else blank, x)
+        x1 = pointer_like(origin + (at + apart) * size if there & 2 else blank, x)
+        x2 = pointer_like(origin + (at + 2 * apart) * size if there & 4 else blank, x)
+        steps = (step if there & 1 else 0, step if there & 2 else 0, step if there & 4 else 0)
+        reach = at + (taps - 1) * apart + (width + lanes - 1) // lanes * lanes
+        # rows at the end of the array, whose last vectors do not fit in it
+        few = 0
+        while (few < count) & (reach + (count - 1 - few) * step > end):
+            few += 1
+        bad = fold_rows(t, to, x0, x1, x2, taps, steps, count - few, width, width, pitch, p, nothing)
+        if few > 0:
+            many = count - few
+            x0 = pointer_like(address(x0) + many * steps[0] * size, x)
+            x1 = pointer_like(address(x1) + many * steps[1] * size, x)
+            x2 = pointer_like(address(x2) + many * steps[2] * size, x)
+            inside = width // lanes * lanes
+            to += many * pitch
+            bad = bad | fold_rows(t, to, x0, x1, x2, taps, steps, few, width, inside, pitch, p, nothing)
+        return bad
+
+    fold_some = inlined(fold_some, always=True)
+
+    def fold_planes(plan, c, t, x, blank, count, p, identity):
+        """Stacks ``count`` planes, the first of which the coordinates say, and what lies around them."""
+        outer, lead = plan[P.OUTER], plan[P.LEAD]
+        first = _HEADER + outer * _AXIS
+        near = first + _AXIS
+        pitch = plan[P.PITCH]
+        to, left, width = columns_of(plan, c)
+        taps, limit = plan[first + P.KERNEL], plan[first + P.SOURCE]
+        tap_step = plan[first + P.DILATION]
+        apart = tap_step * plan[first + P.SOURCE_STRIDE]
+        start, stride = origin_of(plan, first, c[outer]), plan[first + P.WINDOW_STRIDE]
+        number = min(plan[first + P.BY], plan[first + P.OUTPUT] - c[outer])
+        group = plan[_HEADER + max(outer - 1, 0) * _AXIS + P.SOURCE_STRIDE]
+        base = offset(plan, c, outer, P.SOURCE_STRIDE) + left
+        # a plane of the stack: with one leading axis a row, of which many may be made at a time
+        top, high, row_step, bottom = 0, 1, 0, 0
+        if lead > 1:
+            top, high, row_step = plan[near + P.PAD], plan[near + P.SOURCE], plan[near + P.SOURCE_STRIDE]
+            bottom = extent_of(plan, near) - top - high
+        reach = (taps - 1) * tap_step
+        nothing = everywhere(t, identity)
+        bad = none(nothing)
+        end = plan[P.SOURCE_END]
+        fill(t, 0, to, nothing)
+        for g in range(count):
+            o = 0
+            while o < number:
+                place = start + o * stride
+                at = base + g * group + place * plan[first + P.SOURCE_STRIDE]
+                there = 0
+                for j in range(taps):
+                    if (place + j * tap_step >= 0) & (place + j * tap_step < limit):
+                        there |= 1 << j
+                some = 1
+                if (lead == 1) & (place >= 0) & (place + reach < limit):
+                    some = min((limit - 1 - reach - place) // stride + 1, number - o)
+                if lead == 1:
+                    step = stride * plan[first + P.SOURCE_STRIDE]
+                    bad = bad | fold_some(
+                        t, to, x, at, taps, apart, there, blank, step, some, end, width, pitch, p, nothing
+                    )
+                    to += some * pitch
+                else:
+                    fill(t, to, top * pitch, nothing)
+                    to += top * pitch
+                    bad = bad | fold_some(
+                        t, to, x, at, taps, apart, there, blank, row_step, high, end, width, pitch, p, nothing
+                    )
+                    to += high * pitch
+                    fill(t, to, bottom * pitch, nothing)
+                    to += bottom * pitch
+                o += some
+        fill(t, to, plan[P.TAIL] * pitch, nothing)
+        return any_of(bad)
+
+    return inlined(fold_planes)
