@@ -291,7 +291,7 @@ def test_small_integer_functions():
 TYPICAL = (
     ("max2d_fwd_f32_first_mb8ic64_ih112oh56kh3sh2ph1", "max_forward_f32__rows_fused_k3s2"),
     ("max2d_fwd_f32_first_mb8ic64_ih112oh56kh2sh2", "max_forward_f32__rows_fused_k2s2"),
-    ("max2d_fwd_f32_first_mb8ic64_ih112oh110kh3sh1", "max_forward_f32__rows_fused_k3s1"),
+    ("max2d_fwd_f32_first_mb8ic4_ih512oh510kh3sh1", "max_forward_f32__rows_fused_k3s1"),
     ("max2d_fwd_f32_first_mb8ic192_ih28oh28kh3sh1ph1", "max_forward_f32__rows_stacked"),
     ("max2d_fwd_f32_first_mb8ic256_ih20oh20kh5sh1ph2", "max_forward_f32__rows_stacked"),
     ("max2d_fwd_f16_first_mb8ic64_ih112oh56kh3sh2ph1", "max_forward_f16__rows_stacked"),
