@@ -268,7 +268,7 @@ def _attempt(
     if table[form * T.FORM + T.ROLE_BITS] >> role & 1 == 0:
         return NO_ROLE
     row = row_for(request, table, form, role, kind)
-    if row == 0 or (table[form * T.FORM + T.FUSED] != 0 and table[row + T.VECTOR] == 0):
+    if row == 0 or table[form * T.FORM + T.FUSED] & ~table[row + T.VECTOR] != 0:
         return NO_ARITHMETIC
     write_spec(request, table, row, form, role, kind, forced, spec)
     make_plan(spec, plan)

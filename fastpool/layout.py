@@ -51,7 +51,7 @@ FORCED = 17  # 1: a form is refused only if it cannot do the task
 REPEATABLE = 18
 SOURCE_IS_STATE = 19  # 1: source elements are states as they are
 MATCH = 20  # 1: the index of each window is compared with each of its taps
-FUSED = 21  # 1: explicit vectors, without scratch
+FUSED = 21  # explicit vectors, without scratch: 1 along rows, 2 across lanes
 SLIDE = 22  # 1: rows of blocks of taps are kept from one row of outputs to the next
 SPEC = 23
 

@@ -47,7 +47,9 @@ FUSED = next(form for form in registry.FORMS if form.fused)
 
 
 class Job(NamedTuple):
-    """What one process compiles at a time: ``what`` is "planning", "walk", "whole", "match", "fused" or "passes"."""
+    """What one process compiles at a time: ``what`` is "planning", "walk", "whole", "match", "fused", "lanes" or
+    "passes".
+    """
 
     what: str
     name: str
@@ -66,8 +68,9 @@ def jobs(variants: Sequence[Variant]) -> list[Job]:
     whole = [Job("whole", v.name, number) for number, v in ahead if v.role in WHOLE]
     match = [Job("match", v.name + "_match", number) for number, v in ahead if v.role == "scatter"]
     fused = [Job("fused", v.name + "_fused", number) for number, v in ahead if v.vector is not None]
+    lanes = [Job("lanes", v.name + "_fused_lanes", number) for number, v in ahead if v.across is not None]
     passes = [Job("passes", v.name, number) for number, v in ahead if v.role not in WHOLE]
-    return [*(Job("walk", walk) for walk in SPLIT), *whole, *match, *fused, *passes]
+    return [*(Job("walk", walk) for walk in SPLIT), *whole, *match, *fused, *lanes, *passes]
 
 
 _shared: tuple[Sequence[Variant], Planning]
@@ -102,6 +105,8 @@ def _lower(job: Job) -> bytes:
         function, signature = WHOLE[FUSED.walk(variant.role)](variant, 0), SIGNATURE
     elif job.what == "match":
         function, signature = SPLIT["match"][1](variant, 0), PASSES
+    elif job.what == "lanes":
+        function, signature = SPLIT["fused_lanes"][1](variant, 0), PASSES
     else:
         return fill(job.loops, lower_parts(variant), "kernel")
     function.__name__ = function.__qualname__ = job.name
