@@ -269,8 +269,8 @@ def _attempt(
     if table[form * T.FORM + T.ROLE_BITS] >> role & 1 == 0:
         return NO_ROLE
     row = row_for(request, table, form, role, kind)
-    on_vectors = table[form * T.FORM + T.FUSED] != 0 or table[form * T.FORM + T.STACKED] != 0
-    if row == 0 or (on_vectors and table[row + T.VECTOR] == 0):
+    fused, stacked = table[form * T.FORM + T.FUSED], table[form * T.FORM + T.STACKED] * T.ALONG_ROWS
+    if row == 0 or (fused | stacked) & ~table[row + T.VECTOR] != 0:
         return NO_ARITHMETIC
     write_spec(request, table, row, form, role, kind, forced, spec)
     make_plan(spec, plan)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from fastpool import layout as S
 from fastpool.kernels import plan as P
+from fastpool.kernels.cpu import words as W
 from fastpool.layout import Block
 from fastpool.tiling import (
     ACCEPTED,
@@ -50,16 +51,24 @@ SHORT_ROW, SHORT_ROW_SHARED = 256, 384
 """Bytes of a row of the gradient below which a scatter takes less time, where windows share no element, and where they
 do: planes of 28 x 28 took 1.7 ms and 0.9, of 56 x 56 0.96 and 0.85, of 112 x 112 0.60 and 0.83."""
 
+MOST_LISTED = 127
+"""Taps of a window, at most, where they are listed: a byte has to tell them apart."""
+
+MOST_TAKEN, MOST_INDEXED = 32, 64
+"""Taps of a window up to which listing them takes less time than making blocks of them, without indices and with: 256
+lanes of float32 took 0.37 ms and 0.42 for 5x5 windows, 0.62 and 0.39 for 7x7; with taps 0.99 and 1.13 for 7x7 windows,
+1.63 and 1.36 for 9x9."""
+
 MOST_MATCHED = 128
 """Taps of a window, at most, where they are compared: there must be numbers that no tap has."""
 
 
-def _cut_rows(plan: Block, row_bytes: int) -> None:
+def _cut_rows(plan: Block, row_bytes: int, most_outputs: int) -> None:
     """Cuts rows of outputs into tiles: some of the innermost of the other axes, or a part of a row."""
     outer, lead = plan[P.OUTER], plan[P.SPATIAL] - 1
     last = last_axis(plan)
     plan[P.LEAD] = lead
-    plan[P.BLOCK] = min(plan[last + P.OUTPUT], BLOCK)
+    plan[P.BLOCK] = min(plan[last + P.OUTPUT], most_outputs)
     plan[P.BLOCKS] = ceil_div(plan[last + P.OUTPUT], max(plan[P.BLOCK], 1))
     single_steps(plan, outer + lead)
     plan[P.GROUP_AXIS] = outer + lead - 1
@@ -71,7 +80,7 @@ def _cut_rows(plan: Block, row_bytes: int) -> None:
         # each thread is to have several tiles
         most = ceil_div(size, ceil_div(ENOUGH_TILES, max(others, 1)))
         most = min(TILE_BYTES // max(row_bytes, 1), most) if plan[P.BLOCKS] == 1 else 1
-        plan[P.GROUP], plan[at + P.STEPS] = cut(size, max(1, most))
+        plan[P.GROUP], plan[at + P.STEPS] = cut(plan[at + P.OUTPUT], max(1, most))
         plan[at + P.BY] = plan[P.GROUP]
     plan[P.COORDINATES] = 0
     plan[P.STATE] = round_up(8 * (outer + lead + 2), 64)
@@ -99,7 +108,7 @@ def plan_fused(spec: Block, plan: Block) -> None:
     lead = plan[P.SPATIAL] - 1
     last = last_axis(plan)
     row = plan[last + P.WINDOW_STRIDE] * min(plan[last + P.OUTPUT], BLOCK) * spec[S.SOURCE_BYTES]
-    _cut_rows(plan, row * (plan[last - P.AXIS + P.WINDOW_STRIDE] if lead > 0 else 1))
+    _cut_rows(plan, row * (plan[last - P.AXIS + P.WINDOW_STRIDE] if lead > 0 else 1), BLOCK)
     plan[P.PACK] = round_up(plan[P.STATE] + 8 * MOST_TAPS**MOST_LEAD, 64)
     # a row of what counts for nothing, with room for vectors on either side; before it a vector to copy elements by
     vector = VECTOR_BYTES // spec[S.SOURCE_BYTES]
@@ -116,7 +125,7 @@ def plan_fused_index(spec: Block, plan: Block) -> None:
     lead = plan[P.SPATIAL] - 1
     last = last_axis(plan)
     row = plan[last + P.WINDOW_STRIDE] * min(plan[last + P.OUTPUT], BLOCK) * spec[S.SOURCE_BYTES]
-    _cut_rows(plan, row * (plan[last - P.AXIS + P.WINDOW_STRIDE] if lead > 0 else 1))
+    _cut_rows(plan, row * (plan[last - P.AXIS + P.WINDOW_STRIDE] if lead > 0 else 1), BLOCK)
     plan[P.PACK] = plan[P.STATE] + 2 * 8 * MOST_NUMBERED
     plan[P.WORK] = plan[P.PACK] + VECTOR_BYTES
     plan[P.SOURCE_END] = source_end(plan, P.SOURCE_STRIDE)
@@ -148,7 +157,7 @@ def plan_fused_scatter(spec: Block, plan: Block) -> None:
     """Plans rows of the gradient of a selection."""
     last = last_axis(plan)
     plan[P.LEAD] = plan[P.SPATIAL] - 1
-    _cut_rows(plan, min(plan[last + P.OUTPUT], BLOCK) * spec[S.OUTPUT_BYTES])
+    _cut_rows(plan, min(plan[last + P.OUTPUT], BLOCK) * spec[S.OUTPUT_BYTES], BLOCK)
     plan[P.PACK] = plan[P.STATE] + P.WINDOW_TABLES * P.WINDOW_TABLE
     # a vector of gradients, and one of taps, to copy elements by
     plan[P.WORK] = plan[P.PACK] + 2 * VECTOR_BYTES
@@ -160,7 +169,7 @@ def plan_fused_scatter(spec: Block, plan: Block) -> None:
 def plan_fused_gather(spec: Block, plan: Block) -> None:
     """Plans rows of the gradient of a sum over windows that share no element."""
     last = last_axis(plan)
-    _cut_rows(plan, min(plan[last + P.OUTPUT], BLOCK) * spec[S.OUTPUT_BYTES])
+    _cut_rows(plan, min(plan[last + P.OUTPUT], BLOCK) * spec[S.OUTPUT_BYTES], BLOCK)
     plan[P.PACK] = plan[P.STATE]
     plan[P.WORK] = plan[P.PACK] + VECTOR_BYTES
     _stream(spec, plan)
@@ -231,4 +240,48 @@ def fused_refusal(spec: Block, plan: Block) -> int:
         return NOT_CONTIGUOUS
     if spec[S.COUNTED] != 0 and plan[P.DIVISOR] == 0:
         return DIVISORS
+    return ACCEPTED
+
+
+def plan_fused_lanes(spec: Block, plan: Block) -> None:
+    """Plans rows of outputs of a selection across lanes."""
+    lead, lanes = plan[P.SPATIAL] - 1, max(plan[P.LANES], 1)
+    last = last_axis(plan)
+    step = plan[last + P.WINDOW_STRIDE] * lanes * spec[S.SOURCE_BYTES]
+    row = step * plan[last + P.OUTPUT] * (plan[last - P.AXIS + P.WINDOW_STRIDE] if lead > 0 else 1)
+    _cut_rows(plan, row, max(TILE_BYTES // step, 1))
+    plan[P.INDEXED] = 1 if spec[S.ROLE] == S.INDEX else 0
+    plan[P.STATE_BYTES] = spec[S.SOURCE_BYTES]
+    plan[P.COORDINATES] = round_up(8 * W.WORDS, 64)
+    plan[P.STATE] = plan[P.COORDINATES] + round_up(8 * (plan[P.OUTER] + lead + 2), 64)
+    plan[P.STATE2] = plan[P.STATE] + 2 * 8 * MOST_NUMBERED
+    plan[P.PACK] = plan[P.STATE2] + 2 * 8 * (MOST_LISTED + 1)
+    plan[P.WORK] = plan[P.PACK] + VECTOR_BYTES
+
+
+def lanes_refusal(spec: Block, plan: Block) -> int:
+    """Why the planned task is not done so, across lanes; or ACCEPTED."""
+    last = last_axis(plan)
+    indexed = spec[S.ROLE] == S.INDEX
+    most = MOST_LISTED
+    if spec[S.FORCED] == 0:
+        most = MOST_INDEXED if indexed else MOST_TAKEN
+    if plan[P.TAPS] > most or plan[P.TAPS] // plan[last + P.KERNEL] > MOST_NUMBERED or plan[P.DECODE] != 0:
+        return NOT_FUSED
+    if plan[P.SPATIAL] - 1 > MOST_LEAD and not indexed:
+        return NOT_FUSED
+    numbers = (plan[last + P.KERNEL] - 1) * plan[last + P.JUMP]
+    for i in range(plan[P.SPATIAL] - 1):
+        axis = last - (i + 1) * P.AXIS
+        # taps come in the order of their numbers
+        if indexed and plan[axis + P.JUMP] <= numbers:
+            return NOT_FUSED
+        numbers += (plan[axis + P.KERNEL] - 1) * plan[axis + P.JUMP]
+    # bytes number taps, all others hold what an index gains
+    if indexed and spec[S.SOURCE_BYTES] > 1 and numbers >= 1 << (8 * min(spec[S.SOURCE_BYTES], 4) - 1):
+        return NOT_FUSED
+    if plan[P.SOURCE_LANE] != 1 or plan[P.OUTPUT_LANE] != 1 or plan[P.AUX_LANE] != 1:
+        return NOT_CONTIGUOUS
+    if plan[P.LANES] < VECTOR_BYTES // spec[S.SOURCE_BYTES]:
+        return SHORT_ROWS
     return ACCEPTED

@@ -7,9 +7,18 @@ for callers without it. Where a number was chosen by measurement, the comment sa
 from __future__ import annotations
 
 from fastpool import layout as S
-from fastpool.fusing import fused_refusal, plan_fused, plan_fused_gather, plan_fused_index, plan_fused_scatter
+from fastpool.fusing import (
+    fused_refusal,
+    lanes_refusal,
+    plan_fused,
+    plan_fused_gather,
+    plan_fused_index,
+    plan_fused_lanes,
+    plan_fused_scatter,
+)
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import words as W
+from fastpool.kernels.rows import ACROSS_LANES
 from fastpool.layout import Block
 from fastpool.selecting import plan_check, plan_match, plan_scatter
 from fastpool.sliding import plan_slide
@@ -71,7 +80,7 @@ def _cut_lanes(spec: Block, plan: Block) -> None:
         most = 32 if spec[S.ROLE] == S.SCATTER else 256
     lanes = plan[P.LANES]
     block = lanes
-    if lanes > most:
+    if lanes > most and spec[S.FUSED] == 0:
         block = min(round_up(ceil_div(lanes, ceil_div(lanes, most)), 16), most)
     plan[P.LANE_BLOCK] = block
     plan[P.LANE_BLOCKS] = ceil_div(lanes, block) if lanes > 0 else 0
@@ -266,6 +275,8 @@ def make_plan(spec: Block, plan: Block) -> None:
     _cut_lanes(spec, plan)
     if spec[S.MATCH] != 0:
         plan_match(spec, plan)
+    elif spec[S.FUSED] == ACROSS_LANES:
+        plan_fused_lanes(spec, plan)
     elif spec[S.FUSED] != 0 and spec[S.ROLE] == S.SCATTER:
         plan_fused_scatter(spec, plan)
     elif spec[S.FUSED] != 0 and spec[S.ROLE] == S.GATHER:
@@ -312,6 +323,8 @@ def refusal(spec: Block, plan: Block) -> int:
             return FOLDS
     if spec[S.STACKED] != 0:
         return stacked_refusal(spec, plan)
+    if spec[S.FUSED] == ACROSS_LANES:
+        return lanes_refusal(spec, plan)
     if spec[S.FORCED] != 0:
         return ACCEPTED
     if spec[S.SLIDE] != 0 and spec[S.FAMILY] == 0 and not source_unit:

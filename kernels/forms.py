@@ -37,6 +37,8 @@ class Form(NamedTuple):
 
     def walk(self, role: str) -> str:
         """The walk that it takes in a role: one of vectors, "slide", "match", or what the role says."""
+        if self.fused and self.family == "lanes":
+            return "fused_lanes"
         if self.fused:
             return "fused" if role == "forward" else f"fused_{role}"
         for walk in ("match", "slide", "stacked"):
@@ -50,7 +52,8 @@ class Form(NamedTuple):
 
     def serves(self, variant: Variant) -> bool:
         """Whether there is a kernel of this form for a variant."""
-        return variant.role in self.roles and not (self.on_vectors and variant.vector is None)
+        vectors = variant.across if self.family == "lanes" else variant.vector
+        return variant.role in self.roles and not (self.on_vectors and vectors is None)
 
 
 _FUSED = ("forward", "index", "scatter")
@@ -61,6 +64,7 @@ FORMS = (
     Form("rows_fused_k2s2", "rows", 2, 2, (*_FUSED, "gather"), fused=True),
     Form("rows_fused_k3s2", "rows", 3, 2, _FUSED, fused=True),
     Form("rows_fused_k3s1", "rows", 3, 1, _FUSED, fused=True),
+    Form("lanes_fused", "lanes", 0, 0, ("forward", "index"), fused=True),
     Form("lanes_slide", "lanes", 0, 0, _SWEEPS, slide=True),
     Form("rows_slide", "rows", 0, 0, _SWEEPS, slide=True),
     Form("rows_k2s2", "rows", 2, 2, _SWEEPS),

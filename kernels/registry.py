@@ -14,10 +14,9 @@ import struct
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
-import numpy as np
-
 from fastpool.kernels import derived as D
 from fastpool.kernels import reductions as R
+from fastpool.kernels.elements import BITS, HALVES, SCALARS
 from fastpool.kernels.forms import FORMS as FORMS
 from fastpool.kernels.forms import ROLES as ROLES
 from fastpool.kernels.forms import Form as Form
@@ -33,17 +32,6 @@ REDUCTIONS: dict[str, tuple[R.Reduction, ...]] = {
 }
 """Definitions by name; a name has one definition for each kind of element. The smallest is the largest of keys in the
 opposite order, see ``parameter``; a sum of floats is a mean whose divisor is 1."""
-
-HALVES = ("f16", "bf16")
-"""Types of 16-bit floats."""
-
-BITS = {
-    "f16": ("i16", 16, 0x7C00, 0x7E00),
-    "bf16": ("i16", 16, 0x7F80, 0x7FC0),
-    "f32": ("i32", 32, 0x7F800000, 0x7FC00000),
-    "f64": ("i64", 64, 0x7FF0000000000000, 0x7FF8000000000000),
-}
-"""For each type of floats the integers of their size, how many bits that is, and those of infinity and NaN."""
 
 _changes: list[str] = []
 
@@ -64,24 +52,16 @@ SIZES = {
 }
 """Bytes of each element type that kernels handle. Complex elements are handled as two floats."""
 
-_SCALARS: dict[str, Any] = {
-    "u8": np.uint8,
-    "i8": np.int8,
-    "i16": np.int16,
-    "i32": np.int32,
-    "i64": np.int64,
-    "f32": np.float32,
-    "f64": np.float64,
-}
-
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Variant:
     """The typed part of a kernel: a reduction in a role, for an element type. There is one object for each.
 
     ``source``, ``output`` and ``aux`` are the types behind ``bufs[0]``, ``bufs[1]`` and ``bufs[2]``; ``state`` has the
-    type of each component of a state. ``vector`` is the reduction on vectors of elements, where it has no other states;
-    ``keys`` the variant that does the same by integer keys, for forms that combine much for each element they read.
+    type of each component of a state. ``vector`` is the reduction on vectors of elements along a row, where it has no
+    other states, ``across`` a selection on vectors of lanes; ``half`` the type of 16-bit floats that it compares by
+    their bits, or ""; ``keys`` the variant that does the same by integer keys, for forms that combine much for each
+    element they read.
     """
 
     name: str
@@ -92,6 +72,8 @@ class Variant:
     aux: str
     state: tuple[str, ...]
     vector: R.Reduction | None = None
+    across: R.Reduction | None = None
+    half: str = ""
     keys: Variant | None = None
 
 
@@ -218,12 +200,15 @@ def _selection(base: R.Reduction, dtype: str, role: str, skip: bool, index: str,
     state = (_state_dtype("same", dtype, long), _state_dtype("count", dtype, long))
     resolved = dataclasses.replace(base, identity=(_number(base.identity[0], dtype),))
     none = 2**62 if long else 2**30
-    reduction = D.with_index(resolved, _SCALARS[state[0]], _SCALARS[state[1]], none, skip)
+    reduction = D.with_index(resolved, SCALARS[state[0]], SCALARS[state[1]], none, skip)
     name = "_".join([base.name, role, dtype, index] + ["skipna"] * skip + ["long"] * long)
     # numbers of taps are kept in as many bits as elements have
     numbered = index == "u8" or (index == "i64" and SIZES[dtype] >= 4)
     vector = resolved if state[0] == dtype and numbered and not skip and not long else None
-    return Variant(name, reduction, role, dtype, dtype, index, state, vector)
+    across = vector
+    if index in ("u8", "i64") and not skip and not long:
+        across = D.of_bits(base, *BITS[dtype][1:]) if dtype in HALVES else resolved
+    return Variant(name, reduction, role, dtype, dtype, index, state, vector, across, dtype if dtype in HALVES else "")
 
 
 def _value(base: R.Reduction, dtype: str, role: str, skip: bool, long: bool) -> Variant | None:
@@ -235,9 +220,9 @@ def _value(base: R.Reduction, dtype: str, role: str, skip: bool, long: bool) -> 
     first = _state_dtype(base.state[0], dtype, long)
     result = result_dtype(base, dtype)
     if base.select:
-        reduction = D.of_type(D.numbers_only(reduction) if skip else reduction, _SCALARS[first])
+        reduction = D.of_type(D.numbers_only(reduction) if skip else reduction, SCALARS[first])
     elif skip:
-        reduction = D.without_nan(reduction, _SCALARS[first], _SCALARS["i64" if long else "i32"])
+        reduction = D.without_nan(reduction, SCALARS[first], SCALARS["i64" if long else "i32"])
     source, output, aux = dtype, result, "u8"
     if role in ("weigh", "gather"):
         if base.pull is None or (role == "weigh" and not reduction.pull_reads_state):
@@ -265,7 +250,8 @@ def _value(base: R.Reduction, dtype: str, role: str, skip: bool, long: bool) -> 
         vector = None
     name = "_".join([base.name, role, dtype] + ["skipna"] * skip + ["long"] * long)
     keys = _by_keys(base, dtype, name + "_keys") if vector is not None and base is R.MAX else None
-    return Variant(name, reduction, role, source, output, aux, state, vector, keys)
+    across = vector if base.select else None
+    return Variant(name, reduction, role, source, output, aux, state, vector, across, keys=keys)
 
 
 @functools.cache
@@ -273,8 +259,9 @@ def _by_keys(base: R.Reduction, dtype: str, name: str) -> Variant:
     """The forward of a selection among floats by integer keys."""
     integer, *numbers = BITS[dtype]
     keys = D.of_bits(base, *numbers)
-    typed = D.of_type(keys, _SCALARS[integer])
-    return Variant(name, typed, "forward", integer, integer, "u8", (integer,), keys)
+    typed = D.of_type(keys, SCALARS[integer])
+    half = dtype if dtype in HALVES else ""
+    return Variant(name, typed, "forward", integer, integer, "u8", (integer,), keys, keys if half else None, half)
 
 
 def parameter(op: str, dtype: str, norm: float = 2.0) -> int:

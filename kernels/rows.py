@@ -27,10 +27,13 @@ KERNEL = 1
 STRIDE = 2
 ROLE_BITS = 3
 MATCH = 4
-FUSED = 5
+FUSED = 5  # ALONG_ROWS or ACROSS_LANES
 SLIDE = 6
 STACKED = 7
 FORM = 8
+
+ALONG_ROWS, ACROSS_LANES = 1, 2
+"""Ways of explicit vectors."""
 
 _DTYPES, _ROLES, _INDEX_TYPES = len(DTYPES), len(ROLES), len(INDEX_TYPES)
 
@@ -62,7 +65,7 @@ INTEGERS = 8  # 1: sums are exact in any order
 SOURCE_IS_STATE = 9  # 1: source elements are states as they are
 READS_X = 10  # 1: the gradient of an element depends on the element
 READS_STATE = 11  # 1: a gradient depends on the result, so that a weigh comes first
-VECTOR = 12  # 1: there are kernels of explicit vectors
+VECTOR = 12  # the ways in which there are kernels of explicit vectors, added up
 KEYS = 13  # how far from here the row of the variant by integer keys is, or 0
 ROW = 14
 

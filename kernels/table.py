@@ -10,7 +10,19 @@ from collections.abc import Callable
 
 from fastpool.kernels import registry
 from fastpool.kernels.registry import FORMS, ROLES, SIZES, Variant
-from fastpool.kernels.rows import ASKS, DTYPES, ENTRIES, FORM, INDEX_TYPES, OPERATIONS, OPS, ROW, ROWS
+from fastpool.kernels.rows import (
+    ACROSS_LANES,
+    ALONG_ROWS,
+    ASKS,
+    DTYPES,
+    ENTRIES,
+    FORM,
+    INDEX_TYPES,
+    OPERATIONS,
+    OPS,
+    ROW,
+    ROWS,
+)
 
 
 class Table:
@@ -87,7 +99,8 @@ class Table:
 def _form(at: int) -> int:
     form = FORMS[at // FORM]
     roles = sum(1 << ROLES.index(role) for role in form.roles)
-    walks = (form.match, form.fused, form.slide, form.stacked)
+    fused = form.fused * (ACROSS_LANES if form.family == "lanes" else ALONG_ROWS)
+    walks = (form.match, fused, form.slide, form.stacked)
     numbers = (form.family == "lanes", form.kernel, form.stride, roles, *walks)
     return int(numbers[at % FORM])
 
@@ -105,7 +118,7 @@ def _row(variant: Variant, number: int) -> tuple[int, ...]:
         int(variant.source == variant.state[0]),
         int(reduction.push_reads_x),
         int(reduction.pull_reads_state),
-        int(variant.vector is not None),
+        (variant.vector is not None) * ALONG_ROWS + (variant.across is not None) * ACROSS_LANES,
     )
 
 

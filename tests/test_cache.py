@@ -170,6 +170,15 @@ def test_what_a_kernel_is_found_by_is_the_same_in_each_process(walk):
     assert b"_Intrinsic" not in key
 
 
+@pytest.mark.parametrize("role", ["forward", "index"])
+@pytest.mark.parametrize("dtype", ["f32", "f16", "u8"])
+def test_what_a_pass_of_lanes_is_found_by_is_the_same_in_each_process(dtype, role):
+    found = registry.variant("max", 2.0, dtype, role, index="i64")
+    for part in (engine.SPLIT["fused_lanes"][0](0), engine.SPLIT["fused_lanes"][1](found, 0)):
+        engine.name_by_content(part)
+        assert b"_Intrinsic" not in serialize.dumps(tuple(cell.cell_contents for cell in part.__closure__))
+
+
 def test_nothing_is_written_beside_the_sources_when_a_folder_is_named(warm):
     package = warm[0]
     assert not [path for path in files(package) if path.suffix in (".nbi", ".nbc")]

@@ -108,7 +108,8 @@ def ran(result: Result, ask: Ask, form: Form) -> bool:
     """Whether the forced kernel ran. Some refuse memory without contiguous rows, many taps, or a single axis."""
     names = [name == f"{form.variant(ask.variant).name}__{form.name}" for name in result.kernels]
     many = form.match and result.problem.taps > selecting.MATCH_TAPS
-    assert any(names) or form.kernel != 0 or many or form.slide or form.stacked, (str(result.problem), result.kernels)
+    refuses = form.kernel != 0 or form.slide or form.on_vectors
+    assert any(names) or refuses or many, (str(result.problem), result.kernels)
     return any(names)
 
 
@@ -127,12 +128,45 @@ def test_layouts_and_memory(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
     for form in kernels(ask):
         # those with a window compiled in write rows, or channels, that are neighbours in memory; vectors read them
         layouts, memories = LAYOUTS, MEMORIES
+        if form.name == "lanes_fused":
+            # whole vectors of lanes, see below
+            continue
         if form.kernel or form.stacked:
             layouts = ("first",) if form.family == "rows" else ("last",)
             memories = ("contiguous", "read-only")
             if ask.role != "weigh" and not form.on_vectors:
                 memories += ("strided", "negative")
         assert where[form.name] >= set(itertools.product(layouts, memories)), form.name
+
+
+MANY = (
+    ((2, 70, 4, 6), 2, {}),
+    ((1, 64, 5, 7), 3, {"s": 2, "p": 1}),
+    ((1, 131, 4, 5), (2, 3), {"s": 1, "p": [(0, 1), (1, 1)]}),
+    ((2, 65, 6, 8), (3, 5), {"s": (2, 3), "p": [(2, 1), (3, 2)], "d": (2, 1), "ceil": True}),
+    ((1, 100, 11), 6, {"s": 1, "p": [(4, 6)], "d": 2}),
+    ((1, 64, 2, 3), 2, {"s": 1, "p": [(3, 2), (2, 3)]}),
+    ((1, 80, 3, 4, 4), (2, 3, 2), {"s": (1, 2, 3), "p": [0, 1, (0, 1)]}),
+)
+"""At least a vector of bytes: lanes that are taken by vectors. The last but one has windows without a tap."""
+
+
+ACROSS = next(form for form in FORMS if form.name == "lanes_fused")
+
+
+@pytest.mark.parametrize("ask", marked([ask for ask in COMPUTING if ACROSS.serves(ask.variant)]))
+def test_vectors_of_lanes(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
+    form = ACROSS
+    monkeypatch.setenv(config.FORCE_KERNEL.name, form.name)
+    where = defaultdict(int)
+    for seed, problem in enumerate(cases(ask, MANY)):
+        expected = Expected(problem, whole, seed, specials=0.2)
+        for read, write in PLACES:
+            result = expected.run("last", read, write)
+            expected.check(result)
+            where[read] += ran(result, ask, form)
+    # lanes have to be neighbours in memory
+    assert where["read-only"] == len(MANY)
 
 
 @pytest.mark.parametrize("ask", marked(COMPUTING))

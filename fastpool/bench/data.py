@@ -140,6 +140,12 @@ def reads_x(problem: Problem) -> bool:
     return problem.op == "lp" or (problem.nan == "ignore" and numpy_dtype(problem.dtype).kind not in "biu")
 
 
+def prepare_one_thread(problem: Problem) -> Prepared:
+    """Fastpool's call for a problem, in one thread."""
+    fastpool.set_num_threads(1)
+    return prepare(problem)
+
+
 def prepare(problem: Problem, out: bool = True, given: Inputs | None = None) -> Prepared:
     """Fastpool's call for a problem.
 

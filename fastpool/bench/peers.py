@@ -12,7 +12,7 @@ from fastpool.bench.data import Prepared
 from fastpool.bench.planes import Unsupported
 from fastpool.problem import Problem
 
-__all__ = ["DEFAULT", "PEERS", "Peer", "Unsupported", "chosen", "installed", "versions"]
+__all__ = ["DEFAULT", "OTHERS", "PEERS", "Peer", "Unsupported", "chosen", "installed", "versions"]
 
 
 class Peer(NamedTuple):
@@ -21,7 +21,8 @@ class Peer(NamedTuple):
     Attributes
     ----------
     packages : dict of str
-        The distributions that it needs, by the modules that they bring; the first one is the peer itself.
+        The distributions that it needs, by the modules that they bring; the first one is the peer itself, and without
+        any it is fastpool in another way.
     module, function : str
         What prepares a problem for it.
     options : dict of bool
@@ -56,10 +57,14 @@ PEERS = {
     "jax": Peer({"jax": "jax", "jaxlib": "jaxlib"}, "jax_peer"),
     "skimage": Peer({"skimage": "scikit-image"}, "filter_peers", "prepare_skimage"),
     "scipy": Peer({"scipy": "scipy"}, "filter_peers", "prepare_scipy"),
+    "one-thread": Peer({}, "data", "prepare_one_thread"),
 }
-"""By name, the most alike first; ``torch-other`` is torch on the other memory format of the same data."""
+"""By name, the most alike first; ``torch-other`` is torch on the other memory format of the same data, ``one-thread``
+fastpool itself, for how far more threads are ahead of one."""
 
-DEFAULT = tuple(name for name in PEERS if name != "torch.compile")
+OTHERS = tuple(name for name, peer in PEERS.items() if peer.packages)
+
+DEFAULT = tuple(name for name in OTHERS if name != "torch.compile")
 """The peers of a short run; ``torch.compile`` takes seconds for each case before it can be timed."""
 
 
@@ -102,7 +107,7 @@ def chosen(text: str) -> list[str]:
     if text in ("none", ""):
         return []
     if text in ("default", "all"):
-        return installed(DEFAULT if text == "default" else PEERS)
+        return installed(DEFAULT if text == "default" else OTHERS)
     names = list(dict.fromkeys(text.split(",")))
     unknown = [name for name in names if name not in PEERS]
     if unknown:

@@ -49,7 +49,7 @@ FUSED = next(form for form in registry.FORMS if form.fused)
 class Job(NamedTuple):
     """What one process compiles at a time.
 
-    ``what`` is "planning", "walk", "whole", "match", "fused", "stacked" or "passes".
+    ``what`` is "planning", "walk", "whole", "match", "fused", "stacked", "lanes" or "passes".
     """
 
     what: str
@@ -72,8 +72,9 @@ def jobs(variants: Sequence[Variant]) -> list[Job]:
     vectors = [(number, v) for number, v in ahead if v.vector is not None and not v.name.endswith("_keys")]
     fused = [Job("fused", v.name + "_fused", number) for number, v in vectors]
     stacked = [Job("stacked", v.name + "_stacked", number) for number, v in vectors if v.role == "forward"]
+    lanes = [Job("lanes", v.name + "_fused_lanes", number) for number, v in ahead if v.across is not None]
     passes = [Job("passes", v.name, number) for number, v in ahead if v.role not in WHOLE]
-    return [*(Job("walk", walk) for walk in SPLIT), *whole, *match, *fused, *stacked, *passes]
+    return [*(Job("walk", walk) for walk in SPLIT), *whole, *match, *fused, *stacked, *lanes, *passes]
 
 
 _shared: tuple[Sequence[Variant], Planning]
@@ -110,6 +111,8 @@ def _lower(job: Job) -> bytes:
         function, signature = WHOLE["stacked"](variant, 0), SIGNATURE
     elif job.what == "match":
         function, signature = SPLIT["match"][1](variant, 0), PASSES
+    elif job.what == "lanes":
+        function, signature = SPLIT["fused_lanes"][1](variant, 0), PASSES
     else:
         return fill(job.loops, lower_parts(variant), "kernel")
     function.__name__ = function.__qualname__ = job.name

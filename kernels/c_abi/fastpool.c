@@ -242,7 +242,7 @@ static kernel_function *whole_or_walk(const struct kernels *kernels, int role, i
     if (fastpool_table[form * FORM + F_MATCH])
         return kernels->match;
     if (fastpool_table[form * FORM + F_FUSED])
-        return kernels->fused[number];
+        return fastpool_table[form * FORM + F_FUSED] == ACROSS_LANES ? kernels->lanes : kernels->fused[number];
     if (fastpool_table[form * FORM + F_STACKED])
         return kernels->stacked[number];
     if (fastpool_table[form * FORM + F_SLIDE])
@@ -269,6 +269,8 @@ static int plan_stages(fastpool_plan *plan, int64_t *request, int64_t *spec, int
         const struct passes *passes = &kernels->passes[row[T_NUMBER]];
         stage->kernel = whole_or_walk(kernels, (int)role, (int)form, row[T_NUMBER]);
         pass_function *loops = fastpool_table[form * FORM + F_MATCH] ? passes->match : passes->loops;
+        if (fastpool_table[form * FORM + F_FUSED] == ACROSS_LANES)
+            loops = passes->lanes;
         stage->passes = (int64_t)(uintptr_t)loops;
         stage->role = (int32_t)role;
         stage->tiles = stage->block[P_TILES];

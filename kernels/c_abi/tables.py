@@ -94,6 +94,7 @@ def _constants(interface: Interface) -> dict[str, int]:
         "F_FUSED": rows.FUSED,
         "F_SLIDE": rows.SLIDE,
         "F_STACKED": rows.STACKED,
+        "ACROSS_LANES": rows.ACROSS_LANES,
         "T_NUMBER": rows.NUMBER,
         "T_READS_X": rows.READS_X,
         "HEADER": plan.HEADER,
@@ -118,7 +119,8 @@ def _level(table: Table, wanted: Sequence[Job], level: Level) -> str:
     for (what, _), name in symbols.items():
         lines.append(f"extern {'kernel' if what in ('whole', 'fused', 'stacked') else 'pass'}_function {name};")
     whole = [symbols.get(("whole", number), "0") for number in count]
-    passes = [f"{{{symbols.get(('passes', n), '0')}, {symbols.get(('match', n), '0')}}}" for n in count]
+    kinds = ("passes", "match", "lanes")
+    passes = [f"{{{', '.join(symbols.get((kind, n), '0') for kind in kinds)}}}" for n in count]
     fused = [symbols.get(("fused", number), "0") for number in count]
     stacked = [symbols.get(("stacked", number), "0") for number in count]
     lines.append(_array("kernel_function *const", f"whole_{level.name}", whole))
@@ -154,8 +156,8 @@ def library_tables(table: Table, interface: Interface, levels: Sequence[Level]) 
             f"#define LEVELS {len(levels)}",
             "typedef void kernel_function(int64_t *plan, int64_t *bufs, int64_t *work, int64_t begin, int64_t end);",
             "typedef void pass_function(int64_t *words);",
-            "struct passes { pass_function *loops, *match; };",
-            "struct kernels { const char *name; kernel_function *sweep, *slide, *match;",
+            "struct passes { pass_function *loops, *match, *lanes; };",
+            "struct kernels { const char *name; kernel_function *sweep, *slide, *match, *lanes;",
             "    kernel_function *const *whole, *const *fused, *const *stacked; const struct passes *passes; };",
             *(f"extern int64_t {PREFIX}{function};" for function in functions),
             _array("const int64_t", "fastpool_table", [str(n) for n in table.dump(registry.is_ahead)]),

@@ -19,7 +19,9 @@ from fastpool.kernels.cpu.checking import make_check
 from fastpool.kernels.cpu.fused import make_fused
 from fastpool.kernels.cpu.fused_gather import make_fused_gather
 from fastpool.kernels.cpu.fused_index import make_fused_index
+from fastpool.kernels.cpu.fused_lanes import make_fused_lanes
 from fastpool.kernels.cpu.fused_scatter import make_fused_scatter
+from fastpool.kernels.cpu.lanes_passes import make_fused_lanes_passes
 from fastpool.kernels.cpu.match import make_match
 from fastpool.kernels.cpu.match_passes import make_match_passes
 from fastpool.kernels.cpu.memory import SIGNATURE
@@ -45,6 +47,7 @@ SPLIT = {
     "sweep": (make_sweep, make_passes),
     "slide": (make_slide, make_passes),
     "match": (make_match, make_match_passes),
+    "fused_lanes": (make_fused_lanes, make_fused_lanes_passes),
 }
 """Kernels that are a walk, compiled once, and the passes of each variant."""
 TURNS = 8

@@ -22,8 +22,9 @@ from fastpool.kernels.cpu.memory import (
     store_side,
 )
 from fastpool.kernels.cpu.state import inlined, make_shift, shift_none
+from fastpool.kernels.elements import HALVES
 from fastpool.kernels.reductions import Reduction, pick
-from fastpool.kernels.registry import HALVES, Variant
+from fastpool.kernels.registry import Variant
 
 
 class Parts(NamedTuple):

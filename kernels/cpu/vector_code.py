@@ -271,6 +271,12 @@ def either_nan(typing_context, a, b):
 
 
 @intrinsic
+def larger_unsigned(typing_context, a, b):
+    """The larger of each two integers, taken as numbers without a sign."""
+    return a(a, b), lambda context, builder, _, both: builder.select(builder.icmp_unsigned(">", *both), *both)
+
+
+@intrinsic
 def none(typing_context, a):
     """A vector of truth values, all false, for a vector."""
     kind = Vector(types.boolean, a.lanes)

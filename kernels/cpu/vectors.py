@@ -112,6 +112,12 @@ def either_nan(a, b):
 
 
 @_known
+def larger_unsigned(a, b):
+    """The larger of each two integers, taken as numbers without a sign."""
+    return code.larger_unsigned(a, b)
+
+
+@_known
 def none(a):
     """A vector of truth values, all false, for a vector."""
     return code.none(a)
