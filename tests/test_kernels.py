@@ -196,7 +196,7 @@ def test_long_windows(ask: Ask, monkeypatch: pytest.MonkeyPatch) -> None:
             monkeypatch.setenv(config.FORCE_KERNEL.name, form.name)
             for layout in LAYOUTS:
                 result = expected.run(layout)
-                assert ran(result, ask, form) or form.match or form.slide or form.stacked
+                assert ran(result, ask, form) or form.match or form.slide or form.on_vectors
                 expected.check(result) if exact else expected.check_ulps(result)
                 tasks = dispatch.explain(result.problem).tasks
                 ours = [task for task in tasks if task.name.startswith(ask.variant.name + "__")]

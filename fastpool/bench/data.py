@@ -140,7 +140,7 @@ def reads_x(problem: Problem) -> bool:
     return problem.op == "lp" or (problem.nan == "ignore" and numpy_dtype(problem.dtype).kind not in "biu")
 
 
-def prepare_one_thread(problem: Problem) -> Prepared:
+def prepare_serial(problem: Problem) -> Prepared:
     """Fastpool's call for a problem, in one thread."""
     fastpool.set_num_threads(1)
     return prepare(problem)

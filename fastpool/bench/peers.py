@@ -57,9 +57,9 @@ PEERS = {
     "jax": Peer({"jax": "jax", "jaxlib": "jaxlib"}, "jax_peer"),
     "skimage": Peer({"skimage": "scikit-image"}, "filter_peers", "prepare_skimage"),
     "scipy": Peer({"scipy": "scipy"}, "filter_peers", "prepare_scipy"),
-    "one-thread": Peer({}, "data", "prepare_one_thread"),
+    "serial": Peer({}, "data", "prepare_serial"),
 }
-"""By name, the most alike first; ``torch-other`` is torch on the other memory format of the same data, ``one-thread``
+"""By name, the most alike first; ``torch-other`` is torch on the other memory format of the same data, ``serial``
 fastpool itself, for how far more threads are ahead of one."""
 
 OTHERS = tuple(name for name, peer in PEERS.items() if peer.packages)
