@@ -130,8 +130,8 @@ def make_fused_gather(variant: Variant, digest: int) -> Any:
             d = column + offset(plan, c, axes, P.OUTPUT_STRIDE)
             to, at, pitch = y, d, plan[axis + P.OUTPUT_STRIDE]
             if stream:
-                # as far into a vector as in the output
-                to, at, pitch = buffer, (bufs[1] // (vectors.BYTES // lanes) + d) % lanes, outputs
+                to, at, pitch = buffer, 0, outputs
+            skew = (bufs[1] // (vectors.BYTES // lanes) + d) % lanes
             begins = at
             # the gradients of the windows that hold the row along the axes before the last leading one
             source, held = offset(plan, c, outer, P.SOURCE_STRIDE), True
@@ -160,8 +160,9 @@ def make_fused_gather(variant: Variant, digest: int) -> Any:
                     nothing(to, at, outputs)
                 at += many * pitch
                 r += many
-            if stream:
-                write_past_caches(y, d, buffer, begins, (stop - first) * outputs)
+                if stream:
+                    begins, moved = write_past_caches(y, d, skew, buffer, begins, at, r == stop)
+                    d, at = d + moved, at - moved
             advance(plan, c)
         if stream:
             fence()

@@ -77,15 +77,24 @@ def put_rows(plan, axis, w, phase, source, table, place):
 
 
 @register_jitable
-def move_rows(plan, axis, table):
-    """Moves the rows of a table to the next windows along an axis."""
-    table[ROW] += plan[axis + P.SOURCE_STRIDE]
-    table[ROW + 1] += plan[axis + P.AUX_STRIDE]
+def move_rows(plan, axis, table, steps):
+    """Moves the rows of a table to other windows along an axis."""
+    table[ROW] += steps * plan[axis + P.SOURCE_STRIDE]
+    table[ROW + 1] += steps * plan[axis + P.AUX_STRIDE]
     at = 2 * ROW
     for _ in range(1, table[0]):
-        table[at] += plan[axis + P.SOURCE_STRIDE]
-        table[at + 1] += plan[axis + P.AUX_STRIDE]
+        table[at] += steps * plan[axis + P.SOURCE_STRIDE]
+        table[at + 1] += steps * plan[axis + P.AUX_STRIDE]
         at += ROW
+
+
+@register_jitable
+def renew(plan, axis, w, phase, source, table, place):
+    """As ``put_rows``, in a table that is either empty or has the rows of the same phase of the window before."""
+    if (table[1] != 0) & (phase < KEPT - 1) & (w < plan[axis + P.SOURCE]):
+        move_rows(plan, axis, table, 1)
+    else:
+        put_rows(plan, axis, w, phase, source, table, place)
 
 
 @register_jitable

@@ -160,6 +160,24 @@ def shifted_twice(a, b):
 
 
 @_known
+def by_one_quarter(a, b):
+    """Of two vectors, one behind the other, as many lanes as a vector has, from a quarter of one on."""
+    return code.by_one_quarter(a, b)
+
+
+@_known
+def by_two_quarters(a, b):
+    """Of two vectors, one behind the other, as many lanes as a vector has, from half of one on."""
+    return code.by_two_quarters(a, b)
+
+
+@_known
+def by_three_quarters(a, b):
+    """Of two vectors, one behind the other, as many lanes as a vector has, from three quarters of one on."""
+    return code.by_three_quarters(a, b)
+
+
+@_known
 def even_and_odd(a, b):
     """Even lanes of the first vector, and then odd lanes of the second one."""
     return code.even_and_odd(a, b)
