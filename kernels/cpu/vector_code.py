@@ -377,6 +377,9 @@ def _teach(symbol: Any, of_floats: Any, of_integers: Any, compares: bool = False
         lower_builtin(symbol, *kinds)(generate)
 
 
+_WORDS = {"gt": ">", "eq": "==", "ne": "!=", "le": "<=", "ge": ">="}
+
+
 def _compare(word: str) -> tuple[Any, Any, bool]:
     def of_floats(builder: Any, a: Any, b: Any) -> Any:
         return (builder.fcmp_unordered if word == "!=" else builder.fcmp_ordered)(word, a, b)
@@ -391,11 +394,5 @@ _teach(operator.and_, None, ir.IRBuilder.and_)
 _teach(operator.or_, None, ir.IRBuilder.or_)
 _teach(operator.xor, None, ir.IRBuilder.xor)
 _teach(operator.rshift, None, ir.IRBuilder.ashr)
-for _symbol, _word in (
-    (operator.gt, ">"),
-    (operator.eq, "=="),
-    (operator.ne, "!="),
-    (operator.le, "<="),
-    (operator.ge, ">="),
-):
-    _teach(_symbol, *_compare(_word))
+for _symbol in (operator.gt, operator.eq, operator.ne, operator.le, operator.ge):
+    _teach(_symbol, *_compare(_WORDS[_symbol.__name__]))
