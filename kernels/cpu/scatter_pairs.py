@@ -6,7 +6,7 @@ Of stride 2 along the axis across, windows of two or three taps there::
     three taps    windows v - 1 and v hold row 2v, window v alone holds 2v + 1
 
 Rows are counted from the first padded one. Made one by one, rows of 112 elements under 3x3 windows took 44 ns each, of
-which reading the shared windows twice, and the ends of the rows, were more than half; in pairs they take 33.
+which what is done once for each row, and its ends, were more than half; in pairs they take 33.
 """
 
 from __future__ import annotations
