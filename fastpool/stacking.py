@@ -195,11 +195,12 @@ def _better(spec: Block, plan: Block) -> bool:
     row = plan[last + P.SOURCE] * spec[S.SOURCE_BYTES]
     if _small_window(plan):
         # float32 planes, without scratch and so: 2x2 at stride 2, 56 wide 1.07 and 0.93 ms, 112 wide 0.83 and 0.94;
-        # 3x3 at stride 1, 112 wide 1.7 and 1.5; 3x3x3 at stride 2, 112 wide 0.40 and 0.38, 2x2x2 0.29 and 0.35
+        # 3x3 at stride 1, 112 wide 1.7 and 1.5; 3x3x3 at stride 2, 112 wide 0.40 and 0.38; 2x2x2, 64 wide 1.9 and 2.1
+        planes = plan[P.LEAD] == 1
         if stride == 1:
-            most = 16 if plan[P.LEAD] == 1 else 64
+            most = 16 if planes else 64
         else:
-            most = 3 if plan[P.LEAD] == 1 else 2 * kernel + 1
+            most = 3 if planes or kernel == 2 else 7
         return plan[P.LEAD] > 0 and row < (most + 1) * VECTOR_BYTES
     if row < 4 * VECTOR_BYTES:
         return True
