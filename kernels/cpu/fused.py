@@ -25,6 +25,7 @@ from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu.memory import CODES, SCALARS, address, pointer, pointer_like
 from fastpool.kernels.cpu.parts import make_parameter
 from fastpool.kernels.cpu.state import inlined
+from fastpool.kernels.cpu.vector_parts import make_vector_parts
 from fastpool.kernels.cpu.vectors import (
     any_of,
     between,
@@ -38,7 +39,6 @@ from fastpool.kernels.cpu.vectors import (
     prefetch,
     shifted,
     shifted_twice,
-    signed,
     store,
     store_past_cache,
 )
@@ -114,24 +114,7 @@ def make_fused(variant: Variant, digest: int) -> Any:
     floats = variant.source[0] == "f"
     nan = real(math.nan) if floats else real(0)
 
-    if floats and reduction.keyed:
-
-        def lift(x, p):
-            return signed(x, p)
-
-        def lower(s, divisor, p):
-            return signed(s, p)
-
-    else:
-        lift_one = inlined(reduction.lift)
-
-        def lift(x, p):
-            return lift_one(x, p)
-
-        def lower(s, divisor, p):
-            return lower_one(s, divisor, 1, p)
-
-    lift, lower = inlined(lift), inlined(lower)
+    lift, lower, _ = make_vector_parts(variant)
 
     def make_row(combine: Any, watches: bool) -> Any:
         """The function of a row of outputs; with ``watches`` it returns whether it saw NaN, else False."""

@@ -16,7 +16,7 @@ from fastpool.kernels.registry import Variant
 
 
 class Loops(NamedTuple):
-    """The loops over a stack, for one way to combine. ``split_rows`` writes windows a step of 2 apart."""
+    """The loops over a stack, for one way to combine. ``split_rows`` write windows a step of 2 apart."""
 
     blocks: Any
     windows: Any
@@ -24,6 +24,8 @@ class Loops(NamedTuple):
     rows_of_two: Any
     rows_of_three: Any
     rows_of_any: Any
+    split_rows_of_two: Any
+    split_rows_of_three: Any
     split_rows: Any
 
 
@@ -197,10 +199,6 @@ def make_loops(variant: Variant, combine: Any, lower: Any, canonical: Any) -> Lo
     def window_of_three(t, i, b1, b2, b3, blocks_of, used):
         return combine(combine(load(t, i), load(t, i + b1)), load(t, i + b2))
 
-    written = (
-        make_rows(inlined(window_of_two, always=True), 1),
-        make_rows(inlined(window_of_three, always=True), 1),
-        make_rows(window, 1),
-        make_rows(window, 2),
-    )
+    kinds = (inlined(window_of_two, always=True), inlined(window_of_three, always=True), window)
+    written = [make_rows(kind, stride) for stride in (1, 2) for kind in kinds]
     return Loops(blocks, windows, running_windows, *written)

@@ -45,9 +45,8 @@ RUN = 3
 def make_pool(variant: Variant, combine: Any, lower: Any, canonical: Any) -> Any:
     """The function that combines a stack and writes the outputs of its planes."""
     lanes = vectors.lanes(variant.source)
-    blocks, windows, running_windows, rows_of_two, rows_of_three, rows_of_any, split_rows = make_loops(
-        variant, combine, lower, canonical
-    )
+    blocks, windows, running_windows, *written = make_loops(variant, combine, lower, canonical)
+    rows_of_two, rows_of_three, rows_of_any, split_rows_of_two, split_rows_of_three, split_rows = written
 
     def pool_planes(plan, c, t, blocks_of, y, planes_here, p, divisor, spare):
         """Combines the stack of ``planes_here`` planes, and writes their outputs."""
@@ -121,7 +120,17 @@ def make_pool(variant: Variant, combine: Any, lower: Any, canonical: Any) -> Any
             for j in range(plane_count):
                 d = first + g * group + j * plane_out
                 at = a + ((g * planes + j * plane_step) * rows) * pitch
-                if stride == 2:
+                if (stride == 2) & (used == 2):
+                    split_rows_of_two(
+                        t, at, down, y, d, row_out, row_count, outputs, limit, b1, b2, b3, blocks_of, used, divisor, p,
+                        spare,
+                    )  # fmt: skip
+                elif (stride == 2) & (used == 3):
+                    split_rows_of_three(
+                        t, at, down, y, d, row_out, row_count, outputs, limit, b1, b2, b3, blocks_of, used, divisor, p,
+                        spare,
+                    )  # fmt: skip
+                elif stride == 2:
                     split_rows(
                         t, at, down, y, d, row_out, row_count, outputs, limit, b1, b2, b3, blocks_of, used, divisor, p,
                         spare,
