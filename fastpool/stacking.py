@@ -168,9 +168,6 @@ def plan_stacked(spec: Block, plan: Block) -> None:
         return
     plan[P.WORK] = round_up(plan[P.PACK] + plan[P.ROW] * plan[P.LEVELS] * spec[S.STATE_BYTES], 64)
     plan[P.SOURCE_END] = source_end(plan, P.SOURCE_STRIDE)
-    if plan[P.SOURCE_END] == 0:
-        # with negative strides places are negative, too: no vector is read beyond a row
-        plan[P.SOURCE_END] = -P.FAR
     plan[P.TILES] = product(plan, 0, outer + lead, P.STEPS) * plan[P.BLOCKS]
 
 

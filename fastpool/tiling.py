@@ -106,15 +106,18 @@ def single_steps(plan: Block, axes: int) -> None:
 
 
 def source_end(plan: Block, stride: int) -> int:
-    """One past the last element of what has that stride and the size of the source, or 0 if a stride is negative."""
+    """One past the last element of what has that stride and the size of the source.
+
+    Where a stride is negative, places are negative, too: it is before all of them.
+    """
     end = 1
     for a in range(plan[P.OUTER] + plan[P.SPATIAL]):
         at = P.HEADER + a * P.AXIS
         size = plan[at + P.SOURCE]
         if plan[at + stride] < 0:
-            return 0
+            return -P.FAR
         end += (size - 1) * plan[at + stride]
     lane = plan[P.SOURCE_LANE] if stride == P.SOURCE_STRIDE else plan[P.AUX_LANE]
     if lane < 0 or plan[P.LANES] < 1:
-        return 0
+        return -P.FAR
     return end + (plan[P.LANES] - 1) * lane

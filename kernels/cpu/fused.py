@@ -25,11 +25,10 @@ from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu.memory import CODES, SCALARS, address, pointer, pointer_like
 from fastpool.kernels.cpu.parts import make_parameter
 from fastpool.kernels.cpu.state import inlined
-from fastpool.kernels.cpu.vector_parts import make_vector_parts
+from fastpool.kernels.cpu.vector_parts import make_vector_parts, make_watch
 from fastpool.kernels.cpu.vectors import (
     any_of,
     between,
-    either_nan,
     even,
     everywhere,
     fence,
@@ -118,15 +117,6 @@ def make_fused(variant: Variant, digest: int) -> Any:
 
     def make_row(combine: Any, watches: bool) -> Any:
         """The function of a row of outputs; with ``watches`` it returns whether it saw NaN, else False."""
-        if watches:
-
-            def watch(bad, a, b):
-                return bad | either_nan(a, b)
-
-        else:
-
-            def watch(bad, a, b):
-                return bad
 
         def end_of_row(x, q, width, spare, other):
             """The elements at the places ``q`` and up, ``other`` outside the row."""
@@ -134,7 +124,7 @@ def make_fused(variant: Variant, digest: int) -> Any:
                 spare[e] = x[q + e] if (q + e >= 0) & (q + e < width) else other
             return load(spare, 0)
 
-        combine, watch, end_of_row = inlined(combine), inlined(watch), inlined(end_of_row)
+        combine, watch, end_of_row = inlined(combine), make_watch(watches), inlined(end_of_row)
 
         def column_at_end(table, many, more, q, width, p, spare, other):
             """As ``column``, where vectors would reach into memory that is not the array's."""

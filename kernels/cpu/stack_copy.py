@@ -9,7 +9,8 @@ from numba.extending import register_jitable
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu.state import inlined
-from fastpool.kernels.cpu.vectors import any_of, either_nan, everywhere, load, none, prefetch, store
+from fastpool.kernels.cpu.vector_parts import make_watch
+from fastpool.kernels.cpu.vectors import any_of, everywhere, load, none, prefetch, store
 from fastpool.kernels.cpu.walk import offset
 from fastpool.kernels.registry import Variant
 from fastpool.kernels.taps import extent
@@ -48,19 +49,25 @@ def columns_of(plan, c):
     return max(-left, 0), max(left, 0), max(width, 0)
 
 
-def make_watch(watches: bool) -> Any:
-    """``watch(bad, a, b)``: where NaN was seen, if it is looked for."""
-    if watches:
+@register_jitable
+def rows_at_end(plan, past, count, step):
+    """How many of ``count`` rows, ``step`` apart, the last vector of the first of which ends at ``past``, are not to be
+    read by whole vectors: these would reach beyond the array.
+    """
+    few = 0
+    while (few < count) & (past + (count - 1 - few) * step > plan[P.SOURCE_END]):
+        few += 1
+    return few
 
-        def watch(bad, a, b):
-            return bad | either_nan(a, b)
 
-    else:
+def make_fill(lanes: int) -> Any:
+    """The function that fills places of a stack, and up to a vector beyond."""
 
-        def watch(bad, a, b):
-            return bad
+    def fill(t, to, count, nothing):
+        for o in range(to, to + count, lanes):
+            store(t, o, nothing)
 
-    return inlined(watch)
+    return inlined(fill, always=True)
 
 
 def make_copy(variant: Variant, lift: Any, watches: bool) -> Any:
@@ -69,33 +76,19 @@ def make_copy(variant: Variant, lift: Any, watches: bool) -> Any:
     ahead = AHEAD // (vectors.BYTES // lanes)
     watch = make_watch(watches)
 
-    def copy_rows(t, to, x, at, count, step, width, pitch, p, nothing):
+    def copy_rows(t, to, x, at, count, step, width, whole, pitch, p, nothing):
         """Rows of the stack from ``to`` on, and what counts for nothing behind each; returns where NaN was seen.
 
-        Reads and writes whole vectors: up to one beyond a row.
+        Vectors are read from the first ``whole`` elements of a row, others one by one; writes up to a vector beyond.
         """
         bad = none(nothing)
         for _ in range(count):
-            for o in range(0, width, lanes):
+            for o in range(0, whole, lanes):
                 prefetch(x, at + o + ahead)
                 v = load(x, at + o)
                 bad = watch(bad, v, v)
                 store(t, to + o, lift(v, p))
-            for o in range(width, pitch, lanes):
-                store(t, to + o, nothing)
-            at += step
-            to += pitch
-        return bad
-
-    def copy_last_rows(t, to, x, at, count, step, width, pitch, p, nothing):
-        """As ``copy_rows``, where vectors would reach beyond the array."""
-        bad = none(nothing)
-        for _ in range(count):
-            for o in range(0, width - lanes + 1, lanes):
-                v = load(x, at + o)
-                bad = watch(bad, v, v)
-                store(t, to + o, lift(v, p))
-            for o in range(width // lanes * lanes, width):
+            for o in range(whole, width):
                 # one element in all lanes: of those written behind it, none is read
                 v = everywhere(x, x[at + o])
                 bad = watch(bad, v, v)
@@ -106,13 +99,7 @@ def make_copy(variant: Variant, lift: Any, watches: bool) -> Any:
             to += pitch
         return bad
 
-    copy_rows, copy_last_rows = inlined(copy_rows, always=True), inlined(copy_last_rows, always=True)
-
-    def fill(t, to, count, nothing):
-        for o in range(to, to + count, lanes):
-            store(t, o, nothing)
-
-    fill = inlined(fill, always=True)
+    copy_rows, fill = inlined(copy_rows, always=True), make_fill(lanes)
 
     def copy_planes(plan, c, t, x, count, p, identity):
         """Stacks ``count`` planes, the first of which the coordinates say, and what lies around them."""
@@ -153,15 +140,13 @@ def make_copy(variant: Variant, lift: Any, watches: bool) -> Any:
                 fill(t, to, top * pitch, nothing)
                 to += top * pitch
                 many = max(end - begin, 0)
-                # rows at the end of the array, whose last vectors do not fit in it
-                few = 0
-                while (few < many) & (at + (many - 1 - few) * row_step + whole > plan[P.SOURCE_END]):
-                    few += 1
-                bad = bad | copy_rows(t, to, x, at, many - few, row_step, width, pitch, p, nothing)
+                few = rows_at_end(plan, at + whole, many, row_step)
+                bad = bad | copy_rows(t, to, x, at, many - few, row_step, width, width, pitch, p, nothing)
                 to += (many - few) * pitch
                 if few > 0:
                     at += (many - few) * row_step
-                    bad = bad | copy_last_rows(t, to, x, at, few, row_step, width, pitch, p, nothing)
+                    inside = width // lanes * lanes
+                    bad = bad | copy_rows(t, to, x, at, few, row_step, width, inside, pitch, p, nothing)
                     to += few * pitch
                 fill(t, to, bottom * pitch, nothing)
                 to += bottom * pitch

@@ -10,8 +10,9 @@ from typing import Any
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu.memory import address, pointer_like
-from fastpool.kernels.cpu.stack_copy import AHEAD, columns_of, extent_of, make_watch, origin_of
+from fastpool.kernels.cpu.stack_copy import AHEAD, columns_of, extent_of, make_fill, origin_of, rows_at_end
 from fastpool.kernels.cpu.state import inlined
+from fastpool.kernels.cpu.vector_parts import make_watch
 from fastpool.kernels.cpu.vectors import any_of, everywhere, load, none, prefetch, store
 from fastpool.kernels.cpu.walk import offset
 from fastpool.kernels.registry import Variant
@@ -67,13 +68,9 @@ def make_fold(variant: Variant, combine: Any, lift: Any, watches: bool) -> Any:
 
     fold_rows = inlined(fold_rows, always=True)
 
-    def fill(t, to, count, nothing):
-        for o in range(to, to + count, lanes):
-            store(t, o, nothing)
+    fill = make_fill(lanes)
 
-    fill = inlined(fill, always=True)
-
-    def fold_some(t, to, x, at, taps, apart, there, blank, step, count, end, width, pitch, p, nothing):
+    def fold_some(plan, t, to, x, at, taps, apart, there, blank, step, count, width, pitch, p, nothing):
         """``count`` rows of the stack whose first taps are ``step`` apart from element ``at`` on, the others ``apart``.
 
         ``there`` says by a bit for each tap whether it is inside the array; for others a row of ``blank`` stands.
@@ -83,11 +80,8 @@ def make_fold(variant: Variant, combine: Any, lift: Any, watches: bool) -> Any:
         x1 = pointer_like(origin + (at + apart) * size if there & 2 else blank, x)
         x2 = pointer_like(origin + (at + 2 * apart) * size if there & 4 else blank, x)
         steps = (step if there & 1 else 0, step if there & 2 else 0, step if there & 4 else 0)
-        reach = at + (taps - 1) * apart + (width + lanes - 1) // lanes * lanes
-        # rows at the end of the array, whose last vectors do not fit in it
-        few = 0
-        while (few < count) & (reach + (count - 1 - few) * step > end):
-            few += 1
+        past = at + (taps - 1) * apart + (width + lanes - 1) // lanes * lanes
+        few = rows_at_end(plan, past, count, step)
         bad = fold_rows(t, to, x0, x1, x2, taps, steps, count - few, width, width, pitch, p, nothing)
         if few > 0:
             many = count - few
@@ -123,7 +117,6 @@ def make_fold(variant: Variant, combine: Any, lift: Any, watches: bool) -> Any:
         reach = (taps - 1) * tap_step
         nothing = everywhere(t, identity)
         bad = none(nothing)
-        end = plan[P.SOURCE_END]
         fill(t, 0, to, nothing)
         for g in range(count):
             o = 0
@@ -140,14 +133,14 @@ def make_fold(variant: Variant, combine: Any, lift: Any, watches: bool) -> Any:
                 if lead == 1:
                     step = stride * plan[first + P.SOURCE_STRIDE]
                     bad = bad | fold_some(
-                        t, to, x, at, taps, apart, there, blank, step, some, end, width, pitch, p, nothing
+                        plan, t, to, x, at, taps, apart, there, blank, step, some, width, pitch, p, nothing
                     )
                     to += some * pitch
                 else:
                     fill(t, to, top * pitch, nothing)
                     to += top * pitch
                     bad = bad | fold_some(
-                        t, to, x, at, taps, apart, there, blank, row_step, high, end, width, pitch, p, nothing
+                        plan, t, to, x, at, taps, apart, there, blank, row_step, high, width, pitch, p, nothing
                     )
                     to += high * pitch
                     fill(t, to, bottom * pitch, nothing)

@@ -38,7 +38,7 @@ from fastpool.kernels.registry import Variant
 _AXIS, _HEADER = P.AXIS, P.HEADER
 _INT64 = CODES["i64"]
 
-RUN = 3
+APART = 3
 """Vectors of a row from which on windows between those that are asked for are left out."""
 
 
@@ -86,7 +86,7 @@ def make_pool(variant: Variant, combine: Any, lower: Any, canonical: Any) -> Any
             more = (plan[near + P.KERNEL] - 1) * plan[near + P.DILATION] * pitch
             step = plan[far + P.DILATION] * plane
             a, used = blocks(t, blocks_of, a, room, many, count + more, step, plan[far + P.KERNEL])
-            if (plane_step > 1) & (plane >= RUN * lanes):
+            if (plane_step > 1) & (plane >= APART * lanes):
                 for g in range(planes_here):
                     at = a + g * planes * plane
                     windows(t, at, plane + more, plane_count, plane_step * plane, blocks_of, used)
@@ -96,7 +96,7 @@ def make_pool(variant: Variant, combine: Any, lower: Any, canonical: Any) -> Any
             running_windows(t, a, pitch, (count - reach_row + pitch - 1) // pitch, plan[near + P.KERNEL])
         elif (lead > 0) & (near_kernel > 1):
             a, used = blocks(t, blocks_of, a, room, many, count, plan[near + P.DILATION] * pitch, near_kernel)
-            if (row_step > 1) & (pitch >= RUN * lanes):
+            if (row_step > 1) & (pitch >= APART * lanes):
                 # Windows between those that are asked for are left out. What is written beyond a row lies in the next
                 # one, which no later window holds.
                 for g in range(planes_here):
@@ -120,36 +120,20 @@ def make_pool(variant: Variant, combine: Any, lower: Any, canonical: Any) -> Any
             for j in range(plane_count):
                 d = first + g * group + j * plane_out
                 at = a + ((g * planes + j * plane_step) * rows) * pitch
-                if (stride == 2) & (used == 2):
-                    split_rows_of_two(
-                        t, at, down, y, d, row_out, row_count, outputs, limit, b1, b2, b3, blocks_of, used, divisor, p,
-                        spare,
-                    )  # fmt: skip
-                elif (stride == 2) & (used == 3):
-                    split_rows_of_three(
-                        t, at, down, y, d, row_out, row_count, outputs, limit, b1, b2, b3, blocks_of, used, divisor, p,
-                        spare,
-                    )  # fmt: skip
-                elif stride == 2:
-                    split_rows(
-                        t, at, down, y, d, row_out, row_count, outputs, limit, b1, b2, b3, blocks_of, used, divisor, p,
-                        spare,
-                    )  # fmt: skip
+                told = (t, at, down, y, d, row_out, row_count, outputs, limit, b1, b2, b3, blocks_of, used)
+                if stride == 2:
+                    if used == 2:
+                        split_rows_of_two(*told, divisor, p, spare)
+                    elif used == 3:
+                        split_rows_of_three(*told, divisor, p, spare)
+                    else:
+                        split_rows(*told, divisor, p, spare)
                 elif used == 2:
-                    rows_of_two(
-                        t, at, down, y, d, row_out, row_count, outputs, limit, b1, b2, b3, blocks_of, used, divisor, p,
-                        spare,
-                    )  # fmt: skip
+                    rows_of_two(*told, divisor, p, spare)
                 elif used == 3:
-                    rows_of_three(
-                        t, at, down, y, d, row_out, row_count, outputs, limit, b1, b2, b3, blocks_of, used, divisor, p,
-                        spare,
-                    )  # fmt: skip
+                    rows_of_three(*told, divisor, p, spare)
                 else:
-                    rows_of_any(
-                        t, at, down, y, d, row_out, row_count, outputs, limit, b1, b2, b3, blocks_of, used, divisor, p,
-                        spare,
-                    )  # fmt: skip
+                    rows_of_any(*told, divisor, p, spare)
 
     return inlined(pool_planes)
 

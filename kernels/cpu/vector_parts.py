@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from fastpool.kernels.cpu.memory import SCALARS
 from fastpool.kernels.cpu.state import inlined
-from fastpool.kernels.cpu.vectors import signed
+from fastpool.kernels.cpu.vectors import either_nan, signed
 from fastpool.kernels.reductions import pick
 from fastpool.kernels.registry import Variant
 
@@ -59,3 +59,18 @@ def make_vector_parts(variant: Variant) -> VectorParts:
             return v
 
     return VectorParts(inlined(lift), inlined(lower), inlined(canonical))
+
+
+def make_watch(watches: bool) -> Any:
+    """``watch(bad, a, b)``: where NaN was seen, in two vectors more, if it is looked for."""
+    if watches:
+
+        def watch(bad, a, b):
+            return bad | either_nan(a, b)
+
+    else:
+
+        def watch(bad, a, b):
+            return bad
+
+    return inlined(watch)
