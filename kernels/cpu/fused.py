@@ -268,8 +268,9 @@ def make_fused(variant: Variant, digest: int) -> Any:
         return inlined(row)
 
     # most rows hold no NaN: they are made without regard to it, and again where one was seen
-    first_row = make_row(reduction.calm or reduction.combine, reduction.calm is not None)
+    watches = reduction.calm is not None
     last_row = make_row(reduction.combine, False)
+    first_row = make_row(reduction.calm, True) if watches else last_row
 
     def fused(plan, bufs, work, begin, end):
         """Runs the tiles ``begin .. end - 1``: a tile is some rows of outputs, or a part of one."""
@@ -326,10 +327,11 @@ def make_fused(variant: Variant, digest: int) -> Any:
                     if done < head:
                         here, stream = head, False
                     at, place, ends = d + done, q + done * stride, until if dense else d + outputs
-                    if first_row(
+                    seen = first_row(
                         table, many, more, y, at, ends, stream, place, here, width, own, kernel, stride, p, spare,
                         other, nothing, divisor,
-                    ):  # fmt: skip
+                    )  # fmt: skip
+                    if watches and seen:
                         last_row(
                             table, many, more, y, at, ends, stream, place, here, width, own, kernel, stride, p, spare,
                             other, nothing, divisor,

@@ -287,7 +287,8 @@ def make_fused_index(variant: Variant, digest: int) -> Any:
 
         return inlined(row)
 
-    first_row, last_row = make_row(True), make_row(False)
+    last_row = make_row(False)
+    first_row = make_row(True) if floats else last_row
 
     def fused_index(plan, bufs, work, begin, end):
         """Runs the tiles ``begin .. end - 1``: a tile is some rows of outputs, or a part of one."""
@@ -339,14 +340,16 @@ def make_fused_index(variant: Variant, digest: int) -> Any:
                     left, right = begins, ends
                 if (many == 0) | (right - left < lanes):
                     left = right = begins
-                elif first_row(
-                    table, many, left, right, not middle, pad, width, y, d, indices, i, index, unit, jump, p, spare,
-                    kernel, stride,
-                ):  # fmt: skip
-                    last_row(
+                else:
+                    seen = first_row(
                         table, many, left, right, not middle, pad, width, y, d, indices, i, index, unit, jump, p, spare,
                         kernel, stride,
                     )  # fmt: skip
+                    if floats and seen:
+                        last_row(
+                            table, many, left, right, not middle, pad, width, y, d, indices, i, index, unit, jump, p,
+                            spare, kernel, stride,
+                        )  # fmt: skip
                 for side in range(2):
                     for o in range(begins if side == 0 else right, left if side == 0 else ends):
                         s, number = output(table, many, o * stride - pad, width, kernel, jump, p, spare)

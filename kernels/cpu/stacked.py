@@ -150,26 +150,14 @@ def make_stacked(variant: Variant, digest: int) -> Any:
     lower_one = inlined(reduction.lower)
     watches = reduction.calm is not None
 
-    def make_tile(combine: Any, watches: bool) -> Any:
-        """The function that makes a tile; with ``watches`` it does not where it sees NaN, and returns True."""
-        copy_planes = make_copy(variant, lift, watches)
-        fold_planes = make_fold(variant, combine, lift, watches)
-        pool_planes = make_pool(variant, combine, lower, canonical)
-
-        def tile(plan, c, t, blocks_of, x, y, planes, blank, p, divisor, spare, nothing):
-            if plan[P.FIRST] > 1:
-                seen = fold_planes(plan, c, t, x, blank, planes, p, nothing)
-            else:
-                seen = copy_planes(plan, c, t, x, planes, p, nothing)
-            if not seen:
-                pool_planes(plan, c, t, blocks_of, y, planes, p, divisor, spare)
-            return seen
-
-        return inlined(tile)
-
-    # most planes hold no NaN: they are combined without regard to it, and again where one was seen
-    calm = make_tile(reduction.calm or reduction.combine, watches)
-    careful = make_tile(reduction.combine, False)
+    # Most planes hold no NaN. They are combined without regard to it, unless one was seen while they were copied.
+    careful = reduction.combine
+    copy_planes = make_copy(variant, lift, watches)
+    fold_planes = fold_all = make_fold(variant, careful, lift, False)
+    pool_planes = pool_all = make_pool(variant, careful, lower, canonical)
+    if watches:
+        fold_planes = make_fold(variant, reduction.calm, lift, True)
+        pool_planes = make_pool(variant, reduction.calm, lower, canonical)
 
     def stacked(plan, bufs, work, begin, end):
         """Runs the tiles ``begin .. end - 1``: a tile is some planes, or some rows of one."""
@@ -197,8 +185,16 @@ def make_stacked(variant: Variant, digest: int) -> Any:
             planes = 1
             if group >= 0:
                 planes = min(plan[at + P.BY], plan[at + P.OUTPUT] - c[group])
-            if calm(plan, c, t, blocks_of, x, y, planes, address(blank), p, divisor, spare, nothing):
-                careful(plan, c, t, blocks_of, x, y, planes, address(blank), p, divisor, spare, nothing)
+            if plan[P.FIRST] > 1:
+                seen = fold_planes(plan, c, t, x, address(blank), planes, p, nothing)
+                if watches and seen:
+                    fold_all(plan, c, t, x, address(blank), planes, p, nothing)
+            else:
+                seen = copy_planes(plan, c, t, x, planes, p, nothing)
+            if watches and seen:
+                pool_all(plan, c, t, blocks_of, y, planes, p, divisor, spare)
+            else:
+                pool_planes(plan, c, t, blocks_of, y, planes, p, divisor, spare)
             advance(plan, c)
 
     return stacked
