@@ -7,12 +7,14 @@ state, with calls of the variant's parts left open; ``fill`` puts the parts of a
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import llvmlite.binding as ll
 from llvmlite import ir
 from numba import types
+from numba.core import config
 from numba.core.codegen import AOTCPUCodegen
 from numba.core.compiler import Flags, compile_extra
 from numba.core.compiler_lock import global_compiler_lock
@@ -48,6 +50,22 @@ def _flags() -> Flags:
     return flags
 
 
+@contextmanager
+def _unoptimised() -> Iterator[None]:
+    """While it lasts, Numba leaves what it lowers as it is.
+
+    It would optimise every function once by itself and once more inside each that calls it, for the processor of this
+    machine. The back half does that once, with everything inlined: that took a third of the time, and made a third of
+    the code.
+    """
+    known = config.OPT, config.LOOP_VECTORIZE
+    config.OPT, config.LOOP_VECTORIZE = type(config.OPT)(0), 0
+    try:
+        yield
+    finally:
+        config.OPT, config.LOOP_VECTORIZE = known
+
+
 class Function(NamedTuple):
     """A function to lower: under which name, from what, with which Numba signature."""
 
@@ -59,7 +77,7 @@ class Function(NamedTuple):
 def lower(name: str, functions: Iterable[Function]) -> bytes:
     """LLVM bitcode of a module that has each function under its name, by the conventions of C; all else is internal."""
     functions = tuple(functions)
-    with global_compiler_lock:
+    with global_compiler_lock, _unoptimised():
         base = cpu_target.target_context
         base.refresh()
         cpu_target.typing_context.refresh()

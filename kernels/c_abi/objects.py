@@ -84,7 +84,7 @@ def emit(bitcode: bytes, level: Level, symbol: str = "") -> bytes:
     if symbol:
         module.get_function("kernel").name = symbol
     machine = _machine(level)
-    _optimise(module, machine, 2, vectorise=True)
+    _optimise(module, machine, 3, vectorise=True)
     return bytes(machine.emit_object(module))
 
 
