@@ -82,9 +82,11 @@ def make_copy(variant: Variant, lift: Any, watches: bool) -> Any:
         Vectors are read from the first ``whole`` elements of a row, others one by one; writes up to a vector beyond.
         """
         bad = none(nothing)
+        # a place of the next row, where what lies behind this one is another tile's
+        next_place = max(step, ahead)
         for _ in range(count):
             for o in range(0, whole, lanes):
-                prefetch(x, at + o + ahead)
+                prefetch(x, at + o + next_place)
                 v = load(x, at + o)
                 bad = watch(bad, v, v)
                 store(t, to + o, lift(v, p))
