@@ -6,7 +6,8 @@
 Modes: ``alone``, one call after another; ``apart``, with as much time between calls (GAP seconds, in Python) as torch's
 call takes, because threads fall asleep meanwhile and caches are filled by others; ``ours``, in turn with a fastpool
 call on other arrays; ``caches``, in turn with a copy by NumPy, in one thread, of as many bytes as torch's call moves;
-and ``torch``, in turn with torch's ``max_pool2d`` on other arrays.
+and ``torch``, in turn with torch's ``max_pool2d`` on other arrays. ``single`` and ``single_apart`` are ``alone`` and
+``apart`` in one thread, without torch: no pool of threads runs, so what a pause costs there is caches that went cold.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ import time
 SHAPES = {"small": (4, 16, 64, 64), "large": (8, 64, 112, 112)}
 """1 MiB, and 24.5 MiB of float32."""
 
-MODES = ("torch", "alone", "apart", "caches", "ours")
+MODES = ("torch", "alone", "apart", "caches", "ours", "single", "single_apart")
 SECONDS = 1.0
 
 
@@ -50,11 +51,13 @@ def sample(mode: str, size: str, gap: float) -> list[float]:
             fastpool.max_pool2d(other, 3, 2, 1, out=result)
         elif mode == "caches":
             np.copyto(copied, moved)
-        elif mode == "apart":
+        elif mode in ("apart", "single_apart"):
             stop = time.perf_counter() + gap
             while time.perf_counter() < stop:
                 pass
 
+    if mode.startswith("single"):
+        fastpool.set_num_threads(1)
     gaps, times = [], []
     end = time.perf_counter() + SECONDS
     while time.perf_counter() < end:
@@ -88,8 +91,11 @@ def main() -> None:
         return
     for size in SHAPES:
         times = medians(size)
+        single, single_apart = times.pop("single"), times.pop("single_apart")
         words = (f"{mode} {value:.0f} us ({times['torch'] / value:.2f})" for mode, value in times.items())
         print(f"{size}: time, and time beside torch over it:", *words)
+        cost = single_apart / single
+        print(f"{size}: one thread, alone {single:.0f} us, apart {single_apart:.0f} us; apart over alone {cost:.2f}")
 
 
 if __name__ == "__main__":

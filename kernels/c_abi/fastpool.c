@@ -19,6 +19,7 @@
 
 #define ALIGNMENT 64
 #define TURNS 8 /* times that each thread comes back for tiles, if all are equally fast */
+#define MOST_SHARES 64
 #define ROUND_UP(n) (((n) + (ALIGNMENT - 1)) / ALIGNMENT * ALIGNMENT)
 
 /* ---- the level of the processor ---- */
@@ -469,26 +470,56 @@ int fastpool_threads(const fastpool_plan *plan, int threads)
 #endif
 }
 
+#ifdef _OPENMP
+/* The next tile of a share, on a cache line of its own. */
+struct share {
+    _Alignas(ALIGNMENT) _Atomic int64_t next;
+};
+
+static int64_t share_begin(int64_t tiles, int shares, int i)
+{
+    int64_t more = tiles % shares;
+    return tiles / shares * i + (i < more ? i : more);
+}
+
+/* Each thread takes tiles of its own share, and then what the others have left, if they are late or slower. Its share is
+ * the same in every call, so that its core's caches may still have it. With one counter for all, a call on 1 MiB took 33
+ * us instead of 28 back to back, and 50 instead of 39 after 0.8 ms of pause; larger than caches, it is the same. */
+static void run_shared(const struct stage *stage, int64_t *bufs, unsigned char *scratch, size_t pitch, int threads)
+{
+    struct share share[MOST_SHARES];
+    int shares = threads < MOST_SHARES ? threads : MOST_SHARES;
+    int64_t tiles = stage->tiles, many = tiles / ((int64_t)TURNS * threads);
+    if (many < 1)
+        many = 1;
+    for (int i = 0; i < shares; i++)
+        atomic_init(&share[i].next, share_begin(tiles, shares, i));
+#pragma omp parallel num_threads(threads)
+    {
+        int me = omp_get_thread_num();
+        int64_t *work = (int64_t *)(scratch + (size_t)me * pitch);
+        for (int i = 0; i < shares; i++) {
+            int which = (me + i) % shares;
+            int64_t last = share_begin(tiles, shares, which + 1), begin;
+            while ((begin = atomic_fetch_add_explicit(&share[which].next, many, memory_order_relaxed)) < last) {
+                int64_t end = last - begin < many ? last : begin + many;
+                stage->kernel(stage->block, bufs, work, begin, end);
+            }
+        }
+    }
+}
+#endif
+
 static void run_stage(const struct stage *stage, int64_t *bufs, unsigned char *scratch, size_t pitch, int threads)
 {
 #ifdef _OPENMP
     threads = stage_threads(stage, threads);
     if (threads > 1) {
-        int64_t many = stage->tiles / (TURNS * threads);
-        if (many < 1)
-            many = 1;
-        _Atomic int64_t counter = 0;
-#pragma omp parallel num_threads(threads)
-        {
-            int64_t *work = (int64_t *)(scratch + (size_t)omp_get_thread_num() * pitch);
-            int64_t begin;
-            while ((begin = atomic_fetch_add_explicit(&counter, many, memory_order_relaxed)) < stage->tiles) {
-                int64_t end = stage->tiles - begin < many ? stage->tiles : begin + many;
-                stage->kernel(stage->block, bufs, work, begin, end);
-            }
-        }
+        run_shared(stage, bufs, scratch, pitch, threads);
         return;
     }
+#else
+    (void)pitch, (void)threads;
 #endif
     stage->kernel(stage->block, bufs, (int64_t *)scratch, 0, stage->tiles);
 }
