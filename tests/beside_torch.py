@@ -6,8 +6,9 @@
 Modes: ``alone``, one call after another; ``apart``, with as much time between calls (GAP seconds, in Python) as torch's
 call takes, because threads fall asleep meanwhile and caches are filled by others; ``ours``, in turn with a fastpool
 call on other arrays; ``caches``, in turn with a copy by NumPy, in one thread, of as many bytes as torch's call moves;
-and ``torch``, in turn with torch's ``max_pool2d`` on other arrays. ``single`` and ``single_apart`` are ``alone`` and
-``apart`` in one thread, without torch: no pool of threads runs, so what a pause costs there is caches that went cold.
+``copying``, in turn with such copies for as long as torch's call takes; and ``torch``, in turn with torch's
+``max_pool2d`` on other arrays. ``single`` and ``single_apart`` are ``alone`` and ``apart`` in one thread, without
+torch: no pool of threads runs, so what a pause costs there is caches that went cold.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ import time
 SHAPES = {"small": (4, 16, 64, 64), "large": (8, 64, 112, 112)}
 """1 MiB, and 24.5 MiB of float32."""
 
-MODES = ("torch", "alone", "apart", "caches", "ours", "single", "single_apart")
+MODES = ("torch", "alone", "apart", "caches", "copying", "ours", "single", "single_apart")
 SECONDS = 1.0
 
 
@@ -51,6 +52,10 @@ def sample(mode: str, size: str, gap: float) -> list[float]:
             fastpool.max_pool2d(other, 3, 2, 1, out=result)
         elif mode == "caches":
             np.copyto(copied, moved)
+        elif mode == "copying":
+            stop = time.perf_counter() + gap
+            while time.perf_counter() < stop:
+                np.copyto(copied, moved)
         elif mode in ("apart", "single_apart"):
             stop = time.perf_counter() + gap
             while time.perf_counter() < stop:
