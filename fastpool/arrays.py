@@ -123,6 +123,16 @@ def take(called: str, name: str, x: object) -> Source:
     return Source(kind, dtype, data)
 
 
+def stored(x: Array, dtype: str) -> Array:
+    """A plain array of that element type in storage form."""
+    return x.view(np.uint16) if dtype == "bf16" else x
+
+
+def holds(data: Array, x: object) -> bool:
+    """Whether a storage form is the memory of the array that it was made from, which is plain, and no copy of it."""
+    return data is x or (type(x) is np.ndarray and data.ctypes.data == x.ctypes.data)
+
+
 def take_same(called: str, name: str, x: object, kind: Kind) -> Source:
     """Look at a further array of a call, which must be of the same kind as the first."""
     check_kind(called, name, x, kind)
@@ -234,7 +244,7 @@ class _NumpyKind:
             if x.dtype.name != "bfloat16":
                 raise self._refusal(called, name, x.dtype)
             dtype = "bf16"
-            x = x.view(np.uint16)
+            x = stored(x, dtype)
         return _addressable(called, name, x, writing), dtype
 
     def _plain(self, called: str, name: str, x: Array) -> Array:

@@ -37,6 +37,9 @@ BAND_BYTES = 1 << 18
 ROW_BYTES = 1 << 11
 """A row of a stack, where the array's are longer: rows of several taps then stay in a first-level cache."""
 
+MARK_BYTES = 1 << 13
+"""Marks of the rows of planes, at most: a quarter of a first-level cache."""
+
 RUN = 16
 """Taps along the last leading axis from which on windows are made of runs of rows."""
 
@@ -80,6 +83,37 @@ def _copies(spec: Block, plan: Block) -> int:
     return copies
 
 
+def _gapless(plan: Block) -> bool:
+    """Whether rows of three taps may follow one another in a stack without padding, so that vectors of outputs go from
+    row to row: there are as many outputs as a row has steps, and the middle tap of each is there.
+    """
+    last = last_axis(plan)
+    stride, pad = plan[last + P.WINDOW_STRIDE], plan[last + P.PAD]
+    if plan[last + P.KERNEL] != 3 or plan[last + P.DILATION] != 1 or pad > 1 or stride + pad < 2:
+        return False
+    if plan[last + P.SOURCE] != stride * plan[last + P.OUTPUT]:
+        return False
+    near = last - P.AXIS
+    if plan[P.LEAD] + plan[P.OUTER] == 0:
+        return True
+    if plan[P.LEAD] > 0 and plan[near + P.WINDOW_STRIDE] > 1 and (plan[P.LEAD] > 1 or plan[P.FIRST] == 1):
+        return False
+    return plan[near + P.OUTPUT_STRIDE] == plan[last + P.OUTPUT]
+
+
+def _one_run(plan: Block) -> bool:
+    """Whether the rows of planes follow one another in memory, too, and those of a gapless stack are made of three."""
+    last = last_axis(plan)
+    near = last - P.AXIS
+    if plan[P.LEAD] != 1 or plan[P.OUTER] == 0 or plan[P.FIRST] != 3 or plan[near + P.PAD] != 1:
+        return False
+    if plan[near + P.DILATION] != 1 or plan[near + P.WINDOW_STRIDE] != 1 or plan[near + P.BY] != plan[near + P.SOURCE]:
+        return False
+    if plan[near + P.OUTPUT] != plan[near + P.SOURCE] or plan[near + P.SOURCE_STRIDE] != plan[last + P.SOURCE]:
+        return False
+    return plan[near - P.AXIS + P.SOURCE_STRIDE] == plan[last + P.SOURCE] * plan[near + P.SOURCE]
+
+
 def _cut_row(spec: Block, plan: Block, size: int) -> None:
     """Cuts rows into blocks, several times as long as what neighbours both read; sets the pitch of the stack."""
     last = last_axis(plan)
@@ -96,6 +130,10 @@ def _cut_row(spec: Block, plan: Block, size: int) -> None:
         plan[P.PITCH] = round_up(plan[P.PITCH], pair)
         if plan[P.PITCH] // pair % 2 == 0:
             plan[P.PITCH] += pair
+    plan[P.MARKS], plan[P.ROW_MARKS] = 0, 0
+    if plan[P.RUNNING] == 0 and plan[P.BLOCKS] == 1 and _gapless(plan):
+        plan[P.MARKS] = 1
+        plan[P.PITCH] = plan[last + P.SOURCE]
 
 
 def plan_stacked(spec: Block, plan: Block) -> None:
@@ -163,6 +201,15 @@ def plan_stacked(spec: Block, plan: Block) -> None:
     plan[P.COLUMN] = plan[P.STACK] + VECTOR_BYTES
     plan[P.CHUNK] = plan[P.PITCH] + 2 * vector if plan[P.FIRST] > 1 else 0
     plan[P.PACK] = round_up(plan[P.COLUMN] + plan[P.CHUNK] * spec[S.STATE_BYTES], 64)
+    if plan[P.MARKS] != 0:
+        plan[P.MARKS] = plan[P.PACK]
+        plan[P.PACK] = round_up(plan[P.PACK] + 2 * (plan[P.PITCH] + 3 * vector) * spec[S.STATE_BYTES], 64)
+        marks = 2 * (plan[P.PITCH] * plan[last - P.AXIS + P.SOURCE] + 2 * vector) * spec[S.STATE_BYTES]
+        if _one_run(plan) and marks <= MARK_BYTES:
+            plan[P.ROW_MARKS] = plan[P.PACK]
+            plan[P.PACK] = round_up(plan[P.PACK] + marks, 64)
+        # the first row begins with a cache line
+        plan[P.PACK] += (VECTOR_BYTES - plan[last + P.PAD] * spec[S.STATE_BYTES]) % VECTOR_BYTES
     if plan[P.ROW] > MOST_STATES // plan[P.LEVELS]:
         plan[P.TILES] = -TOO_LARGE
         return

@@ -82,19 +82,21 @@ def of_bits(reduction: Reduction, bits: int, infinity: int, nan: int) -> Reducti
 
     To combine keys takes one instruction, floats, whose NaN is looked for, four; and 16-bit floats are not widened.
     Elements are the ``bits`` bits of a float, as a number with a sign; ``infinity`` and ``nan`` are the bits of these.
-    NaN has the largest key, and comes out as ``nan``.
+    NaN has the largest keys, and comes out as ``nan``. Floats as a number with a sign are in order, but that negative
+    ones run backward, NaN among them the last: they are turned around, and then all keys are made less by as many as
+    there are bits of NaN, so that these, which stand below all others, become the largest.
     """
-    sign, rest = bits - 1, (1 << (bits - 1)) - 1
+    low, many = -1 << (bits - 1), (1 << (bits - 1)) - 1 - infinity
 
     def lift(x, p):
-        return pick((x & rest) <= infinity, x ^ ((x >> sign) & rest) ^ p, rest)
+        y = x ^ (p & low)
+        return pick(y < 0, ((y ^ -1) + -many) ^ low, y + -many)
 
     def lower(s, count, inside, p):
-        key = s ^ p
-        x = key ^ ((key >> sign) & rest)
-        return pick((x & rest) <= infinity, x, nan)
+        y = s + many
+        return pick(s > infinity - many, nan, pick(y < 0, (y ^ -1) + low, y) ^ (p & low))
 
-    return replace(reduction, lift=lift, combine=larger_of_numbers, lower=lower, calm=None, identity=(-1 - infinity,))
+    return replace(reduction, lift=lift, combine=larger_of_numbers, lower=lower, calm=None, identity=(low,))
 
 
 def numbers_only(reduction: Reduction) -> Reduction:

@@ -68,7 +68,9 @@ TAIL = 50  # rows of padding behind the last plane of a stack
 PITCH = 51  # states from one row of a stack to the next
 RUNNING = 52  # 1: windows along the last leading axis of a stack are made from runs of rows
 FIRST = 53  # taps along the first leading axis of a stack that are combined while it is copied
-HEADER = 54
+MARKS = 54  # byte offset of the marks of columns of a stack whose rows follow one another without padding, or 0
+ROW_MARKS = 55  # and of the marks of rows, where planes follow one another in memory, too, or 0
+HEADER = 56
 
 # ---- axis record ----
 OUTPUT = 0  # coordinates on the output side

@@ -153,22 +153,27 @@ def forward(called: str, x: A, options: Options, out: A | None, device: object, 
     outs: tuple[Any, ...] = out if type(out) is tuple else (out,)
     key = likeness(called, options, (device, keepdims, type(out) is tuple), (x, *outs))
     known = _known.find(key)
+    own = True
     if known is not None and apart((x,), outs):
-        source = Source(known.kind, known.dtype, cast(Array, x))
+        source = Source(known.kind, known.dtype, arrays.stored(cast(Array, x), known.dtype))
         outs += (None,) * (len(known.targets) - len(outs))
         pairs = zip(known.targets, outs, strict=True)
-        targets = [Target(outline, dropped, array, array) for (outline, dropped), array in pairs]
+        targets = [
+            Target(outline, dropped, array, None if array is None else arrays.stored(array, outline.dtype))
+            for (outline, dropped), array in pairs
+        ]
         call = Forward(known.problem, source, targets[0], targets[1] if len(targets) == 2 else None)
     else:
         call = plan_forward(called, x, options, out, device, keepdims)
-        if call.x.data is x:
+        own = arrays.holds(call.x.data, x)
+        if own:
             found = [target for target in (call.y, call.indices) if target is not None]
             shapes = tuple((target.outline, target.dropped) for target in found)
             _known.keep(key, Recipe(call.problem, call.x.kind, call.x.dtype, shapes))
     call.run()
     y: A = call.y.give()
     if call.indices is None:
-        if key is not None and call.x.data is x:
+        if key is not None and own:
             _show_door(call.problem, (called, options, device, keepdims, x, out), y)
         return y
     pair: Any = (y, call.indices.give())

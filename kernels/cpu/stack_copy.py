@@ -128,6 +128,11 @@ def make_copy(variant: Variant, lift: Any, watches: bool) -> Any:
         begin, end = max(-top, 0), min(rows - top, high)
         top = max(top, 0)
         bottom = rows - top - max(end - begin, 0)
+        many = max(end - begin, 0)
+        row = pitch
+        if (row_step == width) & (pitch == width) & (many > 0):
+            # rows that follow one another, here and there, are one
+            width, row, many = width * many, pitch * many, 1
         whole = (width + lanes - 1) // lanes * lanes
         nothing = everywhere(t, identity)
         bad = none(nothing)
@@ -141,15 +146,14 @@ def make_copy(variant: Variant, lift: Any, watches: bool) -> Any:
                 at = first + g * group + (j - front) * plane_step + begin * row_step
                 fill(t, to, top * pitch, nothing)
                 to += top * pitch
-                many = max(end - begin, 0)
                 few = rows_at_end(plan, at + whole, many, row_step)
-                bad = bad | copy_rows(t, to, x, at, many - few, row_step, width, width, pitch, p, nothing)
-                to += (many - few) * pitch
+                bad = bad | copy_rows(t, to, x, at, many - few, row_step, width, width, row, p, nothing)
+                to += (many - few) * row
                 if few > 0:
                     at += (many - few) * row_step
                     inside = width // lanes * lanes
-                    bad = bad | copy_rows(t, to, x, at, few, row_step, width, inside, pitch, p, nothing)
-                    to += few * pitch
+                    bad = bad | copy_rows(t, to, x, at, few, row_step, width, inside, row, p, nothing)
+                    to += few * row
                 fill(t, to, bottom * pitch, nothing)
                 to += bottom * pitch
         # padding before a plane serves the one before it; the last one needs some behind it

@@ -11,6 +11,7 @@ from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu.memory import address, pointer_like
 from fastpool.kernels.cpu.stack_copy import AHEAD, columns_of, extent_of, make_fill, origin_of, rows_at_end
+from fastpool.kernels.cpu.stack_runs import make_fold_run
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vector_parts import make_watch
 from fastpool.kernels.cpu.vectors import any_of, everywhere, load, none, prefetch, store
@@ -75,6 +76,9 @@ def make_fold(variant: Variant, combine: Any, lift: Any, watches: bool) -> Any:
 
         ``there`` says by a bit for each tap whether it is inside the array; for others a row of ``blank`` stands.
         """
+        if (step == width) & (pitch == width) & (there == (1 << taps) - 1):
+            # rows that follow one another, here and there, are one
+            width, pitch, count = width * count, pitch * count, 1
         origin = address(x)
         x0 = pointer_like(origin + at * size if there & 1 else blank, x)
         x1 = pointer_like(origin + (at + apart) * size if there & 2 else blank, x)
@@ -94,8 +98,9 @@ def make_fold(variant: Variant, combine: Any, lift: Any, watches: bool) -> Any:
         return bad
 
     fold_some = inlined(fold_some, always=True)
+    fold_run = make_fold_run(variant, combine, lift, watches, ahead)
 
-    def fold_planes(plan, c, t, x, blank, count, p, identity):
+    def fold_planes(plan, c, t, x, blank, marks, count, p, identity):
         """Stacks ``count`` planes, the first of which the coordinates say, and what lies around them."""
         outer, lead = plan[P.OUTER], plan[P.LEAD]
         first = _HEADER + outer * _AXIS
@@ -118,7 +123,22 @@ def make_fold(variant: Variant, combine: Any, lift: Any, watches: bool) -> Any:
         nothing = everywhere(t, identity)
         bad = none(nothing)
         fill(t, 0, to, nothing)
-        for g in range(count):
+        low, past, plane = 0, 0, 0
+        if plan[P.ROW_MARKS] != 0:
+            # planes that are made as one: all whose neighbours' rows are the array's
+            plane = limit * width
+            low, past = 0 if base >= width else 1, count
+            while (past > low) & (base + past * plane + width + lanes > plan[P.SOURCE_END]):
+                past -= 1
+        g = -1
+        while g + 1 < count:
+            g += 1
+            if (g == low) & (low < past):
+                at, some = base + g * plane, (past - low) * plane
+                bad = bad | fold_run(t, to, x, at, some, width, plane, marks, plane + lanes, p, nothing)
+                to += some
+                g = past - 1
+                continue
             o = 0
             while o < number:
                 place = start + o * stride

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
+from fastpool.kernels.cpu.stack_runs import make_write_runs
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vectors import even, load, store
 from fastpool.kernels.registry import Variant
@@ -27,6 +28,8 @@ class Loops(NamedTuple):
     split_rows_of_two: Any
     split_rows_of_three: Any
     split_rows: Any
+    runs: Any
+    split_runs: Any
 
 
 def make_loops(variant: Variant, combine: Any, lower: Any, canonical: Any) -> Loops:
@@ -201,4 +204,5 @@ def make_loops(variant: Variant, combine: Any, lower: Any, canonical: Any) -> Lo
 
     kinds = (inlined(window_of_two, always=True), inlined(window_of_three, always=True), window)
     written = [make_rows(kind, stride) for stride in (1, 2) for kind in kinds]
-    return Loops(blocks, windows, running_windows, *written)
+    runs = (make_write_runs(variant, combine, lower, canonical, stride) for stride in (1, 2))
+    return Loops(blocks, windows, running_windows, *written, *runs)

@@ -30,8 +30,10 @@ from fastpool.kernels.cpu.parts import make_parameter
 from fastpool.kernels.cpu.stack_copy import extent_of, make_copy
 from fastpool.kernels.cpu.stack_fold import make_fold
 from fastpool.kernels.cpu.stack_loops import make_loops
+from fastpool.kernels.cpu.stack_runs import make_marks
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vector_parts import make_vector_parts
+from fastpool.kernels.cpu.vectors import everywhere
 from fastpool.kernels.cpu.walk import advance, offset, seek
 from fastpool.kernels.registry import Variant
 
@@ -46,9 +48,10 @@ def make_pool(variant: Variant, combine: Any, lower: Any, canonical: Any) -> Any
     """The function that combines a stack and writes the outputs of its planes."""
     lanes = vectors.lanes(variant.source)
     blocks, windows, running_windows, *written = make_loops(variant, combine, lower, canonical)
-    rows_of_two, rows_of_three, rows_of_any, split_rows_of_two, split_rows_of_three, split_rows = written
+    rows_of_two, rows_of_three, rows_of_any, split_rows_of_two, split_rows_of_three, split_rows, *of_runs = written
+    runs, split_runs = of_runs
 
-    def pool_planes(plan, c, t, blocks_of, y, planes_here, p, divisor, spare):
+    def pool_planes(plan, c, t, blocks_of, y, planes_here, p, divisor, spare, marks, nothing):
         """Combines the stack of ``planes_here`` planes, and writes their outputs."""
         outer, lead = plan[P.OUTER], plan[P.LEAD]
         last = _HEADER + (outer + lead) * _AXIS
@@ -105,9 +108,21 @@ def make_pool(variant: Variant, combine: Any, lower: Any, canonical: Any) -> Any
                         windows(t, at, held, row_count, row_step * pitch, blocks_of, used)
             else:
                 windows(t, a, count, 1, 0, blocks_of, used)
-        a, used = blocks(t, blocks_of, a, room, many, count - reach_row, plan[last + P.DILATION], plan[last + P.KERNEL])
         group = plan[_HEADER + max(outer - 1, 0) * _AXIS + P.OUTPUT_STRIDE]
         first = offset(plan, c, outer + lead, P.OUTPUT_STRIDE) + place
+        if plan[P.MARKS] != 0:
+            run, apart = row_count * outputs, pitch + 2 * lanes
+            if (plan[P.DENSE] != 0) & (rows == row_count) & (planes == plane_count):
+                run, planes_here, plane_count = run * planes_here * plane_count, 1, 1
+            for g in range(planes_here):
+                at = a + g * planes * plane
+                told = (t, at, y, first + g * group, plane_count, plane_step * plane, plane_out, run, pitch)
+                if stride == 2:
+                    split_runs(*told, marks, apart, nothing, divisor, p, spare)
+                else:
+                    runs(*told, marks, apart, nothing, divisor, p, spare)
+            return
+        a, used = blocks(t, blocks_of, a, room, many, count - reach_row, plan[last + P.DILATION], plan[last + P.KERNEL])
         # whole vectors are written where what lies behind a row is written after it, or all of it is the row's
         limit = first + planes_here * plane_count * row_count * outputs - lanes
         if outputs >= lanes:
@@ -142,6 +157,7 @@ def make_stacked(variant: Variant, digest: int) -> Any:
     """The Python function of one variant's kernel. ``digest`` stands for the sources that it was made from."""
     reduction = variant.vector
     assert reduction is not None
+    lanes = vectors.lanes(variant.source)
     code = CODES[variant.source]
     real = SCALARS[variant.source]
     identity = reduction.identity[0]
@@ -152,6 +168,7 @@ def make_stacked(variant: Variant, digest: int) -> Any:
 
     # Most planes hold no NaN. They are combined without regard to it, unless one was seen while they were copied.
     careful = reduction.combine
+    write_marks = make_marks(lanes)
     copy_planes = make_copy(variant, lift, watches)
     fold_planes = fold_all = make_fold(variant, careful, lift, False)
     pool_planes = pool_all = make_pool(variant, careful, lower, canonical)
@@ -172,6 +189,16 @@ def make_stacked(variant: Variant, digest: int) -> Any:
         nothing = real(identity)
         blank = pointer(address(work) + plan[P.COLUMN], code)
         outside = real(lower_one(nothing, real(1), 1, p))
+        marks = pointer(address(work) + plan[P.MARKS], code)
+        row_marks = pointer(address(work) + plan[P.ROW_MARKS], code)
+        last = _HEADER + (plan[P.OUTER] + plan[P.LEAD]) * _AXIS
+        one, zero = everywhere(t, real(1)), real(0)
+        if plan[P.MARKS] != 0:
+            pitch, pad = plan[P.PITCH], plan[last + P.PAD]
+            write_marks(marks, pitch + 2 * lanes, pitch, pad, pitch + pad - 2, one, zero)
+        if plan[P.ROW_MARKS] != 0:
+            pitch, plane = plan[P.PITCH], plan[P.PITCH] * plan[last - _AXIS + P.SOURCE]
+            write_marks(row_marks, plane + lanes, plane, pitch, plane - pitch, one, zero)
         if plan[P.FIRST] > 1:
             for i in range(plan[P.CHUNK]):
                 blank[i] = outside
@@ -186,15 +213,15 @@ def make_stacked(variant: Variant, digest: int) -> Any:
             if group >= 0:
                 planes = min(plan[at + P.BY], plan[at + P.OUTPUT] - c[group])
             if plan[P.FIRST] > 1:
-                seen = fold_planes(plan, c, t, x, address(blank), planes, p, nothing)
+                seen = fold_planes(plan, c, t, x, address(blank), row_marks, planes, p, nothing)
                 if watches and seen:
-                    fold_all(plan, c, t, x, address(blank), planes, p, nothing)
+                    fold_all(plan, c, t, x, address(blank), row_marks, planes, p, nothing)
             else:
                 seen = copy_planes(plan, c, t, x, planes, p, nothing)
             if watches and seen:
-                pool_all(plan, c, t, blocks_of, y, planes, p, divisor, spare)
+                pool_all(plan, c, t, blocks_of, y, planes, p, divisor, spare, marks, nothing)
             else:
-                pool_planes(plan, c, t, blocks_of, y, planes, p, divisor, spare)
+                pool_planes(plan, c, t, blocks_of, y, planes, p, divisor, spare, marks, nothing)
             advance(plan, c)
 
     return stacked

@@ -377,7 +377,7 @@ def _teach(symbol: Any, of_floats: Any, of_integers: Any, compares: bool = False
         lower_builtin(symbol, *kinds)(generate)
 
 
-_WORDS = {"gt": ">", "eq": "==", "ne": "!=", "le": "<=", "ge": ">="}
+_WORDS = {"gt": ">", "lt": "<", "eq": "==", "ne": "!=", "le": "<=", "ge": ">="}
 
 
 def _compare(word: str) -> tuple[Any, Any, bool]:
@@ -394,5 +394,5 @@ _teach(operator.and_, None, ir.IRBuilder.and_)
 _teach(operator.or_, None, ir.IRBuilder.or_)
 _teach(operator.xor, None, ir.IRBuilder.xor)
 _teach(operator.rshift, None, ir.IRBuilder.ashr)
-for _symbol in (operator.gt, operator.eq, operator.ne, operator.le, operator.ge):
+for _symbol in (operator.gt, operator.lt, operator.eq, operator.ne, operator.le, operator.ge):
     _teach(_symbol, *_compare(_WORDS[_symbol.__name__]))
