@@ -186,3 +186,15 @@ def _options(size: int) -> Any:
     from fastpool.arguments import Options
 
     return Options(size)
+
+
+def test_bfloat16_goes_through_the_door(whole_way: list[str]) -> None:
+    x = picture(2, 3, 6, 8, dtype=pytest.importorskip("ml_dtypes").bfloat16)
+    first = fastpool.max_pool2d(x, 2)
+    again = fastpool.max_pool2d(x, 2)
+    out = np.empty_like(first)
+    for _ in range(2):
+        assert fastpool.max_pool2d(x, 2, out=out) is out
+    assert whole_way == ["forward", "forward"]
+    assert again.dtype == x.dtype
+    assert first.tobytes() == again.tobytes() == out.tobytes()
