@@ -137,18 +137,28 @@ def plan_fused_index(spec: Block, plan: Block) -> None:
     plan[P.SOURCE_END] = source_end(plan, P.SOURCE_STRIDE)
 
 
+def numbered(spec: Block, plan: Block) -> bool:
+    """Whether taps come in the order of their numbers, and as many bits as elements have can hold these."""
+    last = last_axis(plan)
+    numbers = (plan[last + P.KERNEL] - 1) * plan[last + P.JUMP]
+    for i in range(plan[P.SPATIAL] - 1):
+        axis = last - (i + 1) * P.AXIS
+        if plan[axis + P.JUMP] <= numbers:
+            return False
+        numbers += (plan[axis + P.KERNEL] - 1) * plan[axis + P.JUMP]
+    return plan[P.DECODE] == 0 and numbers < 1 << (8 * min(spec[S.SOURCE_BYTES], 4) - 1)
+
+
 def _index_refusal(spec: Block, plan: Block) -> int:
     """Why the planned task is not done so, where indices are asked for; or ACCEPTED."""
     last = last_axis(plan)
-    rows, numbers = 1, (plan[last + P.KERNEL] - 1) * plan[last + P.JUMP]
+    rows = 1
     for i in range(plan[P.SPATIAL] - 1):
         axis = last - (i + 1) * P.AXIS
-        # taps come in the order of their numbers
-        if plan[axis + P.KERNEL] > MOST_NUMBERED // rows or plan[axis + P.JUMP] <= numbers:
+        if plan[axis + P.KERNEL] > MOST_NUMBERED // rows:
             return NOT_FUSED
         rows *= plan[axis + P.KERNEL]
-        numbers += (plan[axis + P.KERNEL] - 1) * plan[axis + P.JUMP]
-    if plan[P.DECODE] != 0 or numbers >= 1 << (8 * min(spec[S.SOURCE_BYTES], 4) - 1):
+    if not numbered(spec, plan):
         return NOT_FUSED
     if plan[last + P.SOURCE_STRIDE] != 1 and plan[last + P.SOURCE] > 1:
         return NOT_FUSED

@@ -6,7 +6,7 @@ Integer arithmetic in the subset that Numba compiles, as in ``planning``.
 from __future__ import annotations
 
 from fastpool import layout as S
-from fastpool.fusing import MOST_LEAD, MOST_TAPS, VECTOR_BYTES
+from fastpool.fusing import MOST_LEAD, MOST_TAPS, VECTOR_BYTES, numbered
 from fastpool.kernels import plan as P
 from fastpool.kernels.taps import extent
 from fastpool.layout import Block
@@ -123,6 +123,10 @@ def _cut_row(spec: Block, plan: Block, size: int) -> None:
     plan[P.BLOCK], plan[P.BLOCKS] = cut(plan[last + P.OUTPUT], max(1, most))
     plan[last + P.BY] = plan[P.BLOCK]
     plan[P.PITCH] = _extent(plan, last)
+    if spec[S.ROLE] == S.INDEX:
+        # every other place of a stack is the same one of every row
+        plan[P.PITCH] = round_up(plan[P.PITCH], stride)
+        return
     if spec[S.REPEATABLE] != 0 and plan[P.LEAD] > 0 and plan[near + P.DILATION] == 1 and plan[near + P.KERNEL] >= RUN:
         # pairs of vectors, whose rows do not all lie in a few sets of the first-level cache
         plan[P.RUNNING] = 1
@@ -137,7 +141,7 @@ def _cut_row(spec: Block, plan: Block, size: int) -> None:
 
 
 def plan_stacked(spec: Block, plan: Block) -> None:
-    """Plans stacks of planes of a forward pooling, or refuses."""
+    """Plans stacks of planes of a forward pooling, with indices or without, or refuses."""
     outer, lead = plan[P.OUTER], plan[P.SPATIAL] - 1
     last = last_axis(plan)
     plan[P.LEAD] = lead
@@ -146,10 +150,12 @@ def plan_stacked(spec: Block, plan: Block) -> None:
         return
     first = P.HEADER + outer * P.AXIS
     plan[P.FIRST] = 1
-    if lead > 0 and 1 < plan[first + P.KERNEL] <= MOST_TAPS:
+    indexed = spec[S.ROLE] == S.INDEX
+    if lead > 0 and 1 < plan[first + P.KERNEL] <= MOST_TAPS and not indexed:
         plan[P.FIRST] = plan[first + P.KERNEL]
     plan[P.LEVELS] = _copies(spec, plan)
-    size = spec[S.STATE_BYTES] * plan[P.LEVELS]
+    # beside each value the number of its tap
+    size = spec[S.STATE_BYTES] * (2 if indexed else plan[P.LEVELS])
     single_steps(plan, outer)
     _cut_row(spec, plan, size)
     plane = plan[P.PITCH]
@@ -188,18 +194,20 @@ def plan_stacked(spec: Block, plan: Block) -> None:
     plan[P.DENSE] = 1 if plan[P.BLOCKS] == 1 else 0
     for a in range(lead):
         at = last - (a + 1) * P.AXIS
-        if plan[at + P.BY] > 1 and plan[at + P.OUTPUT_STRIDE] != dense:
+        if plan[at + P.BY] > 1 and not _behind_each_other(plan, at, dense, indexed):
             plan[P.DENSE] = 0
         dense *= plan[at + P.OUTPUT]
-    if outer > 0 and plan[first - P.AXIS + P.BY] > 1 and plan[first - P.AXIS + P.OUTPUT_STRIDE] != dense:
+    at = first - P.AXIS
+    if outer > 0 and plan[at + P.BY] > 1 and not _behind_each_other(plan, at, dense, indexed):
         plan[P.DENSE] = 0
     vector = VECTOR_BYTES // spec[S.STATE_BYTES]
     plan[P.ROW] = plane + plan[P.TAIL] * plan[P.PITCH] + reach + 4 * vector
     plan[P.COORDINATES] = 0
     plan[P.STATE] = round_up(8 * (outer + lead + 2), 64)
     plan[P.STACK] = round_up(plan[P.STATE] + 8 * P.MOST_BLOCKS, 64)
-    plan[P.COLUMN] = plan[P.STACK] + VECTOR_BYTES
-    plan[P.CHUNK] = plan[P.PITCH] + 2 * vector if plan[P.FIRST] > 1 else 0
+    # a vector of values, and one of indices, to copy elements by; a row of nothing, or one of numbers
+    plan[P.COLUMN] = plan[P.STACK] + VECTOR_BYTES + vector * spec[S.AUX_BYTES]
+    plan[P.CHUNK] = plan[P.PITCH] + 2 * vector if plan[P.FIRST] > 1 or indexed else 0
     plan[P.PACK] = round_up(plan[P.COLUMN] + plan[P.CHUNK] * spec[S.STATE_BYTES], 64)
     if plan[P.MARKS] != 0:
         plan[P.MARKS] = plan[P.PACK]
@@ -213,9 +221,17 @@ def plan_stacked(spec: Block, plan: Block) -> None:
     if plan[P.ROW] > MOST_STATES // plan[P.LEVELS]:
         plan[P.TILES] = -TOO_LARGE
         return
-    plan[P.WORK] = round_up(plan[P.PACK] + plan[P.ROW] * plan[P.LEVELS] * spec[S.STATE_BYTES], 64)
+    plan[P.STATE2] = round_up(plan[P.PACK] + plan[P.ROW] * plan[P.LEVELS] * spec[S.STATE_BYTES], 64)
+    plan[P.WORK] = plan[P.STATE2]
+    if indexed:
+        plan[P.WORK] += round_up(plan[P.ROW] * spec[S.STATE_BYTES], 64)
     plan[P.SOURCE_END] = source_end(plan, P.SOURCE_STRIDE)
     plan[P.TILES] = product(plan, 0, outer + lead, P.STEPS) * plan[P.BLOCKS]
+
+
+def _behind_each_other(plan: Block, axis: int, size: int, indexed: bool) -> bool:
+    """Whether outputs ``size`` places apart are neighbours along an axis, and their indices, too."""
+    return plan[axis + P.OUTPUT_STRIDE] == size and (plan[axis + P.AUX_STRIDE] == size or not indexed)
 
 
 def _small_window(plan: Block) -> bool:
@@ -257,6 +273,34 @@ def _better(spec: Block, plan: Block) -> bool:
     return stride == 1 and plan[P.LEAD] > 0 and plan[P.LEVELS] <= 2
 
 
+def _taps_everywhere(plan: Block) -> bool:
+    """Whether every window has a tap on the input."""
+    for a in range(plan[P.SPATIAL]):
+        at = last_axis(plan) - a * P.AXIS
+        dilation, size = plan[at + P.DILATION], plan[at + P.SOURCE]
+        before = plan[at + P.PAD]
+        if before > (plan[at + P.KERNEL] - 1) * dilation or (before > 0 and size < dilation):
+            return False
+        if (plan[at + P.OUTPUT] - 1) * plan[at + P.WINDOW_STRIDE] - before >= size:
+            return False
+    return True
+
+
+def _better_indexed(spec: Block, plan: Block) -> bool:
+    """Whether stacking takes less time than what else there is, where indices are asked for."""
+    return True
+
+
+def _index_refusal(spec: Block, plan: Block) -> int:
+    """The rest of why the planned task is not done so, where indices are asked for; or ACCEPTED."""
+    if plan[P.LEAD] == 0 or not numbered(spec, plan) or not _taps_everywhere(plan):
+        return NOT_STACKED
+    last = last_axis(plan)
+    if plan[last + P.AUX_STRIDE] != 1 and plan[last + P.OUTPUT] > 1:
+        return NOT_CONTIGUOUS
+    return ACCEPTED if spec[S.FORCED] != 0 or _better_indexed(spec, plan) else LONG_ROWS
+
+
 def stacked_refusal(spec: Block, plan: Block) -> int:
     """Why the planned task is not done so, or ACCEPTED."""
     last = last_axis(plan)
@@ -264,6 +308,8 @@ def stacked_refusal(spec: Block, plan: Block) -> int:
         return NOT_STACKED
     if plan[last + P.OUTPUT_STRIDE] != 1 and plan[last + P.OUTPUT] > 1:
         return NOT_CONTIGUOUS
+    if spec[S.ROLE] == S.INDEX:
+        return _index_refusal(spec, plan)
     if spec[S.COUNTED] != 0 and plan[P.DIVISOR] == 0:
         return DIVISORS
     return ACCEPTED if spec[S.FORCED] != 0 or _better(spec, plan) else LONG_ROWS

@@ -39,9 +39,10 @@ class Form(NamedTuple):
         """The walk that it takes in a role: one of vectors, "slide", "match", or what the role says."""
         if self.fused and self.family == "lanes":
             return "fused_lanes"
-        if self.fused:
-            return "fused" if role == "forward" else f"fused_{role}"
-        for walk in ("match", "slide", "stacked"):
+        if self.on_vectors:
+            walk = "fused" if self.fused else "stacked"
+            return walk if role == "forward" else f"{walk}_{role}"
+        for walk in ("match", "slide"):
             if getattr(self, walk):
                 return walk
         return role if role in ("scatter", "check") else "sweep"
@@ -60,7 +61,7 @@ _FUSED = ("forward", "index", "scatter")
 _SWEEPS = ("forward", "index", "weigh")
 
 FORMS = (
-    Form("rows_stacked", "rows", 0, 0, ("forward",), stacked=True),
+    Form("rows_stacked", "rows", 0, 0, ("forward", "index"), stacked=True),
     Form("rows_fused_k2s2", "rows", 2, 2, (*_FUSED, "gather"), fused=True),
     Form("rows_fused_k3s2", "rows", 3, 2, _FUSED, fused=True),
     Form("rows_fused_k3s1", "rows", 3, 1, _FUSED, fused=True),

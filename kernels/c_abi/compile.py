@@ -44,6 +44,7 @@ class Planning(NamedTuple):
 
 
 FUSED = next(form for form in registry.FORMS if form.fused)
+STACKED = next(form for form in registry.FORMS if form.stacked)
 
 
 class Job(NamedTuple):
@@ -71,7 +72,7 @@ def jobs(variants: Sequence[Variant]) -> list[Job]:
     # those by keys are for forms that combine much, and are no vectors
     vectors = [(number, v) for number, v in ahead if v.vector is not None and not v.name.endswith("_keys")]
     fused = [Job("fused", v.name + "_fused", number) for number, v in vectors]
-    stacked = [Job("stacked", v.name + "_stacked", number) for number, v in vectors if v.role == "forward"]
+    stacked = [Job("stacked", v.name + "_stacked", number) for number, v in vectors if v.role in STACKED.roles]
     lanes = [Job("lanes", v.name + "_fused_lanes", number) for number, v in ahead if v.across is not None]
     passes = [Job("passes", v.name, number) for number, v in ahead if v.role not in WHOLE]
     return [*(Job("walk", walk) for walk in SPLIT), *whole, *match, *fused, *stacked, *lanes, *passes]
@@ -108,7 +109,7 @@ def _lower(job: Job) -> bytes:
     elif job.what == "fused":
         function, signature = WHOLE[FUSED.walk(variant.role)](variant, 0), SIGNATURE
     elif job.what == "stacked":
-        function, signature = WHOLE["stacked"](variant, 0), SIGNATURE
+        function, signature = WHOLE[STACKED.walk(variant.role)](variant, 0), SIGNATURE
     elif job.what == "match":
         function, signature = SPLIT["match"][1](variant, 0), PASSES
     elif job.what == "lanes":

@@ -29,6 +29,7 @@ from fastpool.kernels.cpu.passes import make_passes
 from fastpool.kernels.cpu.scatter import make_scatter
 from fastpool.kernels.cpu.slide import make_slide
 from fastpool.kernels.cpu.stacked import make_stacked
+from fastpool.kernels.cpu.stacked_index import make_stacked_index
 from fastpool.kernels.cpu.sweep import make_sweep
 from fastpool.kernels.registry import Variant
 
@@ -41,6 +42,7 @@ WHOLE = {
     "fused_index": make_fused_index,
     "fused_scatter": make_fused_scatter,
     "stacked": make_stacked,
+    "stacked_index": make_stacked_index,
 }
 """Kernels that are one function for each variant."""
 SPLIT = {

@@ -1,0 +1,151 @@
+"""The loops over a stack of planes that keep the number of the tap beside each value, see ``stacked_index``.
+
+Values are in ``t``, the numbers of their taps, as wide as elements, in the same places of ``n``. Of two equal taps the
+one that comes first in the window stays; of several NaN the last one.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from fastpool.kernels.cpu import vectors
+from fastpool.kernels.cpu.state import inlined
+from fastpool.kernels.cpu.vectors import even, integers, load, odd, store, store_as, store_counted
+from fastpool.kernels.reductions import pick
+from fastpool.kernels.registry import Variant
+
+DIRECT = 5
+"""Taps of a window, at most, that are taken one by one along a leading axis; more are taken in blocks."""
+
+DIRECT_ALONG = 8
+"""The same along rows, where tap 0 has the number 0 everywhere, so that no numbers are read."""
+
+
+class Numbered(NamedTuple):
+    """The loops, for one way to choose among taps. ``split`` takes windows of a row a step of 2 apart."""
+
+    along: Any
+    split: Any
+    merge: Any
+    write_rows: Any
+
+
+def make_numbered(variant: Variant, lower: Any, canonical: Any, calm: bool) -> Numbered:
+    """The loops over a stack and its numbers, as plain Python functions; with ``calm`` as if no tap were NaN."""
+    reduction = variant.vector
+    assert reduction is not None
+    lanes = vectors.lanes(variant.source)
+    identity = reduction.identity[0]
+
+    if calm or variant.source[0] != "f":
+
+        def take(s, m, t, number):
+            chosen = t > s
+            return pick(chosen, t, s), pick(chosen, number, m)
+
+    else:
+
+        def take(s, m, t, number):
+            chosen = (t > s) | (t != t)
+            return pick(chosen, t, s), pick(chosen, number, m)
+
+    if variant.aux == "u8":
+
+        def put_indices(indices, i, numbers, index, step):
+            store_as(indices, i, numbers)
+
+    else:
+
+        def put_indices(indices, i, numbers, index, step):
+            store_counted(indices, i, numbers, index, step)
+
+    take, put_indices = inlined(take, always=True), inlined(put_indices, always=True)
+
+    def along(t, n, count, step, taps, jump):
+        """Of ``taps`` taps ``step`` apart, the value that is taken, in place of the first, and its number."""
+        for i in range(0, count, lanes):
+            s = load(t, i)
+            m = integers(s, 0)
+            if taps > 1:
+                s, m = take(s, m, load(t, i + step), jump)
+            if taps > 2:
+                s, m = take(s, m, load(t, i + 2 * step), 2 * jump)
+            for j in range(3, taps):
+                s, m = take(s, m, load(t, i + j * step), j * jump)
+            store(t, i, s)
+            store(n, i, m)
+
+    def split(t, n, count, step, taps, jump):
+        """The same for every other place, whose values and numbers then are neighbours."""
+        for i in range(0, count, lanes):
+            a, b = load(t, 2 * i), load(t, 2 * i + lanes)
+            s = even(a, b)
+            m = integers(s, 0)
+            for j in range(1, taps):
+                if (j == 1) & (step == 1):
+                    s, m = take(s, m, odd(a, b), jump)
+                else:
+                    at = 2 * i + j * step
+                    s, m = take(s, m, even(load(t, at), load(t, at + lanes)), j * jump)
+            store(t, i, s)
+            store(n, i, m)
+
+    def window(t, n, i, used, apart, jump, reach, reached):
+        """The windows that begin at place ``i`` and behind, of ``used`` blocks that are ``apart``, the last ``reach``.
+
+        The numbers of a block rise by ``jump`` from block to block, those of the last by ``reached``.
+        """
+        s, m = load(t, i), load(n, i)
+        if used > 2:
+            s, m = take(s, m, load(t, i + apart), load(n, i + apart) + jump)
+        for j in range(2, used - 1):
+            s, m = take(s, m, load(t, i + j * apart), load(n, i + j * apart) + j * jump)
+        if used > 1:
+            s, m = take(s, m, load(t, i + reach), load(n, i + reach) + reached)
+        return s, m
+
+    window = inlined(window, always=True)
+
+    def merge(t, n, count, used, apart, jump, reach, reached):
+        """Windows in place of their first blocks."""
+        for i in range(0, count, lanes):
+            s, m = window(t, n, i, used, apart, jump, reach, reached)
+            store(t, i, s)
+            store(n, i, m)
+
+    def write_rows(
+        t, n, a, down, count, outputs, blocks, y, d, step, indices, i, index_step, limit, edge, start, stride,
+        dilation, jump, number, index, row_index, unit, p, spare, few,
+    ):  # fmt: skip
+        """``count`` rows of outputs from element ``d`` on, ``step`` apart, from rows of the stack ``down`` apart.
+
+        Their indices go to ``indices`` from ``i`` on. Writes whole vectors to places up to ``limit``; elsewhere, of
+        short rows, one element at a time. A window that holds nothing but the identity takes its first tap on the
+        input, whose number is that in ``edge`` and, along the leading axes, ``number`` and what rows above lack.
+        """
+        for _ in range(count):
+            above = number
+            if start < 0:
+                above += (dilation - 1 - start) // dilation * jump
+            for first in range(0, outputs, lanes):
+                # the last vector begins earlier, so that nothing is written beside the row
+                o = max(min(first, outputs - lanes), 0)
+                s, m = window(t, n, a + o, *blocks)
+                m = pick(s == identity, load(edge, o) + above, m)
+                v = canonical(lower(s, 1, p))
+                if d + o <= limit:
+                    store(y, d + o, v)
+                    put_indices(indices, i + o, m, index + o * unit, unit)
+                else:
+                    store(spare, 0, v)
+                    put_indices(few, 0, m, index, unit)
+                    for e in range(outputs):
+                        y[d + e] = spare[e]
+                        indices[i + e] = few[e]
+            a += down
+            d += step
+            i += index_step
+            start += stride
+            index += row_index
+
+    return Numbered(inlined(along), inlined(split), inlined(merge), inlined(write_rows))
