@@ -14,15 +14,15 @@ from fastpool.kernels.cpu.vectors import even, integers, load, odd, store, store
 from fastpool.kernels.reductions import pick
 from fastpool.kernels.registry import Variant
 
-DIRECT = 5
-"""Taps of a window, at most, that are taken one by one along a leading axis; more are taken in blocks."""
+MOST_TAKEN = 5
+"""Taps along a row, at most, that ``along`` takes."""
 
-DIRECT_ALONG = 8
-"""The same along rows, where tap 0 has the number 0 everywhere, so that no numbers are read."""
+MOST_MERGED, MOST_WRITTEN = 4, 3
+"""Blocks of taps, at most, that are combined at a time: by ``merge``, and where outputs are written."""
 
 
 class Numbered(NamedTuple):
-    """The loops, for one way to choose among taps. ``split`` takes windows of a row a step of 2 apart."""
+    """The loops. ``split`` takes windows of a row a step of 2 apart. The first argument says whether a tap is NaN."""
 
     along: Any
     split: Any
@@ -30,14 +30,33 @@ class Numbered(NamedTuple):
     write_rows: Any
 
 
-def make_numbered(variant: Variant, lower: Any, canonical: Any, calm: bool) -> Numbered:
-    """The loops over a stack and its numbers, as plain Python functions; with ``calm`` as if no tap were NaN."""
+def make_numbered(variant: Variant, lower: Any, canonical: Any) -> Numbered:
+    """The loops over a stack and its numbers, as plain Python functions that Numba knows."""
+    calm = _make_loops(variant, lower, canonical, True)
+    if variant.source[0] != "f":
+        return Numbered(*calm)
+    careful = _make_loops(variant, lower, canonical, False)
+    return Numbered(*(_either(*both) for both in zip(careful, calm, strict=True)))
+
+
+def _either(careful: Any, calm: Any) -> Any:
+    def loop(seen, *arguments):
+        if seen:
+            careful(seen, *arguments)
+        else:
+            calm(seen, *arguments)
+
+    return inlined(loop)
+
+
+def _make_loops(variant: Variant, lower: Any, canonical: Any, calm: bool) -> tuple[Any, ...]:
+    """The loops for one way to choose among taps: with ``calm`` as if none were NaN."""
     reduction = variant.vector
     assert reduction is not None
     lanes = vectors.lanes(variant.source)
     identity = reduction.identity[0]
 
-    if calm or variant.source[0] != "f":
+    if calm:
 
         def take(s, m, t, number):
             chosen = t > s
@@ -61,7 +80,7 @@ def make_numbered(variant: Variant, lower: Any, canonical: Any, calm: bool) -> N
 
     take, put_indices = inlined(take, always=True), inlined(put_indices, always=True)
 
-    def along(t, n, count, step, taps, jump):
+    def along(seen, t, n, count, step, taps, jump):
         """Of ``taps`` taps ``step`` apart, the value that is taken, in place of the first, and its number."""
         for i in range(0, count, lanes):
             s = load(t, i)
@@ -70,23 +89,25 @@ def make_numbered(variant: Variant, lower: Any, canonical: Any, calm: bool) -> N
                 s, m = take(s, m, load(t, i + step), jump)
             if taps > 2:
                 s, m = take(s, m, load(t, i + 2 * step), 2 * jump)
-            for j in range(3, taps):
-                s, m = take(s, m, load(t, i + j * step), j * jump)
+            if taps > 3:
+                s, m = take(s, m, load(t, i + 3 * step), 3 * jump)
+            if taps > 4:
+                s, m = take(s, m, load(t, i + 4 * step), 4 * jump)
             store(t, i, s)
             store(n, i, m)
 
-    def split(t, n, count, step, taps, jump):
+    def split(seen, t, n, count, step, taps, jump):
         """The same for every other place, whose values and numbers then are neighbours."""
+        near = (step == 1) & (taps > 1)
         for i in range(0, count, lanes):
             a, b = load(t, 2 * i), load(t, 2 * i + lanes)
             s = even(a, b)
             m = integers(s, 0)
-            for j in range(1, taps):
-                if (j == 1) & (step == 1):
-                    s, m = take(s, m, odd(a, b), jump)
-                else:
-                    at = 2 * i + j * step
-                    s, m = take(s, m, even(load(t, at), load(t, at + lanes)), j * jump)
+            if near:
+                s, m = take(s, m, odd(a, b), jump)
+            for j in range(2 if near else 1, taps):
+                at = 2 * i + j * step
+                s, m = take(s, m, even(load(t, at), load(t, at + lanes)), j * jump)
             store(t, i, s)
             store(n, i, m)
 
@@ -98,23 +119,24 @@ def make_numbered(variant: Variant, lower: Any, canonical: Any, calm: bool) -> N
         s, m = load(t, i), load(n, i)
         if used > 2:
             s, m = take(s, m, load(t, i + apart), load(n, i + apart) + jump)
-        for j in range(2, used - 1):
-            s, m = take(s, m, load(t, i + j * apart), load(n, i + j * apart) + j * jump)
-        if used > 1:
-            s, m = take(s, m, load(t, i + reach), load(n, i + reach) + reached)
-        return s, m
+        return take(s, m, load(t, i + reach), load(n, i + reach) + reached)
 
     window = inlined(window, always=True)
 
-    def merge(t, n, count, used, apart, jump, reach, reached):
+    def merge(seen, t, n, count, used, apart, jump, reach, reached):
         """Windows in place of their first blocks."""
         for i in range(0, count, lanes):
-            s, m = window(t, n, i, used, apart, jump, reach, reached)
+            s, m = load(t, i), load(n, i)
+            if used > 2:
+                s, m = take(s, m, load(t, i + apart), load(n, i + apart) + jump)
+            if used > 3:
+                s, m = take(s, m, load(t, i + 2 * apart), load(n, i + 2 * apart) + 2 * jump)
+            s, m = take(s, m, load(t, i + reach), load(n, i + reach) + reached)
             store(t, i, s)
             store(n, i, m)
 
     def write_rows(
-        t, n, a, down, count, outputs, blocks, y, d, step, indices, i, index_step, limit, edge, start, stride,
+        seen, t, n, a, down, count, outputs, blocks, y, d, step, indices, i, index_step, limit, edge, start, stride,
         dilation, jump, number, index, row_index, unit, p, spare, few,
     ):  # fmt: skip
         """``count`` rows of outputs from element ``d`` on, ``step`` apart, from rows of the stack ``down`` apart.
@@ -148,4 +170,4 @@ def make_numbered(variant: Variant, lower: Any, canonical: Any, calm: bool) -> N
             start += stride
             index += row_index
 
-    return Numbered(inlined(along), inlined(split), inlined(merge), inlined(write_rows))
+    return inlined(along), inlined(split), inlined(merge), inlined(write_rows)

@@ -17,7 +17,7 @@ from typing import Any
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu.memory import CODES, SCALARS, address, pointer
-from fastpool.kernels.cpu.numbered_loops import DIRECT, DIRECT_ALONG, make_numbered
+from fastpool.kernels.cpu.numbered_loops import MOST_MERGED, MOST_TAKEN, MOST_WRITTEN, make_numbered
 from fastpool.kernels.cpu.parts import make_parameter
 from fastpool.kernels.cpu.row_tables import index_of_row
 from fastpool.kernels.cpu.stack_copy import extent_of, make_copy, origin_of
@@ -30,27 +30,29 @@ _AXIS, _HEADER = P.AXIS, P.HEADER
 _INT64 = CODES["i64"]
 
 
-def make_pool(variant: Variant, lower: Any, canonical: Any, calm: bool) -> Any:
+def make_pool(variant: Variant, lower: Any, canonical: Any) -> Any:
     """The function that combines a stack and writes the outputs of its planes."""
     lanes = vectors.lanes(variant.source)
-    along, split, merge, write_rows = make_numbered(variant, lower, canonical, calm)
+    along, split, merge, write_rows = make_numbered(variant, lower, canonical)
 
-    def blocks_of(t, n, count, size, kernel, direct, step, jump):
+    def blocks_of(seen, t, n, count, size, kernel, most, step, jump):
         """Makes the blocks that windows of ``kernel`` taps consist of, from those of ``size`` taps.
 
-        Returns how many, how far they and their numbers are apart, and how far the last is from the first.
+        Returns how many, ``most`` at most, how far they and their numbers are apart, and how far the last is from the
+        first.
         """
-        while (4 * size < kernel) & (kernel > direct):
+        while most * size < kernel:
+            used = min((kernel - 1) // (most * size) + 1, MOST_MERGED)
             apart, more = size * step, size * jump
-            merge(t, n, count, 4, apart, more, 3 * apart, 3 * more)
-            size *= 4
+            merge(seen, t, n, count, used, apart, more, (used - 1) * apart, (used - 1) * more)
+            size *= used
         used, rest = (kernel + size - 1) // size, kernel - size
         return used, size * step, size * jump, rest * step, rest * jump
 
     blocks_of = inlined(blocks_of)
 
-    def pool_planes(plan, c, t, n, y, indices, edge, planes_here, p, spare, few):
-        """Combines the stack of ``planes_here`` planes, and writes their outputs and indices."""
+    def pool_planes(seen, plan, c, t, n, y, indices, edge, planes_here, p, spare, few):
+        """Combines the stack of ``planes_here`` planes, and writes their outputs and indices. ``seen``: there is NaN."""
         outer, lead = plan[P.OUTER], plan[P.LEAD]
         axes = outer + lead
         last = _HEADER + axes * _AXIS
@@ -69,18 +71,19 @@ def make_pool(variant: Variant, lower: Any, canonical: Any, calm: bool) -> Any:
         if plan[last + P.WINDOW_STRIDE] == 2:
             pitch //= 2
             count //= 2
-            split(t, n, count, step, kernel, jump)
+            split(seen, t, n, count, step, kernel, jump)
         else:
-            taps = kernel if kernel <= DIRECT_ALONG else 4
-            along(t, n, count, step, taps, jump)
+            taps = kernel if kernel <= MOST_TAKEN else 4
+            along(seen, t, n, count, step, taps, jump)
             if kernel > taps:
-                merge(t, n, count, *blocks_of(t, n, count, taps, kernel, 1, step, jump))
+                merge(seen, t, n, count, *blocks_of(seen, t, n, count, taps, kernel, MOST_MERGED, step, jump))
         step, jump, kernel = plan[near + P.DILATION] * pitch, plan[near + P.JUMP], plan[near + P.KERNEL]
-        blocks = blocks_of(t, n, count, 1, kernel, DIRECT, step, jump)
+        blocks = blocks_of(seen, t, n, count, 1, kernel, MOST_WRITTEN, step, jump)
         if lead > 1:
-            merge(t, n, count, *blocks)
+            if kernel > 1:
+                merge(seen, t, n, count, *blocks)
             step, jump, kernel = plan[far + P.DILATION] * rows * pitch, plan[far + P.JUMP], plan[far + P.KERNEL]
-            blocks = blocks_of(t, n, count, 1, kernel, DIRECT, step, jump)
+            blocks = blocks_of(seen, t, n, count, 1, kernel, MOST_WRITTEN, step, jump)
         d = offset(plan, c, axes, P.OUTPUT_STRIDE) + place
         i = offset(plan, c, axes, P.AUX_STRIDE) + place
         index = index_of_row(plan, c) + origin_of(plan, last, place) * plan[last + P.INDEX_UNIT]
@@ -106,7 +109,7 @@ def make_pool(variant: Variant, lower: Any, canonical: Any, calm: bool) -> Any:
                     if front > 0:
                         number = (front + plan[far + P.DILATION] - 1) // plan[far + P.DILATION] * plan[far + P.JUMP]
                 write_rows(
-                    t, n, at, stride * pitch, row_count, outputs, blocks,
+                    seen, t, n, at, stride * pitch, row_count, outputs, blocks,
                     y, to, plan[near + P.OUTPUT_STRIDE], indices, put, plan[near + P.AUX_STRIDE], limit,
                     edge, origin_of(plan, near, c[axes - 1]), stride, plan[near + P.DILATION], plan[near + P.JUMP],
                     number, from_here, stride * plan[near + P.INDEX_UNIT], unit, p, spare, few,
@@ -129,9 +132,7 @@ def make_stacked_index(variant: Variant, digest: int) -> Any:
     # Most planes hold no NaN. They are combined without regard to it, unless one was seen while they were copied.
     watches = variant.source[0] == "f"
     copy_planes = make_copy(variant, lift, watches)
-    pool_planes = pool_all = make_pool(variant, lower, canonical, False)
-    if watches:
-        pool_planes = make_pool(variant, lower, canonical, True)
+    pool_planes = make_pool(variant, lower, canonical)
 
     def stacked_index(plan, bufs, work, begin, end):
         """Runs the tiles ``begin .. end - 1``: a tile is some planes, or some rows of one."""
@@ -161,10 +162,8 @@ def make_stacked_index(variant: Variant, digest: int) -> Any:
             planes = 1
             if group >= 0:
                 planes = min(plan[at + P.BY], plan[at + P.OUTPUT] - c[group])
-            if copy_planes(plan, c, t, x, planes, p, nothing):
-                pool_all(plan, c, t, n, y, indices, edge, planes, p, spare, few)
-            else:
-                pool_planes(plan, c, t, n, y, indices, edge, planes, p, spare, few)
+            seen = copy_planes(plan, c, t, x, planes, p, nothing)
+            pool_planes(seen, plan, c, t, n, y, indices, edge, planes, p, spare, few)
             advance(plan, c)
 
     return stacked_index
