@@ -64,6 +64,12 @@ def symbol(name: str, level: Level) -> str:
     return f"{PREFIX}{name}_{level.name}"
 
 
+def stacked_name(variant: Variant) -> str:
+    """The name of the kernel that stacks planes: there is one for all types of indices."""
+    own = f"_{variant.aux}" if variant.role == "index" else ""
+    return variant.name.removesuffix(own) + "_stacked"
+
+
 def jobs(variants: Sequence[Variant]) -> list[Job]:
     """The jobs that kernels need besides planning, the longest first."""
     ahead = [(number, v) for number, v in enumerate(variants) if registry.is_ahead(v)]
@@ -72,10 +78,11 @@ def jobs(variants: Sequence[Variant]) -> list[Job]:
     # those by keys are for forms that combine much, and are no vectors
     vectors = [(number, v) for number, v in ahead if v.vector is not None and not v.name.endswith("_keys")]
     fused = [Job("fused", v.name + "_fused", number) for number, v in vectors]
-    stacked = [Job("stacked", v.name + "_stacked", number) for number, v in vectors if v.role in STACKED.roles]
+    stacked = {stacked_name(v): number for number, v in vectors if v.role in STACKED.roles}
+    once = [Job("stacked", name, number) for name, number in stacked.items()]
     lanes = [Job("lanes", v.name + "_fused_lanes", number) for number, v in ahead if v.across is not None]
     passes = [Job("passes", v.name, number) for number, v in ahead if v.role not in WHOLE]
-    return [*(Job("walk", walk) for walk in SPLIT), *whole, *match, *fused, *stacked, *lanes, *passes]
+    return [*(Job("walk", walk) for walk in SPLIT), *whole, *match, *fused, *once, *lanes, *passes]
 
 
 _shared: tuple[Sequence[Variant], Planning]

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fastpool.kernels import plan, registry, rows
-from fastpool.kernels.c_abi.compile import PREFIX, Job, jobs, symbol
+from fastpool.kernels.c_abi.compile import PREFIX, Job, jobs, stacked_name, symbol
 from fastpool.kernels.c_abi.objects import Level
 from fastpool.kernels.cpu.engine import SPLIT
 from fastpool.kernels.table import Table
@@ -122,7 +122,9 @@ def _level(table: Table, wanted: Sequence[Job], level: Level) -> str:
     kinds = ("passes", "match", "lanes")
     passes = [f"{{{', '.join(symbols.get((kind, n), '0') for kind in kinds)}}}" for n in count]
     fused = [symbols.get(("fused", number), "0") for number in count]
-    stacked = [symbols.get(("stacked", number), "0") for number in count]
+    shared = {job.name for job in wanted if job.what == "stacked"}
+    names = [stacked_name(variant) for variant in table.variants]
+    stacked = [symbol(name, level) if name in shared else "0" for name in names]
     lines.append(_array("kernel_function *const", f"whole_{level.name}", whole))
     lines.append(_array("kernel_function *const", f"fused_{level.name}", fused))
     lines.append(_array("kernel_function *const", f"stacked_{level.name}", stacked))

@@ -12,7 +12,7 @@ from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vectors import even, integers, load, odd, store, store_as, store_counted
 from fastpool.kernels.reductions import pick
-from fastpool.kernels.registry import Variant
+from fastpool.kernels.registry import SIZES, Variant
 
 MOST_TAKEN = 5
 """Taps along a row, at most, that ``along`` takes."""
@@ -40,6 +40,8 @@ def make_numbered(variant: Variant, lower: Any, canonical: Any) -> Numbered:
 
 
 def _either(careful: Any, calm: Any) -> Any:
+    """One loop or the other, so that what calls them is compiled once."""
+
     def loop(seen, *arguments):
         if seen:
             careful(seen, *arguments)
@@ -68,15 +70,19 @@ def _make_loops(variant: Variant, lower: Any, canonical: Any, calm: bool) -> tup
             chosen = (t > s) | (t != t)
             return pick(chosen, t, s), pick(chosen, number, m)
 
-    if variant.aux == "u8":
+    # one kernel writes indices of both types, but for elements that are too short to number places by
+    if SIZES[variant.source] >= 4:
 
-        def put_indices(indices, i, numbers, index, step):
-            store_as(indices, i, numbers)
+        def put_indices(taps, places, wide, i, numbers, index, step):
+            if wide:
+                store_counted(places, i, numbers, index, step)
+            else:
+                store_as(taps, i, numbers)
 
     else:
 
-        def put_indices(indices, i, numbers, index, step):
-            store_counted(indices, i, numbers, index, step)
+        def put_indices(taps, places, wide, i, numbers, index, step):
+            store_as(taps, i, numbers)
 
     take, put_indices = inlined(take, always=True), inlined(put_indices, always=True)
 
@@ -114,7 +120,8 @@ def _make_loops(variant: Variant, lower: Any, canonical: Any, calm: bool) -> tup
     def window(t, n, i, used, apart, jump, reach, reached):
         """The windows that begin at place ``i`` and behind, of ``used`` blocks that are ``apart``, the last ``reach``.
 
-        The numbers of a block rise by ``jump`` from block to block, those of the last by ``reached``.
+        Of up to three; a single one is taken as two in the same place. Numbers of taps rise by ``jump`` from block to
+        block, those of the last by ``reached``.
         """
         s, m = load(t, i), load(n, i)
         if used > 2:
@@ -124,7 +131,7 @@ def _make_loops(variant: Variant, lower: Any, canonical: Any, calm: bool) -> tup
     window = inlined(window, always=True)
 
     def merge(seen, t, n, count, used, apart, jump, reach, reached):
-        """Windows in place of their first blocks."""
+        """Windows in place of their first blocks, of 2 to 4 blocks; otherwise as ``window``."""
         for i in range(0, count, lanes):
             s, m = load(t, i), load(n, i)
             if used > 2:
@@ -136,14 +143,15 @@ def _make_loops(variant: Variant, lower: Any, canonical: Any, calm: bool) -> tup
             store(n, i, m)
 
     def write_rows(
-        seen, t, n, a, down, count, outputs, blocks, y, d, step, indices, i, index_step, limit, edge, start, stride,
-        dilation, jump, number, index, row_index, unit, p, spare, few,
+        seen, t, n, a, down, count, outputs, blocks, y, d, step, taps, places, wide, i, index_step, limit, edge, start,
+        stride, dilation, jump, number, index, row_index, unit, p, spare, few_taps, few_places,
     ):  # fmt: skip
         """``count`` rows of outputs from element ``d`` on, ``step`` apart, from rows of the stack ``down`` apart.
 
-        Their indices go to ``indices`` from ``i`` on. Writes whole vectors to places up to ``limit``; elsewhere, of
-        short rows, one element at a time. A window that holds nothing but the identity takes its first tap on the
-        input, whose number is that in ``edge`` and, along the leading axes, ``number`` and what rows above lack.
+        Their indices go to ``places`` from ``i`` on if these are ``wide``, else to ``taps``. Writes whole vectors to
+        places up to ``limit``; elsewhere, of short rows, one element at a time. A window that holds nothing but the
+        identity takes its first tap on the input, whose number is that in ``edge`` and, along the leading axes,
+        ``number`` and what rows above lack.
         """
         for _ in range(count):
             above = number
@@ -157,13 +165,16 @@ def _make_loops(variant: Variant, lower: Any, canonical: Any, calm: bool) -> tup
                 v = canonical(lower(s, 1, p))
                 if d + o <= limit:
                     store(y, d + o, v)
-                    put_indices(indices, i + o, m, index + o * unit, unit)
+                    put_indices(taps, places, wide, i + o, m, index + o * unit, unit)
                 else:
                     store(spare, 0, v)
-                    put_indices(few, 0, m, index, unit)
+                    put_indices(few_taps, few_places, wide, 0, m, index, unit)
                     for e in range(outputs):
                         y[d + e] = spare[e]
-                        indices[i + e] = few[e]
+                        if wide:
+                            places[i + e] = few_places[e]
+                        else:
+                            taps[i + e] = few_taps[e]
             a += down
             d += step
             i += index_step

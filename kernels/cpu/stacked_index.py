@@ -7,7 +7,7 @@ windows a step of 2 apart along rows, those between are left out then, and a row
 Padding has the identity as its value. Where that is all that a window holds, some of its taps may be padding: it takes
 the first that is not, which its place says. A window without a tap on the input is not planned so.
 
-Reads ``bufs[0]``, writes ``bufs[1]`` and the indices ``bufs[2]``.
+Reads ``bufs[0]``, writes ``bufs[1]`` and the indices ``bufs[2]``, of one byte or of eight: one kernel for both.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from fastpool.kernels.cpu.walk import advance, offset, seek
 from fastpool.kernels.registry import Variant
 
 _AXIS, _HEADER = P.AXIS, P.HEADER
-_INT64 = CODES["i64"]
+_UINT8, _INT64 = CODES["u8"], CODES["i64"]
 
 
 def make_pool(variant: Variant, lower: Any, canonical: Any) -> Any:
@@ -51,8 +51,8 @@ def make_pool(variant: Variant, lower: Any, canonical: Any) -> Any:
 
     blocks_of = inlined(blocks_of)
 
-    def pool_planes(seen, plan, c, t, n, y, indices, edge, planes_here, p, spare, few):
-        """Combines the stack of ``planes_here`` planes, and writes their outputs and indices. ``seen``: there is NaN."""
+    def pool_planes(seen, plan, c, t, n, y, taps, places, edge, planes_here, p, spare, few_taps, few_places):
+        """Combines the stack of ``planes_here`` planes, and writes outputs and indices; ``seen``: there is NaN."""
         outer, lead = plan[P.OUTER], plan[P.LEAD]
         axes = outer + lead
         last = _HEADER + axes * _AXIS
@@ -73,10 +73,10 @@ def make_pool(variant: Variant, lower: Any, canonical: Any) -> Any:
             count //= 2
             split(seen, t, n, count, step, kernel, jump)
         else:
-            taps = kernel if kernel <= MOST_TAKEN else 4
-            along(seen, t, n, count, step, taps, jump)
-            if kernel > taps:
-                merge(seen, t, n, count, *blocks_of(seen, t, n, count, taps, kernel, MOST_MERGED, step, jump))
+            size = kernel if kernel <= MOST_TAKEN else 4
+            along(seen, t, n, count, step, size, jump)
+            if kernel > size:
+                merge(seen, t, n, count, *blocks_of(seen, t, n, count, size, kernel, MOST_MERGED, step, jump))
         step, jump, kernel = plan[near + P.DILATION] * pitch, plan[near + P.JUMP], plan[near + P.KERNEL]
         blocks = blocks_of(seen, t, n, count, 1, kernel, MOST_WRITTEN, step, jump)
         if lead > 1:
@@ -93,6 +93,7 @@ def make_pool(variant: Variant, lower: Any, canonical: Any) -> Any:
             limit = P.FAR
         elif plan[P.DENSE] == 0:
             limit = -P.FAR
+        wide = plan[P.INDEX_BYTES] > 1
         group = _HEADER + max(outer - 1, 0) * _AXIS
         stride = plan[near + P.WINDOW_STRIDE]
         for g in range(planes_here):
@@ -110,9 +111,9 @@ def make_pool(variant: Variant, lower: Any, canonical: Any) -> Any:
                         number = (front + plan[far + P.DILATION] - 1) // plan[far + P.DILATION] * plan[far + P.JUMP]
                 write_rows(
                     seen, t, n, at, stride * pitch, row_count, outputs, blocks,
-                    y, to, plan[near + P.OUTPUT_STRIDE], indices, put, plan[near + P.AUX_STRIDE], limit,
+                    y, to, plan[near + P.OUTPUT_STRIDE], taps, places, wide, put, plan[near + P.AUX_STRIDE], limit,
                     edge, origin_of(plan, near, c[axes - 1]), stride, plan[near + P.DILATION], plan[near + P.JUMP],
-                    number, from_here, stride * plan[near + P.INDEX_UNIT], unit, p, spare, few,
+                    number, from_here, stride * plan[near + P.INDEX_UNIT], unit, p, spare, few_taps, few_places,
                 )  # fmt: skip
 
     return inlined(pool_planes)
@@ -122,8 +123,7 @@ def make_stacked_index(variant: Variant, digest: int) -> Any:
     """The Python function of one variant's kernel. ``digest`` stands for the sources that it was made from."""
     reduction = variant.vector
     assert reduction is not None
-    code, index_code = CODES[variant.source], CODES[variant.aux]
-    number_code = CODES["i" + variant.source[1:]]
+    code, number_code = CODES[variant.source], CODES["i" + variant.source[1:]]
     real = SCALARS[variant.source]
     identity = reduction.identity[0]
     parameter = make_parameter(variant)
@@ -142,8 +142,10 @@ def make_stacked_index(variant: Variant, digest: int) -> Any:
         n = pointer(address(work) + plan[P.STATE2], number_code)
         edge = pointer(address(work) + plan[P.COLUMN], number_code)
         spare = pointer(address(work) + plan[P.STACK], code)
-        few = pointer(address(work) + plan[P.STACK] + vectors.BYTES, index_code)
-        x, y, indices = pointer(bufs[0], code), pointer(bufs[1], code), pointer(bufs[2], index_code)
+        few = address(work) + plan[P.STACK] + vectors.BYTES
+        few_taps, few_places = pointer(few, _UINT8), pointer(few, _INT64)
+        x, y = pointer(bufs[0], code), pointer(bufs[1], code)
+        taps, places = pointer(bufs[2], _UINT8), pointer(bufs[2], _INT64)
         p = parameter(plan[P.PARAM])
         nothing = real(identity)
         # places that no pass writes are read, too
@@ -163,7 +165,7 @@ def make_stacked_index(variant: Variant, digest: int) -> Any:
             if group >= 0:
                 planes = min(plan[at + P.BY], plan[at + P.OUTPUT] - c[group])
             seen = copy_planes(plan, c, t, x, planes, p, nothing)
-            pool_planes(seen, plan, c, t, n, y, indices, edge, planes, p, spare, few)
+            pool_planes(seen, plan, c, t, n, y, taps, places, edge, planes, p, spare, few_taps, few_places)
             advance(plan, c)
 
     return stacked_index
