@@ -269,7 +269,7 @@ def _attempt(
     if table[form * T.FORM + T.ROLE_BITS] >> role & 1 == 0:
         return NO_ROLE
     row = row_for(request, table, form, role, kind)
-    fused, stacked = table[form * T.FORM + T.FUSED], table[form * T.FORM + T.STACKED] * T.ALONG_ROWS
+    fused, stacked = table[form * T.FORM + T.FUSED], table[form * T.FORM + T.STACKED] * T.IN_STACKS
     if row == 0 or (fused | stacked) & ~table[row + T.VECTOR] != 0:
         return NO_ARITHMETIC
     write_spec(request, table, row, form, role, kind, forced, spec)

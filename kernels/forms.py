@@ -7,6 +7,11 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from fastpool.kernels.registry import Variant
 
+LONG_INTEGERS = ("i32", "i64")
+"""Elements of planes that are not stacked: they are seldom pooled, and to compile four kernels for them ahead of time
+takes a tenth of all.
+"""
+
 ROLES = ("forward", "index", "weigh", "gather", "scatter", "check")
 """What a kernel does: forward; forward with indices; the share of a gradient that a window's taps receive; the
 gradient of a sum; the gradient of a selection, by its indices; the check of indices that a caller gave."""
@@ -54,6 +59,8 @@ class Form(NamedTuple):
     def serves(self, variant: Variant) -> bool:
         """Whether there is a kernel of this form for a variant."""
         vectors = variant.across if self.family == "lanes" else variant.vector
+        if self.stacked and variant.source in LONG_INTEGERS:
+            return False
         return variant.role in self.roles and not (self.on_vectors and vectors is None)
 
 

@@ -32,7 +32,7 @@ SLIDE = 6
 STACKED = 7
 FORM = 8
 
-ALONG_ROWS, ACROSS_LANES = 1, 2
+ALONG_ROWS, ACROSS_LANES, IN_STACKS = 1, 2, 4
 """Ways of explicit vectors."""
 
 _DTYPES, _ROLES, _INDEX_TYPES = len(DTYPES), len(ROLES), len(INDEX_TYPES)

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fastpool.kernels import registry
+from fastpool.kernels.forms import LONG_INTEGERS
 from fastpool.kernels.registry import FORMS, ROLES, SIZES, Variant
 from fastpool.kernels.rows import (
     ACROSS_LANES,
@@ -17,6 +18,7 @@ from fastpool.kernels.rows import (
     DTYPES,
     ENTRIES,
     FORM,
+    IN_STACKS,
     INDEX_TYPES,
     OPERATIONS,
     OPS,
@@ -107,6 +109,7 @@ def _form(at: int) -> int:
 
 def _row(variant: Variant, number: int) -> tuple[int, ...]:
     reduction = variant.reduction
+    vector = variant.vector is not None
     sizes = [SIZES[dtype] for dtype in (variant.source, variant.output, variant.aux, variant.state[0])]
     return (
         number,
@@ -118,7 +121,9 @@ def _row(variant: Variant, number: int) -> tuple[int, ...]:
         int(variant.source == variant.state[0]),
         int(reduction.push_reads_x),
         int(reduction.pull_reads_state),
-        (variant.vector is not None) * ALONG_ROWS + (variant.across is not None) * ACROSS_LANES,
+        vector * ALONG_ROWS
+        + (variant.across is not None) * ACROSS_LANES
+        + (vector and variant.source not in LONG_INTEGERS) * IN_STACKS,
     )
 
 

@@ -6,6 +6,7 @@ a second build compiles only what changed.
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import multiprocessing
 import os
@@ -78,11 +79,19 @@ def jobs(variants: Sequence[Variant]) -> list[Job]:
     # those by keys are for forms that combine much, and are no vectors
     vectors = [(number, v) for number, v in ahead if v.vector is not None and not v.name.endswith("_keys")]
     fused = [Job("fused", v.name + "_fused", number) for number, v in vectors]
-    stacked = {stacked_name(v): number for number, v in vectors if v.role in STACKED.roles}
+    stacked = {stacked_name(v): number for number, v in vectors if STACKED.serves(v)}
     once = [Job("stacked", name, number) for name, number in stacked.items()]
     lanes = [Job("lanes", v.name + "_fused_lanes", number) for number, v in ahead if v.across is not None]
     passes = [Job("passes", v.name, number) for number, v in ahead if v.role not in WHOLE]
     return [*(Job("walk", walk) for walk in SPLIT), *whole, *match, *fused, *once, *lanes, *passes]
+
+
+def _settle() -> None:
+    """Prepares a process for many jobs: typing makes millions of objects, and to look for garbage among them so often
+    as Python does took a twelfth of the time.
+    """
+    gc.freeze()
+    gc.set_threshold(1_000_000, 10, 10)
 
 
 _shared: tuple[Sequence[Variant], Planning]
@@ -178,7 +187,7 @@ def _compile_all(table: Table, planning: Planning, levels: Sequence[Level], fold
     _shared = (table.variants, planning)
     wanted = jobs(table.variants)
     states = sorted({table.variants[job.number].state for job in wanted if job.what == "passes"})
-    with multiprocessing.get_context("fork").Pool(processes) as pool:
+    with multiprocessing.get_context("fork").Pool(processes, _settle) as pool:
         # long ones first, so that no process ends much later than the others
         first = pool.map_async(_loops, states, chunksize=1)
         lowest = pool.map_async(_objects, [(Job("planning", "planning"), tuple(levels[:1]), folder)], chunksize=1)

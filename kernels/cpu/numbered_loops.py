@@ -21,13 +21,23 @@ MOST_MERGED, MOST_WRITTEN = 4, 3
 """Blocks of taps, at most, that are combined at a time: by ``merge``, and where outputs are written."""
 
 
+def numbers_places(variant: Variant) -> bool:
+    """Whether elements are long enough to number the places of a plane by."""
+    return SIZES[variant.source] >= 4
+
+
 class Numbered(NamedTuple):
-    """The loops. ``split`` takes windows of a row a step of 2 apart. The first argument says whether a tap is NaN."""
+    """The loops. ``split`` takes windows of a row a step of 2 apart. The first argument says whether a tap is NaN.
+
+    Of those that write, one does indices of one byte and one those of eight; elements that are too short to number
+    places by have none of eight.
+    """
 
     along: Any
     split: Any
     merge: Any
-    write_rows: Any
+    write_taps: Any
+    write_places: Any
 
 
 def make_numbered(variant: Variant, lower: Any, canonical: Any) -> Numbered:
@@ -70,21 +80,7 @@ def _make_loops(variant: Variant, lower: Any, canonical: Any, calm: bool) -> tup
             chosen = (t > s) | (t != t)
             return pick(chosen, t, s), pick(chosen, number, m)
 
-    # one kernel writes indices of both types, but for elements that are too short to number places by
-    if SIZES[variant.source] >= 4:
-
-        def put_indices(taps, places, wide, i, numbers, index, step):
-            if wide:
-                store_counted(places, i, numbers, index, step)
-            else:
-                store_as(taps, i, numbers)
-
-    else:
-
-        def put_indices(taps, places, wide, i, numbers, index, step):
-            store_as(taps, i, numbers)
-
-    take, put_indices = inlined(take, always=True), inlined(put_indices, always=True)
+    take = inlined(take, always=True)
 
     def along(seen, t, n, count, step, taps, jump):
         """Of ``taps`` taps ``step`` apart, the value that is taken, in place of the first, and its number."""
@@ -142,43 +138,53 @@ def _make_loops(variant: Variant, lower: Any, canonical: Any, calm: bool) -> tup
             store(t, i, s)
             store(n, i, m)
 
-    def write_rows(
-        seen, t, n, a, down, count, outputs, blocks, y, d, step, taps, places, wide, i, index_step, limit, edge, start,
-        stride, dilation, jump, number, index, row_index, unit, p, spare, few_taps, few_places,
-    ):  # fmt: skip
-        """``count`` rows of outputs from element ``d`` on, ``step`` apart, from rows of the stack ``down`` apart.
+    def make_rows(put: Any) -> Any:
+        """The function that writes rows of outputs, for indices of one type."""
 
-        Their indices go to ``places`` from ``i`` on if these are ``wide``, else to ``taps``. Writes whole vectors to
-        places up to ``limit``; elsewhere, of short rows, one element at a time. A window that holds nothing but the
-        identity takes its first tap on the input, whose number is that in ``edge`` and, along the leading axes,
-        ``number`` and what rows above lack.
-        """
-        for _ in range(count):
-            above = number
-            if start < 0:
-                above += (dilation - 1 - start) // dilation * jump
-            for first in range(0, outputs, lanes):
-                # the last vector begins earlier, so that nothing is written beside the row
-                o = max(min(first, outputs - lanes), 0)
-                s, m = window(t, n, a + o, *blocks)
-                m = pick(s == identity, load(edge, o) + above, m)
-                v = canonical(lower(s, 1, p))
-                if d + o <= limit:
-                    store(y, d + o, v)
-                    put_indices(taps, places, wide, i + o, m, index + o * unit, unit)
-                else:
-                    store(spare, 0, v)
-                    put_indices(few_taps, few_places, wide, 0, m, index, unit)
-                    for e in range(outputs):
-                        y[d + e] = spare[e]
-                        if wide:
-                            places[i + e] = few_places[e]
-                        else:
-                            taps[i + e] = few_taps[e]
-            a += down
-            d += step
-            i += index_step
-            start += stride
-            index += row_index
+        def write_rows(
+            seen, t, n, a, down, count, outputs, blocks, y, d, step, indices, i, index_step, limit, edge, start, stride,
+            dilation, jump, number, index, row_index, unit, p, spare, few,
+        ):  # fmt: skip
+            """``count`` rows of outputs from element ``d`` on, ``step`` apart, from rows of the stack ``down`` apart.
 
-    return inlined(along), inlined(split), inlined(merge), inlined(write_rows)
+            Their indices go to those from ``i`` on. Writes whole vectors to places up to ``limit``; elsewhere, of short
+            rows, one element at a time. A window that holds nothing but the identity takes its first tap on the input,
+            whose number is that in ``edge`` and, along the leading axes, ``number`` and what rows above lack.
+            """
+            for _ in range(count):
+                above = number
+                if start < 0:
+                    above += (dilation - 1 - start) // dilation * jump
+                for first in range(0, outputs, lanes):
+                    # the last vector begins earlier, so that nothing is written beside the row
+                    o = max(min(first, outputs - lanes), 0)
+                    s, m = window(t, n, a + o, *blocks)
+                    m = pick(s == identity, load(edge, o) + above, m)
+                    v = canonical(lower(s, 1, p))
+                    if d + o <= limit:
+                        store(y, d + o, v)
+                        put(indices, i + o, m, index + o * unit, unit)
+                    else:
+                        store(spare, 0, v)
+                        put(few, 0, m, index, unit)
+                        for e in range(outputs):
+                            y[d + e] = spare[e]
+                            indices[i + e] = few[e]
+                a += down
+                d += step
+                i += index_step
+                start += stride
+                index += row_index
+
+        return inlined(write_rows)
+
+    def put_taps(indices, i, numbers, index, step):
+        store_as(indices, i, numbers)
+
+    def put_places(indices, i, numbers, index, step):
+        store_counted(indices, i, numbers, index, step)
+
+    write_taps = write_places = make_rows(inlined(put_taps, always=True))
+    if numbers_places(variant):
+        write_places = make_rows(inlined(put_places, always=True))
+    return inlined(along), inlined(split), inlined(merge), write_taps, write_places

@@ -17,7 +17,7 @@ from typing import Any
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu.memory import CODES, SCALARS, address, pointer
-from fastpool.kernels.cpu.numbered_loops import MOST_MERGED, MOST_TAKEN, MOST_WRITTEN, make_numbered
+from fastpool.kernels.cpu.numbered_loops import MOST_MERGED, MOST_TAKEN, MOST_WRITTEN, make_numbered, numbers_places
 from fastpool.kernels.cpu.parts import make_parameter
 from fastpool.kernels.cpu.row_tables import index_of_row
 from fastpool.kernels.cpu.stack_copy import extent_of, make_copy, origin_of
@@ -33,7 +33,8 @@ _UINT8, _INT64 = CODES["u8"], CODES["i64"]
 def make_pool(variant: Variant, lower: Any, canonical: Any) -> Any:
     """The function that combines a stack and writes the outputs of its planes."""
     lanes = vectors.lanes(variant.source)
-    along, split, merge, write_rows = make_numbered(variant, lower, canonical)
+    along, split, merge, write_taps, write_places = make_numbered(variant, lower, canonical)
+    both = numbers_places(variant)
 
     def blocks_of(seen, t, n, count, size, kernel, most, step, jump):
         """Makes the blocks that windows of ``kernel`` taps consist of, from those of ``size`` taps.
@@ -109,12 +110,28 @@ def make_pool(variant: Variant, lower: Any, canonical: Any) -> Any:
                     front = -origin_of(plan, far, c[axes - 2] + j)
                     if front > 0:
                         number = (front + plan[far + P.DILATION] - 1) // plan[far + P.DILATION] * plan[far + P.JUMP]
-                write_rows(
-                    seen, t, n, at, stride * pitch, row_count, outputs, blocks,
-                    y, to, plan[near + P.OUTPUT_STRIDE], taps, places, wide, put, plan[near + P.AUX_STRIDE], limit,
-                    edge, origin_of(plan, near, c[axes - 1]), stride, plan[near + P.DILATION], plan[near + P.JUMP],
-                    number, from_here, stride * plan[near + P.INDEX_UNIT], unit, p, spare, few_taps, few_places,
+                lines = (
+                    seen,
+                    t,
+                    n,
+                    at,
+                    stride * pitch,
+                    row_count,
+                    outputs,
+                    blocks,
+                    y,
+                    to,
+                    plan[near + P.OUTPUT_STRIDE],
+                )
+                told = (
+                    put, plan[near + P.AUX_STRIDE], limit, edge, origin_of(plan, near, c[axes - 1]), stride,
+                    plan[near + P.DILATION], plan[near + P.JUMP], number, from_here, stride * plan[near + P.INDEX_UNIT],
+                    unit, p, spare,
                 )  # fmt: skip
+                if both and wide:
+                    write_places(*lines, places, *told, few_places)
+                else:
+                    write_taps(*lines, taps, *told, few_taps)
 
     return inlined(pool_planes)
 
