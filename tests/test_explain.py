@@ -67,9 +67,9 @@ def forms_of(task) -> int:
     ("name", "kernels"),
     [
         ("max", ("max_forward_f32__rows_stacked",)),
-        ("max with indices", ("max_index_f32_u8__rows_k3s2",)),
+        ("max with indices", ("max_index_f32_u8__rows_stacked",)),
         ("avg of the last axis", ("mean_forward_f32__lanes_k2s2",)),
-        ("max backward", ("max_index_f32_u8__rows_k2s2", "scatter_f32_u8__rows")),
+        ("max backward", ("max_index_f32_u8__rows_stacked", "scatter_f32_u8__rows")),
         ("avg backward", ("mean_gather_f32__rows",)),
         ("lp backward", ("lp_weigh_f32__rows_k2s2", "lp_gather_f32__rows")),
         ("longdouble", ("reference",)),

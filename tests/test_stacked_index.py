@@ -19,8 +19,9 @@ WINDOWS = (
 )
 
 
-@pytest.mark.parametrize("kind", ["tap", "plane", "tensor"])
-@pytest.mark.parametrize("dtype", ["float32", "int32"])
+@pytest.mark.parametrize(
+    ("dtype", "kind"), [("float32", "tap"), ("float32", "plane"), ("float32", "tensor"), ("int16", "tap")]
+)
 @pytest.mark.parametrize("op", ["max", "min"])
 @pytest.mark.parametrize("window", WINDOWS)
 def test_padding_is_never_taken(window, op, dtype, kind, monkeypatch):
