@@ -49,7 +49,7 @@ BLOCK = 8192
 
 LONG_BLOCK = 1 << 16
 """The same, of rows that are written around the caches. Ends of blocks are not, where they do not lie between vectors,
-and that holds up all other writing: 268 MB of audio, 16 bytes into a vector, took 27 ms in blocks of 8192, 21 in these.
+and that holds up all other writing: 268 MB of audio, 16 bytes into a vector, took 27 ms in blocks of 8192, 22 in these.
 """
 
 SHORT_ROW, SHORT_ROW_SHARED = 256, 384

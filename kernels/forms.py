@@ -9,7 +9,7 @@ if TYPE_CHECKING:
 
 LONG_INTEGERS = ("i32", "i64")
 """Elements of planes that are not stacked: they are seldom pooled, and to compile four kernels for them ahead of time
-takes a tenth of all.
+took 31 of 368 seconds of processor time.
 """
 
 ROLES = ("forward", "index", "weigh", "gather", "scatter", "check")

@@ -188,6 +188,11 @@ def _variant(base: R.Reduction, dtype: str, role: str, skip: bool, index: str, l
     return _value(base, dtype, role, skip, long)
 
 
+def numbers_places(dtype: str) -> bool:
+    """Whether numbers of taps, which vectors keep in as many bits as elements have, can be places of a plane."""
+    return SIZES[dtype] >= 4
+
+
 def _selection(base: R.Reduction, dtype: str, role: str, skip: bool, index: str, long: bool) -> Variant | None:
     if not base.select:
         return None
@@ -202,8 +207,7 @@ def _selection(base: R.Reduction, dtype: str, role: str, skip: bool, index: str,
     none = 2**62 if long else 2**30
     reduction = D.with_index(resolved, SCALARS[state[0]], SCALARS[state[1]], none, skip)
     name = "_".join([base.name, role, dtype, index] + ["skipna"] * skip + ["long"] * long)
-    # numbers of taps are kept in as many bits as elements have
-    numbered = index == "u8" or (index == "i64" and SIZES[dtype] >= 4)
+    numbered = index == "u8" or (index == "i64" and numbers_places(dtype))
     vector = resolved if state[0] == dtype and numbered and not skip and not long else None
     across = vector
     if index in ("u8", "i64") and not skip and not long:

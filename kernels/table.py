@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from fastpool.kernels import registry
-from fastpool.kernels.forms import LONG_INTEGERS
 from fastpool.kernels.registry import FORMS, ROLES, SIZES, Variant
 from fastpool.kernels.rows import (
     ACROSS_LANES,
@@ -109,7 +108,6 @@ def _form(at: int) -> int:
 
 def _row(variant: Variant, number: int) -> tuple[int, ...]:
     reduction = variant.reduction
-    vector = variant.vector is not None
     sizes = [SIZES[dtype] for dtype in (variant.source, variant.output, variant.aux, variant.state[0])]
     return (
         number,
@@ -121,9 +119,9 @@ def _row(variant: Variant, number: int) -> tuple[int, ...]:
         int(variant.source == variant.state[0]),
         int(reduction.push_reads_x),
         int(reduction.pull_reads_state),
-        vector * ALONG_ROWS
+        (variant.vector is not None) * ALONG_ROWS
         + (variant.across is not None) * ACROSS_LANES
-        + (vector and variant.source not in LONG_INTEGERS) * IN_STACKS,
+        + any(form.stacked and form.serves(variant) for form in FORMS) * IN_STACKS,
     )
 
 

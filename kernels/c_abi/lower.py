@@ -55,8 +55,8 @@ def _unoptimised() -> Iterator[None]:
     """While it lasts, Numba leaves what it lowers as it is.
 
     It would optimise every function once by itself and once more inside each that calls it, for the processor of this
-    machine. The back half does that once, with everything inlined: that took a third of the time, and made a third of
-    the code.
+    machine. The back half does that once, with everything inlined: a library of 11.9 MB became one of 7.9, in five
+    sixths of the time.
     """
     known = config.OPT, config.LOOP_VECTORIZE
     config.OPT, config.LOOP_VECTORIZE = type(config.OPT)(0), 0

@@ -23,9 +23,9 @@ from fastpool.kernels.cpu.memory import CODES, SCALARS, address, pointer, pointe
 from fastpool.kernels.cpu.parts import make_parameter
 from fastpool.kernels.cpu.row_tables import follows, index_of_row, owns_taps, rows_of_taps
 from fastpool.kernels.cpu.state import inlined
+from fastpool.kernels.cpu.vector_parts import make_put_indices, make_watch
 from fastpool.kernels.cpu.vectors import (
     any_of,
-    either_nan,
     even,
     even_and_odd,
     everywhere,
@@ -37,8 +37,6 @@ from fastpool.kernels.cpu.vectors import (
     prefetch,
     signed,
     store,
-    store_as,
-    store_counted,
 )
 from fastpool.kernels.cpu.walk import advance, offset, seek
 from fastpool.kernels.reductions import pick
@@ -85,17 +83,7 @@ def make_fused_index(variant: Variant, digest: int) -> Any:
 
     lift, lower = inlined(lift), inlined(lower)
 
-    if variant.aux == "u8":
-
-        def put_indices(indices, i, numbers, index, step):
-            store_as(indices, i, numbers)
-
-    else:
-
-        def put_indices(indices, i, numbers, index, step):
-            store_counted(indices, i, numbers, index, step)
-
-    put_indices = inlined(put_indices)
+    put_indices = make_put_indices(variant.aux)
 
     def output(table, many, q, width, kernel, jump, p, spare):
         """(value, number) of one output, whose window begins at place ``q``; -1 for a window without taps."""
@@ -119,17 +107,7 @@ def make_fused_index(variant: Variant, digest: int) -> Any:
             chosen = t > s if calm or not floats else (t > s) | (t != t)
             return pick(chosen, t, s), pick(chosen, number, n)
 
-        if watches:
-
-            def watch(bad, a, b):
-                return bad | either_nan(a, b)
-
-        else:
-
-            def watch(bad, a, b):
-                return bad
-
-        take, watch = inlined(take), inlined(watch)
+        take, watch = inlined(take), make_watch(watches)
 
         def two_apart(x, q, p, bad):
             """Taps 0 and 1 of windows that are two apart."""

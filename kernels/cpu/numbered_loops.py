@@ -10,20 +10,16 @@ from typing import Any, NamedTuple
 
 from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu.state import inlined
-from fastpool.kernels.cpu.vectors import even, integers, load, odd, store, store_as, store_counted
+from fastpool.kernels.cpu.vector_parts import make_put_indices
+from fastpool.kernels.cpu.vectors import even, integers, load, odd, store
 from fastpool.kernels.reductions import pick
-from fastpool.kernels.registry import SIZES, Variant
+from fastpool.kernels.registry import Variant, numbers_places
 
 MOST_TAKEN = 5
 """Taps along a row, at most, that ``along`` takes."""
 
 MOST_MERGED, MOST_WRITTEN = 4, 3
 """Blocks of taps, at most, that are combined at a time: by ``merge``, and where outputs are written."""
-
-
-def numbers_places(variant: Variant) -> bool:
-    """Whether elements are long enough to number the places of a plane by."""
-    return SIZES[variant.source] >= 4
 
 
 class Numbered(NamedTuple):
@@ -142,12 +138,12 @@ def _make_loops(variant: Variant, lower: Any, canonical: Any, calm: bool) -> tup
         """The function that writes rows of outputs, for indices of one type."""
 
         def write_rows(
-            seen, t, n, a, down, count, outputs, blocks, y, d, step, indices, i, index_step, limit, edge, start, stride,
-            dilation, jump, number, index, row_index, unit, p, spare, few,
+            seen, t, n, a, down, count, outputs, blocks, y, d, step, i, index_step, limit, edge, start, stride,
+            dilation, jump, number, index, row_index, unit, p, spare, indices, few,
         ):  # fmt: skip
             """``count`` rows of outputs from element ``d`` on, ``step`` apart, from rows of the stack ``down`` apart.
 
-            Their indices go to those from ``i`` on. Writes whole vectors to places up to ``limit``; elsewhere, of short
+            ``indices`` are written from ``i`` on. Writes whole vectors to places up to ``limit``; elsewhere, of short
             rows, one element at a time. A window that holds nothing but the identity takes its first tap on the input,
             whose number is that in ``edge`` and, along the leading axes, ``number`` and what rows above lack.
             """
@@ -178,13 +174,7 @@ def _make_loops(variant: Variant, lower: Any, canonical: Any, calm: bool) -> tup
 
         return inlined(write_rows)
 
-    def put_taps(indices, i, numbers, index, step):
-        store_as(indices, i, numbers)
-
-    def put_places(indices, i, numbers, index, step):
-        store_counted(indices, i, numbers, index, step)
-
-    write_taps = write_places = make_rows(inlined(put_taps, always=True))
-    if numbers_places(variant):
-        write_places = make_rows(inlined(put_places, always=True))
+    write_taps = write_places = make_rows(make_put_indices("u8"))
+    if numbers_places(variant.source):
+        write_places = make_rows(make_put_indices("i64"))
     return inlined(along), inlined(split), inlined(merge), write_taps, write_places

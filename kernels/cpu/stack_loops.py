@@ -22,11 +22,7 @@ class Loops(NamedTuple):
     blocks: Any
     windows: Any
     running_windows: Any
-    rows_of_two: Any
-    rows_of_three: Any
-    rows_of_any: Any
-    split_rows_of_two: Any
-    split_rows_of_three: Any
+    rows: Any
     split_rows: Any
     runs: Any
     split_runs: Any
@@ -203,6 +199,21 @@ def make_loops(variant: Variant, combine: Any, lower: Any, canonical: Any) -> Lo
         return combine(combine(load(t, i), load(t, i + b1)), load(t, i + b2))
 
     kinds = (inlined(window_of_two, always=True), inlined(window_of_three, always=True), window)
-    written = [make_rows(kind, stride) for stride in (1, 2) for kind in kinds]
+
+    def make_rows_of_any(stride: int) -> Any:
+        """The function that writes rows of windows of ``used`` blocks: two and three have loops of their own."""
+        of_two, of_three, of_more = (make_rows(kind, stride) for kind in kinds)
+
+        def rows(used, *arguments):
+            if used == 2:
+                of_two(*arguments)
+            elif used == 3:
+                of_three(*arguments)
+            else:
+                of_more(*arguments)
+
+        return inlined(rows)
+
+    rows = (make_rows_of_any(stride) for stride in (1, 2))
     runs = (make_write_runs(variant, combine, lower, canonical, stride) for stride in (1, 2))
-    return Loops(blocks, windows, running_windows, *written, *runs)
+    return Loops(blocks, windows, running_windows, *rows, *runs)

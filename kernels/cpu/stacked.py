@@ -47,9 +47,8 @@ APART = 3
 def make_pool(variant: Variant, combine: Any, lower: Any, canonical: Any) -> Any:
     """The function that combines a stack and writes the outputs of its planes."""
     lanes = vectors.lanes(variant.source)
-    blocks, windows, running_windows, *written = make_loops(variant, combine, lower, canonical)
-    rows_of_two, rows_of_three, rows_of_any, split_rows_of_two, split_rows_of_three, split_rows, *of_runs = written
-    runs, split_runs = of_runs
+    loops = make_loops(variant, combine, lower, canonical)
+    blocks, windows, running_windows, write_rows, split_rows, runs, split_runs = loops
 
     def pool_planes(plan, c, t, blocks_of, y, planes_here, p, divisor, spare, marks, nothing):
         """Combines the stack of ``planes_here`` planes, and writes their outputs."""
@@ -137,18 +136,9 @@ def make_pool(variant: Variant, combine: Any, lower: Any, canonical: Any) -> Any
                 at = a + ((g * planes + j * plane_step) * rows) * pitch
                 told = (t, at, down, y, d, row_out, row_count, outputs, limit, b1, b2, b3, blocks_of, used)
                 if stride == 2:
-                    if used == 2:
-                        split_rows_of_two(*told, divisor, p, spare)
-                    elif used == 3:
-                        split_rows_of_three(*told, divisor, p, spare)
-                    else:
-                        split_rows(*told, divisor, p, spare)
-                elif used == 2:
-                    rows_of_two(*told, divisor, p, spare)
-                elif used == 3:
-                    rows_of_three(*told, divisor, p, spare)
+                    split_rows(used, *told, divisor, p, spare)
                 else:
-                    rows_of_any(*told, divisor, p, spare)
+                    write_rows(used, *told, divisor, p, spare)
 
     return inlined(pool_planes)
 

@@ -17,14 +17,14 @@ from typing import Any
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu.memory import CODES, SCALARS, address, pointer
-from fastpool.kernels.cpu.numbered_loops import MOST_MERGED, MOST_TAKEN, MOST_WRITTEN, make_numbered, numbers_places
+from fastpool.kernels.cpu.numbered_loops import MOST_MERGED, MOST_TAKEN, MOST_WRITTEN, make_numbered
 from fastpool.kernels.cpu.parts import make_parameter
 from fastpool.kernels.cpu.row_tables import index_of_row
 from fastpool.kernels.cpu.stack_copy import extent_of, make_copy, origin_of
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vector_parts import make_vector_parts
 from fastpool.kernels.cpu.walk import advance, offset, seek
-from fastpool.kernels.registry import Variant
+from fastpool.kernels.registry import Variant, numbers_places
 
 _AXIS, _HEADER = P.AXIS, P.HEADER
 _UINT8, _INT64 = CODES["u8"], CODES["i64"]
@@ -34,7 +34,7 @@ def make_pool(variant: Variant, lower: Any, canonical: Any) -> Any:
     """The function that combines a stack and writes the outputs of its planes."""
     lanes = vectors.lanes(variant.source)
     along, split, merge, write_taps, write_places = make_numbered(variant, lower, canonical)
-    both = numbers_places(variant)
+    both = numbers_places(variant.source)
 
     def blocks_of(seen, t, n, count, size, kernel, most, step, jump):
         """Makes the blocks that windows of ``kernel`` taps consist of, from those of ``size`` taps.
@@ -110,28 +110,16 @@ def make_pool(variant: Variant, lower: Any, canonical: Any) -> Any:
                     front = -origin_of(plan, far, c[axes - 2] + j)
                     if front > 0:
                         number = (front + plan[far + P.DILATION] - 1) // plan[far + P.DILATION] * plan[far + P.JUMP]
-                lines = (
-                    seen,
-                    t,
-                    n,
-                    at,
-                    stride * pitch,
-                    row_count,
-                    outputs,
-                    blocks,
-                    y,
-                    to,
-                    plan[near + P.OUTPUT_STRIDE],
-                )
                 told = (
+                    seen, t, n, at, stride * pitch, row_count, outputs, blocks, y, to, plan[near + P.OUTPUT_STRIDE],
                     put, plan[near + P.AUX_STRIDE], limit, edge, origin_of(plan, near, c[axes - 1]), stride,
                     plan[near + P.DILATION], plan[near + P.JUMP], number, from_here, stride * plan[near + P.INDEX_UNIT],
                     unit, p, spare,
                 )  # fmt: skip
                 if both and wide:
-                    write_places(*lines, places, *told, few_places)
+                    write_places(*told, places, few_places)
                 else:
-                    write_taps(*lines, taps, *told, few_taps)
+                    write_taps(*told, taps, few_taps)
 
     return inlined(pool_planes)
 

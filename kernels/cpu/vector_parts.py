@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from fastpool.kernels.cpu.memory import SCALARS
 from fastpool.kernels.cpu.state import inlined
-from fastpool.kernels.cpu.vectors import either_nan, signed
+from fastpool.kernels.cpu.vectors import either_nan, signed, store_as, store_counted
 from fastpool.kernels.reductions import pick
 from fastpool.kernels.registry import Variant
 
@@ -74,3 +74,21 @@ def make_watch(watches: bool) -> Any:
             return bad
 
     return inlined(watch)
+
+
+def make_put_indices(dtype: str) -> Any:
+    """``put(indices, i, numbers, index, step)``: writes those from ``i`` on, of one byte or of eight.
+
+    Of one byte they are the numbers of taps; of eight ``index + step * lane`` is added.
+    """
+    if dtype == "u8":
+
+        def put(indices, i, numbers, index, step):
+            store_as(indices, i, numbers)
+
+    else:
+
+        def put(indices, i, numbers, index, step):
+            store_counted(indices, i, numbers, index, step)
+
+    return inlined(put)
