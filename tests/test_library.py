@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import json
 import os
 import random
 import shutil
@@ -11,14 +12,11 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import llvmlite.binding as llvm
 import numpy as np
 import pytest
 
 import fastpool
 from fastpool import library, measuring
-from fastpool.kernels import registry
-from fastpool.kernels.c_abi import lower
 from fastpool.problem import Problem
 from tests.problems import make
 from tests.test_planning import huge_problem, random_problem
@@ -295,26 +293,32 @@ def test_it_is_a_library_for_others_too() -> None:
     assert plain.fastpool_abi() == int(fastpool.get_library().suffix[1:])
 
 
+_PARTS = """
+import json, sys
+import llvmlite.binding as llvm
+from fastpool.kernels import registry
+from fastpool.kernels.c_abi import lower
+variant = registry.variant("max", 2.0, sys.argv[1], "forward")
+def types(bitcode):
+    functions = llvm.parse_bitcode(bitcode).functions
+    return {f.name: str(f.global_value_type) for f in functions if f.name.startswith("fastpool_part_")}
+print(json.dumps([types(lower.lower_loops(variant.state)), types(lower.lower_parts(variant))]))
+"""
+
+
 @pytest.mark.parametrize("dtype", ["i8", "i32", "f32"])
-def test_parts_have_the_types_that_the_loops_call(dtype: str) -> None:
+def test_parts_have_the_types_that_the_loops_call(dtype: str, repository: Path) -> None:
     """A call of other types is right by luck, is not inlined, and keeps the loop around it from being vectorised."""
-    variant = registry.variant("max", 2.0, dtype, "forward")
-    assert variant is not None
-
-    def types(bitcode: bytes) -> dict[str, str]:
-        functions = llvm.parse_bitcode(bitcode).functions
-        return {
-            found.name: str(found.global_value_type) for found in functions if found.name.startswith("fastpool_part_")
-        }
-
-    called = types(lower.lower_loops(variant.state))
-    made = types(lower.lower_parts(variant))
-    assert called.keys() == made.keys()
+    env = {**os.environ, "PYTHONPATH": str(repository)}
+    command = [sys.executable, "-c", _PARTS, dtype]
+    printed = subprocess.run(command, cwd=repository, env=env, capture_output=True, text=True, check=True).stdout
+    called, made = json.loads(printed)
+    assert called
     assert called == made
 
 
 _LOWERED = """
-import hashlib, sys
+import hashlib, platform, sys
 from fastpool.build import plans
 from fastpool.kernels.c_abi import compile, objects
 from fastpool.kernels.table import Table
@@ -323,8 +327,9 @@ table.dump()
 compile._shared = (table.variants, plans())
 jobs = {job.name: job for job in compile.jobs(table.variants)}
 for name in sys.argv[1:]:
-    module = objects.simplify(objects.anonymous(compile._lower(jobs[name])))
-print(hashlib.sha256(module).hexdigest())
+    simple = objects.simplify(compile._lower(jobs[name]))
+object_file = objects.emit(simple, objects.LEVELS[platform.machine()][0])
+print(simple.content.hex(), hashlib.sha256(object_file).hexdigest())
 """
 
 

@@ -22,7 +22,7 @@ from numba.extending import register_jitable
 
 from fastpool.kernels import digests, registry
 from fastpool.kernels.c_abi.lower import Function, fill, lower, lower_loops, lower_parts
-from fastpool.kernels.c_abi.objects import Level, anonymous, digest, emit, prepare, simplify
+from fastpool.kernels.c_abi.objects import Level, digest, emit, prepare, simplify
 from fastpool.kernels.cpu.engine import PASSES, SPLIT, WHOLE
 from fastpool.kernels.cpu.memory import SIGNATURE
 from fastpool.kernels.registry import Variant
@@ -139,14 +139,14 @@ def _lower(job: Job) -> bytes:
 def _objects(task: tuple[Job, tuple[Level, ...], Path]) -> list[Path]:
     """Compiles a job for some levels; returns the object files."""
     job, levels, folder = task
-    bitcode = simplify(anonymous(_lower(job)))
+    simple = simplify(_lower(job))
     found = []
     for level in levels:
         own = "" if job.what == "planning" else symbol(job.name, level)
-        path = folder / f"{own or job.name}_{digest(bitcode, level)}.o"
+        path = folder / f"{own or job.name}_{digest(simple, level)}.o"
         if not path.exists():
             whole = path.with_suffix(f".{os.getpid()}")
-            whole.write_bytes(emit(bitcode, level, own))
+            whole.write_bytes(emit(simple, level, own))
             whole.replace(path)
         found.append(path)
     return found

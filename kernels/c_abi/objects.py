@@ -53,34 +53,37 @@ def _machine(level: Level) -> ll.TargetMachine:
     )
 
 
-def anonymous(bitcode: bytes) -> bytes:
-    """The same module without the numbers in Numba's names, which count what was compiled before in the process."""
+class Simple(NamedTuple):
+    """A module with everything inlined and simplified that does not depend on the level."""
+
+    bitcode: bytes
+    content: bytes
+    """A digest of all that decides what is compiled from it."""
+
+
+def simplify(bitcode: bytes) -> Simple:
+    """Simplifies a module as far as all levels have that in common."""
     module = ll.parse_bitcode(bitcode)
+    _optimise(module, _machine(next(iter(LEVELS[platform.machine()]))), 1, vectorise=False)
+    # Numba's names have numbers that count what was compiled before in the process
     module.name = "fastpool"
     internal = [*module.functions, *module.global_variables]
     internal = [value for value in internal if value.linkage in (ll.Linkage.internal, ll.Linkage.private)]
     for number, value in enumerate(internal):
         value.name = f"_{number}"
     text = re.sub(r"B\d+v\d+B", "BvB", str(module))
-    return bytes(ll.parse_assembly(text).as_bitcode())
+    return Simple(bytes(module.as_bitcode()), hashlib.sha256(text.encode()).digest())
 
 
-def digest(bitcode: bytes, level: Level) -> str:
+def digest(simple: Simple, level: Level) -> str:
     """A digest of an object file before it is made."""
     made_by = repr((level, llvmlite.__version__, OPTIONS)) + _SOURCE
-    return hashlib.sha256(bitcode + made_by.encode()).hexdigest()[:16]
+    return hashlib.sha256(simple.content + made_by.encode()).hexdigest()[:16]
 
 
-def simplify(bitcode: bytes) -> bytes:
-    """The module with everything inlined and simplified that does not depend on the level."""
-    module = ll.parse_bitcode(bitcode)
-    _optimise(module, _machine(next(iter(LEVELS[platform.machine()]))), 1, vectorise=False)
-    return bytes(module.as_bitcode())
-
-
-def emit(bitcode: bytes, level: Level, symbol: str = "") -> bytes:
+def emit(simple: Simple, level: Level, symbol: str = "") -> bytes:
     """The object file of a module for a level; the function "kernel" gets the name ``symbol``."""
-    module = ll.parse_bitcode(bitcode)
+    module = ll.parse_bitcode(simple.bitcode)
     if symbol:
         module.get_function("kernel").name = symbol
     machine = _machine(level)
