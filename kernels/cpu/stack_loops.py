@@ -21,7 +21,6 @@ class Loops(NamedTuple):
 
     blocks: Any
     windows: Any
-    running_windows: Any
     rows: Any
     split_rows: Any
     runs: Any
@@ -130,41 +129,6 @@ def make_loops(variant: Variant, combine: Any, lower: Any, canonical: Any) -> Lo
 
     windows = inlined(windows)
 
-    def running_windows(t, a, unit, outputs, kernel):
-        """Windows of neighbouring rows of ``unit`` places, in place of their first taps, by three steps for each.
-
-        Rows are taken in runs as long as a window: each row is replaced by what the rest of its run combines to, and
-        that is combined with as many rows of the next run as the window holds::
-
-            run          r0 r1 r2 r3          the next one    r4 r5 r6 r7
-            to its end   r0..3 r1..3 r2..3 r3       so far    r4 r4..5 r4..6
-            windows      r0..3      r1..3 r4      r2..3 r4..5      r3 r4..6
-        """
-        for column in range(a, a + unit, 2 * lanes):
-            for first in range(0, outputs, kernel):
-                at = column + (first + kernel - 1) * unit
-                v, w = load(t, at), load(t, at + lanes)
-                for _ in range(1, kernel):
-                    at -= unit
-                    v, w = combine(v, load(t, at)), combine(w, load(t, at + lanes))
-                    store(t, at, v)
-                    store(t, at + lanes, w)
-                number = min(kernel, outputs - first)
-                if number > 1:
-                    ahead = at + kernel * unit
-                    at += unit
-                    v, w = load(t, ahead), load(t, ahead + lanes)
-                    store(t, at, combine(load(t, at), v))
-                    store(t, at + lanes, combine(load(t, at + lanes), w))
-                    for _ in range(2, number):
-                        ahead += unit
-                        at += unit
-                        v, w = combine(v, load(t, ahead)), combine(w, load(t, ahead + lanes))
-                        store(t, at, combine(load(t, at), v))
-                        store(t, at + lanes, combine(load(t, at + lanes), w))
-
-    running_windows = inlined(running_windows)
-
     def make_rows(window: Any, stride: int) -> Any:
         """The function that writes rows of outputs from a stack, where windows are a step of ``stride`` apart."""
 
@@ -216,4 +180,4 @@ def make_loops(variant: Variant, combine: Any, lower: Any, canonical: Any) -> Lo
 
     rows = (make_rows_of_any(stride) for stride in (1, 2))
     runs = (make_write_runs(variant, combine, lower, canonical, stride) for stride in (1, 2))
-    return Loops(blocks, windows, running_windows, *rows, *runs)
+    return Loops(blocks, windows, *rows, *runs)

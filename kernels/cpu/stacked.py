@@ -14,7 +14,8 @@ scratch, padding included, where all of their rows are one row::
 A tap to the right is then one place on, a tap below as many as a row of the stack has, and every axis is combined by
 passes over the whole stack, whatever it is cut into: in blocks of 2 or 4, 8 or 16 ... taps, so that a window costs
 log(k). What a pass makes at the places between two rows is never read. Windows are made from those blocks; along the
-last axis, while outputs are written. Larger planes are taken in bands of rows, and rows in blocks.
+last axis, while outputs are written. Larger planes are taken in bands of rows, and rows in blocks. Of tall windows in
+long rows the stack holds one row at a time, see ``stack_kept``: their height costs nothing.
 
 Reads ``bufs[0]``, writes ``bufs[1]``. Taps are combined along the first spatial axis, then the next.
 """
@@ -27,8 +28,9 @@ from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu.memory import CODES, SCALARS, address, pointer
 from fastpool.kernels.cpu.parts import make_parameter
-from fastpool.kernels.cpu.stack_copy import extent_of, make_copy
+from fastpool.kernels.cpu.stack_copy import columns_of, extent_of, make_copy
 from fastpool.kernels.cpu.stack_fold import make_fold
+from fastpool.kernels.cpu.stack_kept import make_next_row
 from fastpool.kernels.cpu.stack_loops import make_loops
 from fastpool.kernels.cpu.stack_runs import make_marks
 from fastpool.kernels.cpu.state import inlined
@@ -48,10 +50,10 @@ def make_pool(variant: Variant, combine: Any, lower: Any, canonical: Any) -> Any
     """The function that combines a stack and writes the outputs of its planes."""
     lanes = vectors.lanes(variant.source)
     loops = make_loops(variant, combine, lower, canonical)
-    blocks, windows, running_windows, write_rows, split_rows, runs, split_runs = loops
+    blocks, windows, write_rows, split_rows, runs, split_runs = loops
 
-    def pool_planes(plan, c, t, blocks_of, y, planes_here, p, divisor, spare, marks, nothing):
-        """Combines the stack of ``planes_here`` planes, and writes their outputs."""
+    def pool_planes(plan, c, t, blocks_of, y, planes_here, row, p, divisor, spare, marks, nothing):
+        """Combines the stack of ``planes_here`` planes, and writes their outputs; or those of the one row ``row``."""
         outer, lead = plan[P.OUTER], plan[P.LEAD]
         last = _HEADER + (outer + lead) * _AXIS
         near = last - _AXIS
@@ -83,6 +85,11 @@ def make_pool(variant: Variant, combine: Any, lower: Any, canonical: Any) -> Any
         count = (planes_here - 1) * planes * rows * pitch + (plane_count - 1) * plane_step * rows * pitch
         count += (row_count - 1) * row_step * pitch + pitch + reach_row
         a = 0
+        if plan[P.KEPT] != 0:
+            rows, row_count, near_kernel = 1, 1, 1
+            to, _, _ = columns_of(plan, c)
+            a = (plan[near + P.KERNEL] + 1) * pitch + (lanes - to % lanes) % lanes
+            count = held
         plane = rows * pitch
         if (lead > 1) & (plan[P.FIRST] == 1):
             more = (plan[near + P.KERNEL] - 1) * plan[near + P.DILATION] * pitch
@@ -94,9 +101,7 @@ def make_pool(variant: Variant, combine: Any, lower: Any, canonical: Any) -> Any
                     windows(t, at, plane + more, plane_count, plane_step * plane, blocks_of, used)
             else:
                 windows(t, a, count + more, 1, 0, blocks_of, used)
-        if plan[P.RUNNING] != 0:
-            running_windows(t, a, pitch, (count - reach_row + pitch - 1) // pitch, plan[near + P.KERNEL])
-        elif (lead > 0) & (near_kernel > 1):
+        if (lead > 0) & (near_kernel > 1):
             a, used = blocks(t, blocks_of, a, room, many, count, plan[near + P.DILATION] * pitch, near_kernel)
             if (row_step > 1) & (pitch >= APART * lanes):
                 # Windows between those that are asked for are left out. What is written beyond a row lies in the next
@@ -108,7 +113,7 @@ def make_pool(variant: Variant, combine: Any, lower: Any, canonical: Any) -> Any
             else:
                 windows(t, a, count, 1, 0, blocks_of, used)
         group = plan[_HEADER + max(outer - 1, 0) * _AXIS + P.OUTPUT_STRIDE]
-        first = offset(plan, c, outer + lead, P.OUTPUT_STRIDE) + place
+        first = offset(plan, c, outer + lead, P.OUTPUT_STRIDE) + place + row * row_out
         if plan[P.MARKS] != 0:
             run, apart = row_count * outputs, pitch + 2 * lanes
             if (plan[P.DENSE] != 0) & (rows == row_count) & (planes == plane_count):
@@ -162,7 +167,9 @@ def make_stacked(variant: Variant, digest: int) -> Any:
     copy_planes = make_copy(variant, lift, watches)
     fold_planes = fold_all = make_fold(variant, careful, lift, False)
     pool_planes = pool_all = make_pool(variant, careful, lower, canonical)
+    next_row = next_careful = make_next_row(variant, careful, lift, False)
     if watches:
+        next_row = make_next_row(variant, reduction.calm, lift, True)
         fold_planes = make_fold(variant, reduction.calm, lift, True)
         pool_planes = make_pool(variant, reduction.calm, lower, canonical)
 
@@ -189,29 +196,49 @@ def make_stacked(variant: Variant, digest: int) -> Any:
         if plan[P.ROW_MARKS] != 0:
             pitch, plane = plan[P.PITCH], plan[P.PITCH] * plan[last - _AXIS + P.SOURCE]
             write_marks(row_marks, plane + lanes, plane, pitch, plane - pitch, one, zero)
-        if plan[P.FIRST] > 1:
+        kept = plan[P.KEPT] != 0
+        if kept | (plan[P.FIRST] > 1):
             for i in range(plan[P.CHUNK]):
                 blank[i] = outside
         # places that no pass writes are read, too; what stands there may not be slow to add
-        for i in range(plan[P.ROW] * plan[P.LEVELS]):
+        clean = (plan[last - _AXIS + P.KERNEL] + 2) * plan[P.PITCH] if kept else 0
+        for i in range(clean, plan[P.ROW] * plan[P.LEVELS]):
             t[i] = nothing
         group = plan[P.OUTER] - 1
         at = _HEADER + max(group, 0) * _AXIS
+        near = last - _AXIS
         seek(plan, c, begin)
         for _ in range(begin, end):
-            planes = 1
-            if group >= 0:
+            planes, many, step = 1, 1, 1
+            if kept:
+                step = plan[near + P.WINDOW_STRIDE]
+                many = (min(plan[near + P.BY], plan[near + P.OUTPUT] - c[group + 1]) - 1) * step + 1
+            elif group >= 0:
                 planes = min(plan[at + P.BY], plan[at + P.OUTPUT] - c[group])
-            if plan[P.FIRST] > 1:
-                seen = fold_planes(plan, c, t, x, address(blank), row_marks, planes, p, nothing)
-                if watches and seen:
-                    fold_all(plan, c, t, x, address(blank), row_marks, planes, p, nothing)
-            else:
-                seen = copy_planes(plan, c, t, x, planes, p, nothing)
-            if watches and seen:
-                pool_all(plan, c, t, blocks_of, y, planes, p, divisor, spare, marks, nothing)
-            else:
-                pool_planes(plan, c, t, blocks_of, y, planes, p, divisor, spare, marks, nothing)
+            seen, number = False, 0
+            while number < many:
+                if kept:
+                    if watches and seen:
+                        next_careful(plan, c, t, x, blank, number, p, nothing)
+                    else:
+                        seen = next_row(plan, c, t, x, blank, number, p, nothing)
+                        if watches and seen:
+                            # all of the tile again
+                            number = 0
+                            continue
+                elif plan[P.FIRST] > 1:
+                    seen = fold_planes(plan, c, t, x, address(blank), row_marks, planes, p, nothing)
+                    if watches and seen:
+                        fold_all(plan, c, t, x, address(blank), row_marks, planes, p, nothing)
+                else:
+                    seen = copy_planes(plan, c, t, x, planes, p, nothing)
+                if number % step == 0:
+                    row = number // step
+                    if watches and seen:
+                        pool_all(plan, c, t, blocks_of, y, planes, row, p, divisor, spare, marks, nothing)
+                    else:
+                        pool_planes(plan, c, t, blocks_of, y, planes, row, p, divisor, spare, marks, nothing)
+                number += 1
             advance(plan, c)
 
     return stacked
