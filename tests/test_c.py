@@ -29,14 +29,14 @@ COMMON = ("memory", "naive", "cases")
 PLAIN = ("-O1", "-g", "-fopenmp")
 ADDRESS = (*PLAIN, "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 THREAD = ("-O1", "-g", "-fsanitize=thread")
-"""Without OpenMP, whose threads wait for each other in ways that ThreadSanitizer does not see."""
+"""Without OpenMP, which is asked for the number of threads alone, and whose own ThreadSanitizer does not see."""
 
 VALGRIND = (
     "valgrind",
     "--quiet",
     "--error-exitcode=9",
     "--leak-check=full",
-    # what is still reachable or possibly lost are the threads of OpenMP and the stacks that glibc keeps for new threads
+    # what is still reachable or possibly lost are threads, and the stacks that glibc keeps for new ones
     "--show-leak-kinds=definite,indirect",
     "--errors-for-leak-kinds=definite,indirect",
 )

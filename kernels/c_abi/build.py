@@ -82,7 +82,8 @@ def exports() -> list[str]:
 def made_from(planning: Planning) -> str:
     """A digest of all that the library is made from."""
     sha = hashlib.sha256(sources(planning, LEVELS[platform.machine()]).encode())
-    for name in ("fastpool.c", "fastpool.h.in", "door.c", "exports.txt", *packages.FILES, *packages.HEADERS):
+    written = ("fastpool.c", "threads.h", "fastpool.h.in", "door.c", "exports.txt")
+    for name in (*written, *packages.FILES, *packages.HEADERS):
         sha.update((HERE / name).read_bytes())
     return sha.hexdigest()[:16]
 
