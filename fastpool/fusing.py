@@ -15,6 +15,7 @@ from fastpool.tiling import (
     ENOUGH_TILES,
     MOST_STATES,
     NO_MATCH,
+    NOT_APART,
     NOT_CONTIGUOUS,
     NOT_FUSED,
     SHORT_ROWS,
@@ -32,6 +33,9 @@ MOST_TAPS = 3
 """Taps along a leading axis, at most: their rows are combined one after the other, as binary blocks are up to here."""
 
 MOST_LEAD = 2
+
+MOST_APART, WIDE = 8, 4
+"""Taps of windows that share no element, at most; bytes of an element from which on they are any number of these."""
 
 MOST_NUMBERED = 32
 """Rows of taps of a window, at most, where taps are taken one by one."""
@@ -108,11 +112,62 @@ def _stream(spec: Block, plan: Block) -> None:
         plan[P.WORK] += round_up(plan[P.GROUP] * plan[P.BLOCK] * spec[S.OUTPUT_BYTES], 64) + 4 * VECTOR_BYTES
 
 
+def planes_inside(plan: Block) -> bool:
+    """Whether all windows lie on the input."""
+    for a in range(plan[P.SPATIAL]):
+        at = last_axis(plan) - a * P.AXIS
+        past = (plan[at + P.OUTPUT] - 1) * plan[at + P.WINDOW_STRIDE] + (plan[at + P.KERNEL] - 1) * plan[
+            at + P.DILATION
+        ]
+        if plan[at + P.PAD] != 0 or past >= plan[at + P.SOURCE]:
+            return False
+    return True
+
+
+def planes_go_on(plan: Block) -> bool:
+    """Whether windows go on over the end of a plane as they go within it, along the first axis."""
+    first = P.HEADER + plan[P.OUTER] * P.AXIS
+    outer = first - P.AXIS
+    if plan[P.OUTER] == 0:
+        return False
+    outputs, stride = plan[first + P.OUTPUT], plan[first + P.WINDOW_STRIDE]
+    if plan[outer + P.SOURCE_STRIDE] != outputs * stride * plan[first + P.SOURCE_STRIDE]:
+        return False
+    return plan[outer + P.OUTPUT_STRIDE] == outputs * plan[first + P.OUTPUT_STRIDE]
+
+
+def _join_planes(plan: Block) -> None:
+    """Makes planes one where windows go on from one to the next: tiles are longer then, and begin seldom."""
+    if not planes_inside(plan):
+        return
+    while planes_go_on(plan):
+        first = P.HEADER + plan[P.OUTER] * P.AXIS
+        outer = first - P.AXIS
+        plan[first + P.SOURCE] += (plan[outer + P.OUTPUT] - 1) * plan[first + P.OUTPUT] * plan[first + P.WINDOW_STRIDE]
+        plan[first + P.OUTPUT] *= plan[outer + P.OUTPUT]
+        for field in range(plan[P.SPATIAL] * P.AXIS):
+            plan[outer + field] = plan[first + field]
+        plan[P.OUTER] -= 1
+
+
+def _block(spec: Block, plan: Block) -> int:
+    """Outputs of a row that a tile makes, at most: where rows are all there is, each thread is to have several."""
+    if _large(spec, plan) != 0:
+        return LONG_BLOCK
+    last = last_axis(plan)
+    if plan[P.SPATIAL] > 1:
+        return BLOCK
+    others = product(plan, 0, plan[P.OUTER], P.OUTPUT)
+    block = ceil_div(plan[last + P.OUTPUT], ceil_div(ENOUGH_TILES, max(others, 1)))
+    return max(min(round_up(block, VECTOR_BYTES), BLOCK), 1)
+
+
 def plan_fused(spec: Block, plan: Block) -> None:
     """Plans rows of outputs of a forward pooling."""
+    _join_planes(plan)
     lead = plan[P.SPATIAL] - 1
     last = last_axis(plan)
-    block = LONG_BLOCK if _large(spec, plan) != 0 else BLOCK
+    block = _block(spec, plan)
     row = plan[last + P.WINDOW_STRIDE] * min(plan[last + P.OUTPUT], block) * spec[S.SOURCE_BYTES]
     _cut_rows(plan, row * (plan[last - P.AXIS + P.WINDOW_STRIDE] if lead > 0 else 1), block)
     plan[P.PACK] = round_up(plan[P.STATE] + 8 * MOST_TAPS**MOST_LEAD, 64)
@@ -254,6 +309,25 @@ def fused_refusal(spec: Block, plan: Block) -> int:
         return NOT_FUSED
     if plan[last + P.OUTPUT_STRIDE] != 1 and plan[last + P.OUTPUT] > 1:
         return NOT_CONTIGUOUS
+    if spec[S.COUNTED] != 0 and plan[P.DIVISOR] == 0:
+        return DIVISORS
+    return ACCEPTED
+
+
+def apart_refusal(spec: Block, plan: Block) -> int:
+    """The same, where windows along the only axis share no element."""
+    last = last_axis(plan)
+    kernel = plan[last + P.KERNEL]
+    if plan[P.SPATIAL] > 1 or kernel != plan[last + P.WINDOW_STRIDE] or plan[last + P.DILATION] != 1:
+        return NOT_APART
+    if kernel < 3 or kernel > MOST_APART or (kernel not in (4, 8) and spec[S.SOURCE_BYTES] < WIDE):
+        return NOT_APART
+    if not planes_inside(plan) or (plan[last + P.SOURCE_STRIDE] != 1 and plan[last + P.SOURCE] > 1):
+        return NOT_APART
+    if plan[last + P.OUTPUT_STRIDE] != 1 and plan[last + P.OUTPUT] > 1:
+        return NOT_CONTIGUOUS
+    if plan[last + P.OUTPUT] < VECTOR_BYTES // spec[S.SOURCE_BYTES]:
+        return SHORT_ROWS
     if spec[S.COUNTED] != 0 and plan[P.DIVISOR] == 0:
         return DIVISORS
     return ACCEPTED

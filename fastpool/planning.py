@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from fastpool import layout as S
 from fastpool.fusing import (
+    apart_refusal,
     fused_refusal,
     lanes_refusal,
     plan_fused,
@@ -325,6 +326,8 @@ def refusal(spec: Block, plan: Block) -> int:
         return stacked_refusal(spec, plan)
     if spec[S.FUSED] == ACROSS_LANES:
         return lanes_refusal(spec, plan)
+    if spec[S.FUSED] != 0:
+        return apart_refusal(spec, plan)
     if spec[S.FORCED] != 0:
         return ACCEPTED
     if spec[S.SLIDE] != 0 and spec[S.FAMILY] == 0 and not source_unit:

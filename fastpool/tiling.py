@@ -36,6 +36,7 @@ REASONS = (
     "writes whole vectors: rows are too short here",
     "stacks small planes whose rows are neighbours in memory, for windows a step of 1 or 2 apart along them",
     "stacks small planes: rows are long here, or have to be copied for too few taps",
+    "is for windows along one axis, of 3 to 8 taps and as far apart (elements below 4 bytes: 4 or 8), without padding",
 )
 (
     _,
@@ -55,6 +56,7 @@ REASONS = (
     SHORT_ROWS,
     NOT_STACKED,
     LONG_ROWS,
+    NOT_APART,
 ) = range(len(REASONS))
 
 

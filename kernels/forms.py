@@ -72,6 +72,7 @@ FORMS = (
     Form("rows_fused_k2s2", "rows", 2, 2, (*_FUSED, "gather"), fused=True),
     Form("rows_fused_k3s2", "rows", 3, 2, _FUSED, fused=True),
     Form("rows_fused_k3s1", "rows", 3, 1, _FUSED, fused=True),
+    Form("rows_fused_apart", "rows", 0, 0, ("forward",), fused=True),
     Form("lanes_fused", "lanes", 0, 0, ("forward", "index"), fused=True),
     Form("lanes_slide", "lanes", 0, 0, _SWEEPS, slide=True),
     Form("rows_slide", "rows", 0, 0, _SWEEPS, slide=True),

@@ -1,6 +1,7 @@
 """Forward pooling of rows by small windows, in one sweep over memory and without scratch: explicit vectors.
 
-Windows of two or three taps along each axis, at stride 1 or 2 along the last one. A row of outputs is made a vector at
+Windows of two or three taps along each axis, at stride 1 or 2 along the last one (and of three to eight along the only
+one, as far apart, see ``fused_apart``). A row of outputs is made a vector at
 a time, from the rows of its taps::
 
     rows of taps    a0 a1 a2 a3 ...        column   c0 c1 c2 c3 ...    c = a . b . d, as leading axes go
@@ -15,13 +16,14 @@ array, and of a tile, elements are copied one by one.
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 from numba.extending import register_jitable
 
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
+from fastpool.kernels.cpu.fused_apart import make_apart
+from fastpool.kernels.cpu.fused_inside import make_column, make_finish, make_inside, rows_inside
 from fastpool.kernels.cpu.memory import CODES, SCALARS, address, pointer, pointer_like
 from fastpool.kernels.cpu.parts import make_parameter
 from fastpool.kernels.cpu.state import inlined
@@ -35,20 +37,16 @@ from fastpool.kernels.cpu.vectors import (
     load,
     none,
     odd,
-    prefetch,
     shifted,
     shifted_twice,
     store,
     store_past_cache,
 )
 from fastpool.kernels.cpu.walk import advance, offset, seek
-from fastpool.kernels.reductions import pick
 from fastpool.kernels.registry import Variant
 
 _AXIS, _HEADER = P.AXIS, P.HEADER
 _INT64 = CODES["i64"]
-AHEAD = 1024
-"""Bytes that are asked for ahead of a load: 2x2 windows of 224x224 planes took 5.6 ms, without 7.6."""
 
 
 @register_jitable
@@ -98,6 +96,23 @@ def followed(plan, table, x, row, axis, high, size):
     return here + high <= plan[P.SOURCE_END]
 
 
+@register_jitable
+def block_of(plan, block, outputs, lanes, skew):
+    """The first output of a block of a row, and the one past the last.
+
+    Where they are written around the caches, blocks are cut at whole vectors of memory, in which the row begins at
+    element ``skew``: what goes through the caches between them holds up all other writing. 268 MB of audio, 16 bytes
+    into a vector, took 27 ms in blocks that ended within vectors.
+    """
+    first = block * plan[P.BLOCK]
+    past = min(first + plan[P.BLOCK], outputs)
+    if (plan[P.STREAM] != 0) & (plan[P.BLOCKS] > 1):
+        head = (lanes - skew % lanes) % lanes
+        first = min(first + head, outputs) if first > 0 else 0
+        past = min(past + head, outputs)
+    return first, past
+
+
 def make_fused(variant: Variant, digest: int) -> Any:
     """The Python function of one variant's kernel. ``digest`` stands for the sources that it was made from."""
     reduction = variant.vector
@@ -105,15 +120,11 @@ def make_fused(variant: Variant, digest: int) -> Any:
     code = CODES[variant.source]
     lanes = vectors.lanes(variant.source)
     size = vectors.BYTES // lanes
-    ahead = AHEAD // size
     real = SCALARS[variant.source]
     identity = reduction.identity[0]
     lower_one = inlined(reduction.lower)
     parameter = make_parameter(variant)
-    floats = variant.source[0] == "f"
-    nan = real(math.nan) if floats else real(0)
-
-    lift, lower, _ = make_vector_parts(variant)
+    lift, _, _ = make_vector_parts(variant)
 
     def make_row(combine: Any, watches: bool) -> Any:
         """The function of a row of outputs; with ``watches`` it returns whether it saw NaN, else False."""
@@ -124,6 +135,7 @@ def make_fused(variant: Variant, digest: int) -> Any:
                 spare[e] = x[q + e] if (q + e >= 0) & (q + e < width) else other
             return load(spare, 0)
 
+        column, finish = make_column(variant, combine, watches), make_finish(variant, watches)
         combine, watch, end_of_row = inlined(combine), make_watch(watches), inlined(end_of_row)
 
         def column_at_end(table, many, more, q, width, p, spare, other):
@@ -139,47 +151,7 @@ def make_fused(variant: Variant, digest: int) -> Any:
                 s = combine(s, t) if j > 0 else t
             return s, bad
 
-        def column_of_planes(table, many, more, q, p, spare):
-            """As ``column``, with two leading axes."""
-            s = everywhere(pointer_like(table[0], spare), 0)
-            bad = none(s)
-            for j in range(more):
-                t = s
-                for i in range(many):
-                    x = pointer_like(table[j * many + i], spare)
-                    prefetch(x, q + ahead)
-                    v = load(x, q)
-                    bad = watch(bad, v, v)
-                    t = combine(t, lift(v, p)) if i > 0 else lift(v, p)
-                s = combine(s, t) if j > 0 else t
-            return s, bad
-
-        column_at_end, column_of_planes = inlined(column_at_end), inlined(column_of_planes)
-
-        def column(table, many, more, q, p, spare):
-            """The combined taps of the leading axes at the places ``q`` and up, and where NaN was seen."""
-            if more > 1:
-                return column_of_planes(table, many, more, q, p, spare)
-            x = pointer_like(table[0], spare)
-            a = load(x, q)
-            s = lift(a, p)
-            bad = none(s)
-            if many == 1:
-                bad = watch(bad, a, a)
-            if many > 1:
-                x = pointer_like(table[1], spare)
-                b = load(x, q)
-                bad = watch(bad, a, b)
-                s = combine(s, lift(b, p))
-            if many > 2:
-                x = pointer_like(table[2], spare)
-                b = load(x, q)
-                bad = watch(bad, b, b)
-                s = combine(s, lift(b, p))
-            prefetch(x, q + ahead)
-            return s, bad
-
-        column = inlined(column, always=True)
+        column_at_end = inlined(column_at_end)
 
         def any_column(table, many, more, q, width, own, p, spare, other, nothing):
             """As ``column``, at the ends of a row, too, where ``nothing`` lies outside."""
@@ -196,21 +168,9 @@ def make_fused(variant: Variant, digest: int) -> Any:
 
         any_column = inlined(any_column, always=True)
 
-        if floats and not watches:
-
-            def canonical(v):
-                return pick(v == v, v, nan)
-
-        else:
-
-            def canonical(v):
-                return v
-
-        canonical = inlined(canonical)
-
         def write(y, at, left, end, stream, s, divisor, p, spare):
             """Writes a vector of outputs, of which ``left`` are asked for; up to ``end`` others will be written."""
-            v = canonical(lower(s, divisor, p))
+            v = finish(s, divisor, p)
             if stream & (left >= lanes):
                 store_past_cache(y, at, v)
             elif (left >= lanes) | (at + lanes <= end):
@@ -230,14 +190,9 @@ def make_fused(variant: Variant, digest: int) -> Any:
             bad = none(everywhere(spare, 0))
             if kernel == 2:
                 for o in range(0, outputs, lanes):
-                    if (q + 2 * o >= 0) & (q + 2 * o + 2 * lanes <= width):
-                        a, bad_a = column(table, many, more, q + 2 * o, p, spare)
-                        b, bad_b = column(table, many, more, q + 2 * o + lanes, p, spare)
-                    else:
-                        a, bad_a = any_column(table, many, more, q + 2 * o, width, own, p, spare, other, nothing)
-                        b, bad_b = any_column(
-                            table, many, more, q + 2 * o + lanes, width, own, p, spare, other, nothing
-                        )
+                    at = q + 2 * o
+                    a, bad_a = any_column(table, many, more, at, width, own, p, spare, other, nothing)
+                    b, bad_b = any_column(table, many, more, at + lanes, width, own, p, spare, other, nothing)
                     bad = bad | bad_a | bad_b
                     write(y, d + o, outputs - o, end, stream, combine(even(a, b), odd(a, b)), divisor, p, spare)
             elif stride == 2:
@@ -271,6 +226,8 @@ def make_fused(variant: Variant, digest: int) -> Any:
     watches = reduction.calm is not None
     last_row = make_row(reduction.combine, False)
     first_row = make_row(reduction.calm, True) if watches else last_row
+    apart = make_apart(variant)
+    inside = make_inside(variant, reduction.calm if watches else reduction.combine, watches)
 
     def fused(plan, bufs, work, begin, end):
         """Runs the tiles ``begin .. end - 1``: a tile is some rows of outputs, or a part of one."""
@@ -278,7 +235,7 @@ def make_fused(variant: Variant, digest: int) -> Any:
         c = pointer(address(work) + plan[P.COORDINATES], _INT64)
         table = pointer(address(work) + plan[P.STATE], _INT64)
         spare = pointer(address(work) + plan[P.PACK], code)
-        y = pointer(bufs[1], code)
+        x, y = pointer(bufs[0], code), pointer(bufs[1], code)
         p = parameter(plan[P.PARAM])
         divisor = real(plan[P.DIVISOR])
         outer, axes = plan[P.OUTER], plan[P.OUTER] + plan[P.LEAD]
@@ -286,7 +243,6 @@ def make_fused(variant: Variant, digest: int) -> Any:
         width, kernel, stride = plan[last + P.SOURCE], plan[last + P.KERNEL], plan[last + P.WINDOW_STRIDE]
         many = plan[_HEADER + outer * _AXIS + P.KERNEL] if plan[P.LEAD] > 0 else 1
         more = plan[_HEADER + (outer + 1) * _AXIS + P.KERNEL] if plan[P.LEAD] > 1 else 1
-        step = plan[last - _AXIS + P.WINDOW_STRIDE] * plan[last - _AXIS + P.SOURCE_STRIDE] * size
         nothing = real(identity)
         other = real(lower_one(nothing, real(1), 1, p))
         for e in range(plan[P.ROW]):
@@ -294,29 +250,60 @@ def make_fused(variant: Variant, digest: int) -> Any:
         blank = address(work) + plan[P.PACK] + (lanes + plan[last + P.PAD]) * size
         group = plan[P.GROUP_AXIS]
         axis = _HEADER + max(group, 0) * _AXIS
+        down, step = plan[axis + P.OUTPUT_STRIDE], plan[axis + P.SOURCE_STRIDE]
+        if plan[P.LEAD] > 0:
+            step *= plan[axis + P.WINDOW_STRIDE]
         dense = (group >= 0) & (plan[P.BLOCKS] == 1) & (plan[axis + P.OUTPUT_STRIDE] == plan[last + P.OUTPUT])
         seek(plan, c, begin)
         for _ in range(begin, end):
-            o = c[axes] * plan[P.BLOCK]
-            outputs = min(plan[P.BLOCK], plan[last + P.OUTPUT] - o)
-            q = o * stride - plan[last + P.PAD]
-            high = q + ((outputs + lanes - 1) // lanes * stride + 1) * lanes
             first, stop = 0, 1
             if group >= 0:
                 first = c[group]
                 stop = min(first + plan[P.GROUP], plan[axis + P.OUTPUT])
-            d = o + offset(plan, c, axes, P.OUTPUT_STRIDE)
+            row_start = offset(plan, c, axes, P.OUTPUT_STRIDE)
+            o, past = block_of(plan, c[axes], plan[last + P.OUTPUT], lanes, bufs[1] // size + row_start)
+            outputs, d = past - o, row_start + o
+            q = o * stride - plan[last + P.PAD]
+            high = q + ((outputs + lanes - 1) // lanes * stride + 1) * lanes
             until = d + (stop - first) * plan[last + P.OUTPUT]
+            whole = (kernel == 2) & (q >= 0) & (q + 2 * outputs <= width) & (outputs > 0)
+            if outputs < lanes:
+                # rows are written with what lies behind them, which is written afterwards
+                whole = whole & dense & (plan[P.STREAM] == 0)
+            if stride > 2:
+                begin_of_rows = offset(plan, c, outer, P.SOURCE_STRIDE) + q
+                for _ in range(first, stop):
+                    apart(x, begin_of_rows, y, d, outputs, plan[P.STREAM] != 0, kernel, divisor, p, spare)
+                    begin_of_rows += step
+                    d += down
+                advance(plan, c)
+                continue
             own = False
-            for r in range(first, stop):
+            r = first
+            while r < stop:
                 if group >= 0:
                     c[group] = r
                 # where all rows were there, and the next ones are, they are a step further
                 if own & (plan[P.LEAD] == 1) and followed(plan, table, bufs[0], r, axis, high, size):
                     for i in range(many):
-                        table[i] += step
+                        table[i] += step * size
                 else:
                     own = rows_of_taps(plan, c, table, bufs[0], blank, size, q, high)
+                count = 0
+                if whole:
+                    count = rows_inside(plan, c, r, stop)
+                    if outputs < lanes:
+                        count = min(count, (until - lanes - d) // outputs + 1)
+                        at = (table[many * more - 1] - bufs[0]) // size + q + 2 * lanes
+                        while (count > 0) & (at + (count - 1) * step > plan[P.SOURCE_END]):
+                            count -= 1
+                if count > 0:
+                    told = (table, many, more, y, d, down, count, plan[P.STREAM] != 0, q, step, outputs)
+                    if not inside(*told, divisor, p, spare):
+                        d += count * down
+                        r += count
+                        own = False
+                        continue
                 # before whole vectors can be written around the caches, some outputs up to a multiple of their size
                 head = 0
                 if plan[P.STREAM] != 0:
@@ -337,7 +324,8 @@ def make_fused(variant: Variant, digest: int) -> Any:
                             other, nothing, divisor,
                         )  # fmt: skip
                     done += here
-                d += plan[axis + P.OUTPUT_STRIDE]
+                d += down
+                r += 1
             if group >= 0:
                 c[group] = first
             advance(plan, c)

@@ -332,6 +332,30 @@ woven_high = _shuffle(lambda count: [i // 2 + i % 2 * count for i in range(count
 
 
 @intrinsic
+def taken_apart(typing_context, vectors):
+    """Of a tuple of vectors, one behind the other, as many: every so many-th lane from the first on, the second, ..."""
+
+    def generate(context, builder, signature, arguments):
+        many, count = vectors.count, vectors.dtype.lanes
+        sources = cgutils.unpack_tuple(builder, arguments[0], many)
+        taken = []
+        for first in range(many):
+            places = [divmod(first + many * lane, count) for lane in range(count)]
+            made = sources[0]
+            for number in range(1, many):
+                # lanes that were taken before stay, or come from the first vector; those that follow may be any
+                chosen = [
+                    count + place if source == number else place if source == 0 and number == 1 else lane
+                    for lane, (source, place) in enumerate(places)
+                ]
+                made = builder.shuffle_vector(made, sources[number], _constants(ir.VectorType(_INT32, count), chosen))
+            taken.append(made)
+        return context.make_tuple(builder, signature.return_type, taken)
+
+    return vectors(vectors), generate
+
+
+@intrinsic
 def _select(typing_context, chosen, a, b):
     kind = a if isinstance(a, Vector) else b
     if not isinstance(kind, Vector):

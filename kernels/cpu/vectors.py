@@ -178,6 +178,12 @@ def by_three_quarters(a, b):
 
 
 @_known
+def taken_apart(vectors):
+    """Of a tuple of vectors, one behind the other, as many: every so many-th lane from the first on, the second, ..."""
+    return code.taken_apart(vectors)
+
+
+@_known
 def even_and_odd(a, b):
     """Even lanes of the first vector, and then odd lanes of the second one."""
     return code.even_and_odd(a, b)
