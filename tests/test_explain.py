@@ -154,6 +154,8 @@ def test_a_forced_form_is_taken_where_it_can(form, monkeypatch):
     if form.endswith("match"):
         y, indices = fastpool.max_pool2d(x, k, s, layout=layout, return_indices=True)
         table = fastpool.explain(fastpool.max_pool2d_backward, y, x, k, stride=s, indices=indices, layout=layout)
+    elif form == "rows_apart":
+        table = fastpool.explain(fastpool.avg_pool1d, X, 4)
     elif form == "lanes_fused":
         # whole vectors of lanes, of selections
         table = fastpool.explain(fastpool.max_pool2d, X.reshape(2, 8, 6, 16), k, stride=s, layout=layout)
