@@ -52,9 +52,8 @@ BLOCK = 8192
 """Outputs of a row that a tile makes, at most; a multiple of what a vector holds."""
 
 LONG_BLOCK = 1 << 16
-"""The same, of rows that are written around the caches. Ends of blocks are not, where they do not lie between vectors,
-and that holds up all other writing: 268 MB of audio, 16 bytes into a vector, took 27 ms in blocks of 8192, 22 in these.
-"""
+"""The same, of rows that are written around the caches; a multiple of what a vector holds, too. Ends of rows are not
+written so, and hold up all other writing."""
 
 SHORT_ROW, SHORT_ROW_SHARED = 256, 384
 """Bytes of a row of the gradient below which a scatter takes less time, where windows share no element, and where they

@@ -66,7 +66,7 @@ def forms_of(task) -> int:
 @pytest.mark.parametrize(
     ("name", "kernels"),
     [
-        ("max", ("max_forward_f32__rows_stacked",)),
+        ("max", ("max_forward_f32__rows_fused_k2s2",)),
         ("max with indices", ("max_index_f32_u8__rows_stacked",)),
         ("avg of the last axis", ("mean_forward_f32__lanes_k2s2",)),
         ("max backward", ("max_index_f32_u8__rows_stacked", "scatter_f32_u8__rows")),
@@ -167,7 +167,7 @@ def test_a_forced_form_is_taken_where_it_can(form, monkeypatch):
 
 def test_a_forced_form_that_cannot_leaves_it_to_others(monkeypatch):
     monkeypatch.setenv("FASTPOOL_FORCE_KERNEL", "rows_k3s2")
-    assert fastpool.explain(fastpool.max_pool2d, X, 2).kernels == ("max_forward_f32__rows_stacked",)
+    assert fastpool.explain(fastpool.max_pool2d, X, 2).kernels == ("max_forward_f32__rows_fused_k2s2",)
     np.testing.assert_array_equal(fastpool.max_pool2d(X, 2), X[..., 1::2, 1::2])
 
 

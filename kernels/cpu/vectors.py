@@ -11,6 +11,7 @@ from typing import Any
 from numba.extending import register_jitable
 
 from fastpool.kernels import reductions as R
+from fastpool.kernels.cpu import shuffle_code
 from fastpool.kernels.cpu import vector_code as code
 
 BYTES = code.BYTES
@@ -138,64 +139,64 @@ def everywhere(p, value):
 @_known
 def even(a, b):
     """Of two vectors, one behind the other, every other lane from the first on."""
-    return code.even(a, b)
+    return shuffle_code.even(a, b)
 
 
 @_known
 def odd(a, b):
     """Of two vectors, one behind the other, every other lane from the second on."""
-    return code.odd(a, b)
+    return shuffle_code.odd(a, b)
 
 
 @_known
 def shifted(a, b):
     """Of two vectors, one behind the other, all lanes from the second on, as many as a vector has."""
-    return code.shifted(a, b)
+    return shuffle_code.shifted(a, b)
 
 
 @_known
 def shifted_twice(a, b):
     """Of two vectors, one behind the other, all lanes from the third on, as many as a vector has."""
-    return code.shifted_twice(a, b)
+    return shuffle_code.shifted_twice(a, b)
 
 
 @_known
 def by_one_quarter(a, b):
     """Of two vectors, one behind the other, as many lanes as a vector has, from a quarter of one on."""
-    return code.by_one_quarter(a, b)
+    return shuffle_code.by_one_quarter(a, b)
 
 
 @_known
 def by_two_quarters(a, b):
     """Of two vectors, one behind the other, as many lanes as a vector has, from half of one on."""
-    return code.by_two_quarters(a, b)
+    return shuffle_code.by_two_quarters(a, b)
 
 
 @_known
 def by_three_quarters(a, b):
     """Of two vectors, one behind the other, as many lanes as a vector has, from three quarters of one on."""
-    return code.by_three_quarters(a, b)
+    return shuffle_code.by_three_quarters(a, b)
 
 
 @_known
 def taken_apart(vectors):
     """Of a tuple of vectors, one behind the other, as many: every so many-th lane from the first on, the second, ..."""
-    return code.taken_apart(vectors)
+    return shuffle_code.taken_apart(vectors)
 
 
 @_known
 def even_and_odd(a, b):
     """Even lanes of the first vector, and then odd lanes of the second one."""
-    return code.even_and_odd(a, b)
+    return shuffle_code.even_and_odd(a, b)
 
 
 @_known
 def woven_low(a, b):
     """Lanes of both vectors in turn, from the first on."""
-    return code.woven_low(a, b)
+    return shuffle_code.woven_low(a, b)
 
 
 @_known
 def woven_high(a, b):
     """Lanes of both vectors in turn, from the middle on."""
-    return code.woven_high(a, b)
+    return shuffle_code.woven_high(a, b)
