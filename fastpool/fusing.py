@@ -203,6 +203,22 @@ def numbered(spec: Block, plan: Block) -> bool:
     return plan[P.DECODE] == 0 and numbers < 1 << (8 * min(spec[S.SOURCE_BYTES], 4) - 1)
 
 
+def squares(plan: Block) -> bool:
+    """Whether windows are 3x3 and their middle tap is on the input: indices are then made column by column."""
+    if plan[P.SPATIAL] != 2:
+        return False
+    last = last_axis(plan)
+    stride = plan[last + P.WINDOW_STRIDE]
+    for i in range(2):
+        axis = last - i * P.AXIS
+        if plan[axis + P.KERNEL] != 3 or plan[axis + P.DILATION] != 1 or plan[axis + P.WINDOW_STRIDE] != stride:
+            return False
+        pad = plan[axis + P.PAD]
+        if pad > 1 or (plan[axis + P.OUTPUT] - 1) * stride + 1 - pad >= plan[axis + P.SOURCE]:
+            return False
+    return stride <= 2
+
+
 def _index_refusal(spec: Block, plan: Block) -> int:
     """Why the planned task is not done so, where indices are asked for; or ACCEPTED."""
     last = last_axis(plan)
@@ -218,7 +234,8 @@ def _index_refusal(spec: Block, plan: Block) -> int:
         return NOT_FUSED
     if (plan[last + P.OUTPUT_STRIDE] != 1 or plan[last + P.AUX_STRIDE] != 1) and plan[last + P.OUTPUT] > 1:
         return NOT_CONTIGUOUS
-    if spec[S.FORCED] == 0 and plan[last + P.OUTPUT] < VECTOR_BYTES // spec[S.SOURCE_BYTES] + 1:
+    vector = VECTOR_BYTES // spec[S.SOURCE_BYTES]
+    if spec[S.FORCED] == 0 and plan[last + P.OUTPUT] < (vector if squares(plan) else vector + 1):
         return SHORT_ROWS
     return ACCEPTED
 

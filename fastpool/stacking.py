@@ -6,7 +6,7 @@ Integer arithmetic in the subset that Numba compiles, as in ``planning``.
 from __future__ import annotations
 
 from fastpool import layout as S
-from fastpool.fusing import MOST_LEAD, MOST_TAPS, VECTOR_BYTES, numbered, planes_go_on, planes_inside
+from fastpool.fusing import MOST_LEAD, MOST_TAPS, VECTOR_BYTES, numbered, planes_go_on, planes_inside, squares
 from fastpool.kernels import plan as P
 from fastpool.kernels.taps import extent
 from fastpool.layout import Block
@@ -351,8 +351,10 @@ def _better_indexed(spec: Block, plan: Block) -> bool:
         # against sweeps, float32: 5x5 7 wide 2.6 times as fast, 224 wide 2.5; 13x13 3.2 and 2.2; 2x2 at stride 1 14
         # wide 1.8 and 224 wide 1.09
         return True
-    # against what needs no scratch, float32: 2x2 at stride 2, 28 wide 1.87 and 56 wide 0.86; 3x3 at stride 2, 56 wide
-    # 1.31 and 112 wide 0.85; 3x3 at stride 1, 28 wide 2.1, 56 wide 1.7 and 112 wide 1.02; 3x3x3, 56 wide 2.5
+    # against what needs no scratch: 3x3 of a vector of outputs at least takes 0.6 to 0.95 of the time by columns
+    if squares(plan) and plan[last + P.OUTPUT] * spec[S.SOURCE_BYTES] >= VECTOR_BYTES:
+        return False
+    # float32: 2x2 at stride 2, 28 wide 1.87 and 56 wide 0.86; 3x3x3, 56 wide 2.5
     most = 3
     if plan[last + P.KERNEL] == 3:
         most = 5 if plan[last + P.WINDOW_STRIDE] == 2 else 7

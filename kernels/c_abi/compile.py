@@ -65,10 +65,12 @@ def symbol(name: str, level: Level) -> str:
     return f"{PREFIX}{name}_{level.name}"
 
 
-def stacked_name(variant: Variant) -> str:
-    """The name of the kernel that stacks planes: there is one for all types of indices."""
+def shared_name(variant: Variant, what: str) -> str:
+    """The name of a variant's kernel of vectors, ``what`` being "fused" or "stacked": forward with indices, there is
+    one for both types of these.
+    """
     own = f"_{variant.aux}" if variant.role == "index" else ""
-    return variant.name.removesuffix(own) + "_stacked"
+    return f"{variant.name.removesuffix(own)}_{what}"
 
 
 def jobs(variants: Sequence[Variant]) -> list[Job]:
@@ -78,12 +80,12 @@ def jobs(variants: Sequence[Variant]) -> list[Job]:
     match = [Job("match", v.name + "_match", number) for number, v in ahead if v.role == "scatter"]
     # those by keys are for forms that combine much, and are no vectors
     vectors = [(number, v) for number, v in ahead if v.vector is not None and not v.name.endswith("_keys")]
-    fused = [Job("fused", v.name + "_fused", number) for number, v in vectors]
-    stacked = {stacked_name(v): number for number, v in vectors if STACKED.serves(v)}
-    once = [Job("stacked", name, number) for name, number in stacked.items()]
+    shared = {("fused", shared_name(v, "fused")): number for number, v in vectors}
+    shared |= {("stacked", shared_name(v, "stacked")): number for number, v in vectors if STACKED.serves(v)}
+    once = [Job(*job, number) for job, number in shared.items()]
     lanes = [Job("lanes", v.name + "_fused_lanes", number) for number, v in ahead if v.across is not None]
     passes = [Job("passes", v.name, number) for number, v in ahead if v.role not in WHOLE]
-    return [*(Job("walk", walk) for walk in SPLIT), *whole, *match, *fused, *once, *lanes, *passes]
+    return [*(Job("walk", walk) for walk in SPLIT), *whole, *match, *once, *lanes, *passes]
 
 
 def _settle() -> None:

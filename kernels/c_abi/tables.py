@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from fastpool.kernels import plan, registry, rows
-from fastpool.kernels.c_abi.compile import PREFIX, Job, jobs, stacked_name, symbol
+from fastpool.kernels.c_abi.compile import PREFIX, Job, jobs, shared_name, symbol
 from fastpool.kernels.c_abi.objects import Level
 from fastpool.kernels.cpu.engine import SPLIT
 from fastpool.kernels.table import Table
@@ -121,13 +121,14 @@ def _level(table: Table, wanted: Sequence[Job], level: Level) -> str:
     whole = [symbols.get(("whole", number), "0") for number in count]
     kinds = ("passes", "match", "lanes")
     passes = [f"{{{', '.join(symbols.get((kind, n), '0') for kind in kinds)}}}" for n in count]
-    fused = [symbols.get(("fused", number), "0") for number in count]
-    shared = {job.name for job in wanted if job.what == "stacked"}
-    names = [stacked_name(variant) for variant in table.variants]
-    stacked = [symbol(name, level) if name in shared else "0" for name in names]
+    known = {job.name for job in wanted if job.what in ("fused", "stacked")}
+    shared = {}
+    for what in ("fused", "stacked"):
+        names = [shared_name(variant, what) for variant in table.variants]
+        shared[what] = [symbol(name, level) if name in known else "0" for name in names]
     lines.append(_array("kernel_function *const", f"whole_{level.name}", whole))
-    lines.append(_array("kernel_function *const", f"fused_{level.name}", fused))
-    lines.append(_array("kernel_function *const", f"stacked_{level.name}", stacked))
+    lines.append(_array("kernel_function *const", f"fused_{level.name}", shared["fused"]))
+    lines.append(_array("kernel_function *const", f"stacked_{level.name}", shared["stacked"]))
     lines.append(_array("const struct passes", f"passes_{level.name}", passes))
     return "\n".join(lines)
 

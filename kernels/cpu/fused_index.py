@@ -19,71 +19,107 @@ from typing import Any
 
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
+from fastpool.kernels.cpu.index_columns import make_columns
 from fastpool.kernels.cpu.memory import CODES, SCALARS, address, pointer, pointer_like
+from fastpool.kernels.cpu.numbered_taps import Taps, kept, make_taps
 from fastpool.kernels.cpu.parts import make_parameter
 from fastpool.kernels.cpu.row_tables import follows, index_of_row, owns_taps, rows_of_taps
 from fastpool.kernels.cpu.state import inlined
-from fastpool.kernels.cpu.vector_parts import make_put_indices, make_watch
-from fastpool.kernels.cpu.vectors import (
-    any_of,
-    even,
-    even_and_odd,
-    everywhere,
-    integers,
-    lanes_between,
-    load,
-    none,
-    odd,
-    prefetch,
-    signed,
-    store,
-)
+from fastpool.kernels.cpu.vector_parts import make_put_either, put_one
+from fastpool.kernels.cpu.vectors import any_of, everywhere, integers, none, prefetch, store
 from fastpool.kernels.cpu.walk import advance, offset, seek
-from fastpool.kernels.reductions import pick
 from fastpool.kernels.registry import Variant
 
 _AXIS, _HEADER = P.AXIS, P.HEADER
-_INT64 = CODES["i64"]
+_UINT8, _INT64 = CODES["u8"], CODES["i64"]
 
 AHEAD = 1024
 """Bytes that are asked for ahead of a load, as in ``fused``."""
+
+
+def make_row(variant: Variant, taps: Taps, put: Any) -> Any:
+    """The function that writes a row of outputs, and returns whether a tap was NaN, if that is watched."""
+    lanes = vectors.lanes(variant.source)
+    ahead = AHEAD * lanes // vectors.BYTES
+    two_apart, of_row, take, lower = taps
+
+    # each row of taps by itself, so that their comparisons do not wait for each other
+    def of_two(table, many, q, jump, p, bad, spare):
+        """Windows of two taps."""
+        like = everywhere(spare, 0)
+        s, n = like, integers(like, 0)
+        for i in range(many):
+            number = table[2 * i + 1]
+            x = pointer_like(table[2 * i], spare)
+            prefetch(x, q + ahead)
+            t, b, bad = two_apart(x, q, p, bad)
+            t, m = take(t, integers(t, number), b, integers(t, number + jump))
+            if i == 0:
+                s, n = t, m
+            else:
+                s, n = take(s, n, t, m)
+        return s, n, bad
+
+    def make_of_three(of_row: Any) -> Any:
+        def of_three(table, many, q, first, third, jump, p, bad, spare):
+            """Windows of three taps, of which the middle one is there."""
+            like = everywhere(spare, 0)
+            s, n = like, integers(like, 0)
+            for i in range(many):
+                x = pointer_like(table[2 * i], spare)
+                prefetch(x, q + ahead)
+                t, m, bad = of_row(x, q, first, third, table[2 * i + 1], jump, p, bad)
+                if i == 0:
+                    s, n = t, m
+                else:
+                    s, n = take(s, n, t, m)
+            return s, n, bad
+
+        return inlined(of_three, always=True)
+
+    of_two = inlined(of_two, always=True)
+    near, twos = map(make_of_three, of_row)
+
+    def row(
+        kernel, stride, table, many, low, past, inside, pad, width, y, d, indices, i, index, unit, jump, p, spare
+    ):  # fmt: skip
+        like = everywhere(spare, 0)
+        bad = none(like)
+        o = low
+        while o < past:
+            o = min(o, past - lanes)
+            q = o * stride - pad
+            first = third = kept(0, 0, 1, lanes, like)
+            if not inside and (q < 0) | (q + (lanes - 1) * stride + 3 > width):
+                first, third = kept(q, 0, stride, width, like), kept(q, 2, stride, width, like)
+            if kernel == 2:
+                s, n, bad = of_two(table, many, q, jump, p, bad, spare)
+            elif stride == 2:
+                s, n, bad = twos(table, many, q, first, third, jump, p, bad, spare)
+            else:
+                s, n, bad = near(table, many, q, first, third, jump, p, bad, spare)
+            store(y, d + o, lower(s, p))
+            put(indices, i + o, n, index + q * unit, stride * unit)
+            o += lanes
+        return any_of(bad)
+
+    return inlined(row)
 
 
 def make_fused_index(variant: Variant, digest: int) -> Any:
     """The Python function of one variant's kernel. ``digest`` stands for the sources that it was made from."""
     reduction = variant.vector
     assert reduction is not None
-    code, index_code = CODES[variant.source], CODES[variant.aux]
+    code = CODES[variant.source]
     lanes = vectors.lanes(variant.source)
     size = vectors.BYTES // lanes
-    ahead = AHEAD // size
     real = SCALARS[variant.source]
     identity = reduction.identity[0]
     parameter = make_parameter(variant)
     floats = variant.source[0] == "f"
-    nan = real(math.nan) if floats else real(0)
     lift_one, lower_one = inlined(reduction.lift), inlined(reduction.lower)
-
-    if floats:
-
-        def lift(x, p):
-            return signed(x, p)
-
-        def lower(s, p):
-            v = signed(s, p)
-            return pick(v == v, v, nan)
-
-    else:
-
-        def lift(x, p):
-            return lift_one(x, p)
-
-        def lower(s, p):
-            return lower_one(s, real(1), 1, p)
-
-    lift, lower = inlined(lift), inlined(lower)
-
-    put_indices = make_put_indices(variant.aux)
+    nan = real(math.nan) if floats else real(0)
+    put = make_put_either(variant.source)
 
     def output(table, many, q, width, kernel, jump, p, spare):
         """(value, number) of one output, whose window begins at place ``q``; -1 for a window without taps."""
@@ -99,174 +135,32 @@ def make_fused_index(variant: Variant, digest: int) -> Any:
 
     output = inlined(output)
 
-    def make_row(calm: bool) -> Any:
-        """A row of outputs, in vectors; with ``calm`` as if no tap were NaN, and it returns whether one was."""
-        watches = calm and floats
+    # as if no tap were NaN, and once more where one was
+    taps = make_taps(variant, True)
+    near, twos = make_columns(variant, taps, 1, put), make_columns(variant, taps, 2, put)
+    first_row = last_row = make_row(variant, taps, put)
+    if floats:
+        last_row = make_row(variant, make_taps(variant, False), put)
 
-        def take(s, n, t, number):
-            chosen = t > s if calm or not floats else (t > s) | (t != t)
-            return pick(chosen, t, s), pick(chosen, number, n)
+    def rows_below(plan, at, step, low, high, first, stop, axis):
+        """(first, stop) of those rows of outputs that ``index_columns`` may make: all three rows of their taps, but for
+        one of padding, lie on the input, and places ``low`` to ``high`` of them in its memory.
+        """
+        stride, pad, end = plan[axis + P.WINDOW_STRIDE], plan[axis + P.PAD], plan[axis + P.SOURCE]
+        first = max(first, (pad - 1 + stride - 1) // stride)
+        stop = min(stop, (end - 2 + pad) // stride + 1)
+        while first < stop:
+            top, bottom = max(first * stride - pad, 0), min((stop - 1) * stride - pad + 2, end - 1)
+            begins, past = at + min(top * step, bottom * step) + low, at + max(top * step, bottom * step) + high
+            if (begins >= 0) & (past < plan[P.SOURCE_END]):
+                break
+            if (begins < 0) == (step > 0):
+                first += 1
+            else:
+                stop -= 1
+        return first, stop
 
-        take, watch = inlined(take), make_watch(watches)
-
-        def two_apart(x, q, p, bad):
-            """Taps 0 and 1 of windows that are two apart."""
-            prefetch(x, q + ahead)
-            a, b = load(x, q), load(x, q + lanes)
-            bad = watch(bad, a, b)
-            a, b = lift(a, p), lift(b, p)
-            return even(a, b), odd(a, b), bad
-
-        def third(x, q, p, bad):
-            """Tap 2 of windows that are two apart."""
-            # the last one is the last element of the row, beyond which nothing may be read
-            a, b = load(x, q + 2), load(x, q + 1 + lanes)
-            return lift(even_and_odd(a, b), p), watch(bad, b, b)
-
-        def one_apart(x, q, p, bad):
-            """A tap of windows that are neighbours."""
-            a = load(x, q)
-            return lift(a, p), watch(bad, a, a)
-
-        two_apart, third, one_apart = map(_always, (two_apart, third, one_apart))
-
-        # each row of taps by itself, so that their comparisons do not wait for each other
-        def by_two(table, many, q, p, jump, bad, spare):
-            s, t, bad = two_apart(pointer_like(table[0], spare), q, p, bad)
-            s, n = take(s, integers(s, table[1]), t, table[1] + jump)
-            for i in range(1, many):
-                number = table[2 * i + 1]
-                t, b, bad = two_apart(pointer_like(table[2 * i], spare), q, p, bad)
-                t, m = take(t, integers(t, number), b, number + jump)
-                s, n = take(s, n, t, m)
-            return s, n, bad
-
-        def by_two_of_three(table, many, q, p, jump, bad, spare):
-            x = pointer_like(table[0], spare)
-            s, t, bad = two_apart(x, q, p, bad)
-            s, n = take(s, integers(s, table[1]), t, table[1] + jump)
-            t, bad = third(x, q, p, bad)
-            s, n = take(s, n, t, table[1] + 2 * jump)
-            for i in range(1, many):
-                number = table[2 * i + 1]
-                x = pointer_like(table[2 * i], spare)
-                t, b, bad = two_apart(x, q, p, bad)
-                t, m = take(t, integers(t, number), b, number + jump)
-                b, bad = third(x, q, p, bad)
-                t, m = take(t, m, b, number + 2 * jump)
-                s, n = take(s, n, t, m)
-            return s, n, bad
-
-        def by_one(table, many, q, p, jump, bad, spare):
-            x = pointer_like(table[0], spare)
-            prefetch(x, q + ahead)
-            s, bad = one_apart(x, q, p, bad)
-            n = integers(s, table[1])
-            t, bad = one_apart(x, q + 1, p, bad)
-            s, n = take(s, n, t, table[1] + jump)
-            t, bad = one_apart(x, q + 2, p, bad)
-            s, n = take(s, n, t, table[1] + 2 * jump)
-            for i in range(1, many):
-                number = table[2 * i + 1]
-                x = pointer_like(table[2 * i], spare)
-                prefetch(x, q + ahead)
-                t, bad = one_apart(x, q, p, bad)
-                b, bad = one_apart(x, q + 1, p, bad)
-                t, m = take(t, integers(t, number), b, number + jump)
-                b, bad = one_apart(x, q + 2, p, bad)
-                t, m = take(t, m, b, number + 2 * jump)
-                s, n = take(s, n, t, m)
-            return s, n, bad
-
-        by_two, by_two_of_three, by_one = map(_always, (by_two, by_two_of_three, by_one))
-
-        def kept(q, j, stride, width, like):
-            """Which lanes have their tap ``j`` on the row, where the first one's window begins at place ``q``."""
-            return lanes_between(like, -((q + j) // stride), -((q + j - width) // stride))
-
-        def take_first(s, n, t, number, there):
-            """As ``take``, for a tap that comes before the one that is held, where it is there."""
-            chosen = there & ((t >= s) if calm or not floats else ((t >= s) | ((t != t) & (s == s))))
-            return pick(chosen, t, s), pick(chosen, number, n)
-
-        def take_there(s, n, t, number, there):
-            """As ``take``, where the tap is there."""
-            chosen = there & ((t > s) if calm or not floats else ((t > s) | (t != t)))
-            return pick(chosen, t, s), pick(chosen, number, n)
-
-        take_first, take_there = inlined(take_first), inlined(take_there)
-
-        def three_taps(x, q, stride, p, bad):
-            if stride == 2:
-                a, b, bad = two_apart(x, q, p, bad)
-                t, bad = third(x, q, p, bad)
-                return a, b, t, bad
-            a, bad = one_apart(x, q, p, bad)
-            b, bad = one_apart(x, q + 1, p, bad)
-            t, bad = one_apart(x, q + 2, p, bad)
-            return a, b, t, bad
-
-        three_taps = _always(three_taps)
-
-        def at_end(table, many, q, stride, width, p, jump, bad, spare):
-            """Windows of three taps, of which the middle one is there, at the ends of a row."""
-            like = everywhere(spare, 0)
-            first, third = kept(q, 0, stride, width, like), kept(q, 2, stride, width, like)
-            a, s, t, bad = three_taps(pointer_like(table[0], spare), q, stride, p, bad)
-            s, n = take_first(s, integers(s, table[1] + jump), a, table[1], first)
-            s, n = take_there(s, n, t, table[1] + 2 * jump, third)
-            for i in range(1, many):
-                number = table[2 * i + 1]
-                a, b, t, bad = three_taps(pointer_like(table[2 * i], spare), q, stride, p, bad)
-                s, n = take_there(s, n, a, number, first)
-                s, n = take(s, n, b, number + jump)
-                s, n = take_there(s, n, t, number + 2 * jump, third)
-            return s, n, bad
-
-        kept, at_end = inlined(kept), _always(at_end)
-
-        def make_outputs(window: Any, stride: int) -> Any:
-            def outputs(
-                table, many, low, past, inside, pad, width, y, d, indices, i, index, unit, jump, p, spare
-            ):  # fmt: skip
-                bad = none(everywhere(spare, 0))
-                o = low
-                while o < past:
-                    o = min(o, past - lanes)
-                    q = o * stride - pad
-                    if inside or (q >= 0) & (q + (lanes - 1) * stride + 3 <= width):
-                        s, n, bad = window(table, many, q, p, jump, bad, spare)
-                    else:
-                        s, n, bad = at_end(table, many, q, stride, width, p, jump, bad, spare)
-                    store(y, d + o, lower(s, p))
-                    put_indices(indices, i + o, n, index + q * unit, stride * unit)
-                    o += lanes
-                return any_of(bad)
-
-            return inlined(outputs)
-
-        rows = make_outputs(by_two, 2), make_outputs(by_two_of_three, 2), make_outputs(by_one, 1)
-        two, three, near = rows
-
-        def row(
-            table, many, low, past, inside, pad, width, y, d, indices, i, index, unit, jump, p, spare, kernel, stride
-        ):  # fmt: skip
-            if kernel == 2:
-                return two(
-                    table, many, low, past, True, pad, width, y, d, indices, i, index, unit, jump, p, spare
-                )  # fmt: skip
-            if stride == 2:
-                return three(
-                    table, many, low, past, inside, pad, width, y, d, indices, i, index, unit, jump, p, spare
-                )  # fmt: skip
-            return near(
-                table, many, low, past, inside, pad, width, y, d, indices, i, index, unit, jump, p, spare
-            )  # fmt: skip
-
-        return inlined(row)
-
-    last_row = make_row(False)
-    first_row = make_row(True) if floats else last_row
+    rows_below = inlined(rows_below)
 
     def fused_index(plan, bufs, work, begin, end):
         """Runs the tiles ``begin .. end - 1``: a tile is some rows of outputs, or a part of one."""
@@ -274,7 +168,8 @@ def make_fused_index(variant: Variant, digest: int) -> Any:
         c = pointer(address(work) + plan[P.COORDINATES], _INT64)
         table = pointer(address(work) + plan[P.STATE], _INT64)
         spare = pointer(address(work) + plan[P.PACK], code)
-        y, indices = pointer(bufs[1], code), pointer(bufs[2], index_code)
+        x, y = pointer(bufs[0], code), pointer(bufs[1], code)
+        indices = pointer(bufs[2], _UINT8), pointer(bufs[2], _INT64), plan[P.INDEX_BYTES] > 1
         p = parameter(plan[P.PARAM])
         axes = plan[P.OUTER] + plan[P.LEAD]
         last = _HEADER + axes * _AXIS
@@ -283,6 +178,9 @@ def make_fused_index(variant: Variant, digest: int) -> Any:
         group, lead = plan[P.GROUP_AXIS], plan[P.LEAD]
         axis = _HEADER + max(group, 0) * _AXIS
         step = plan[axis + P.WINDOW_STRIDE] * plan[axis + P.SOURCE_STRIDE] * size
+        down, index_down = plan[axis + P.OUTPUT_STRIDE], plan[axis + P.AUX_STRIDE]
+        square = (lead == 1) & (kernel == 3) & (plan[axis + P.KERNEL] == 3) & (plan[axis + P.DILATION] == 1)
+        square = square & (plan[axis + P.WINDOW_STRIDE] == stride)
         rows = 1
         for a in range(plan[P.OUTER], axes):
             rows *= plan[_HEADER + a * _AXIS + P.KERNEL]
@@ -301,8 +199,27 @@ def make_fused_index(variant: Variant, digest: int) -> Any:
             # those whose middle tap does, where vectors take in what lies beside the row
             middle = (kernel == 3) & (begins * stride + 1 >= pad) & ((ends - 1) * stride + 1 - pad < width)
             reads, reads_to = begins * stride - pad, (ends - 1) * stride - pad + 2
+            made, made_to = stop, stop
+            if square & middle & (ends - begins >= lanes):
+                at, line = offset(plan, c, plan[P.OUTER], P.SOURCE_STRIDE), plan[axis + P.SOURCE_STRIDE]
+                made, made_to = rows_below(plan, at, line, reads, reads_to, first, stop, axis)
+                if made < made_to:
+                    c[group] = made
+                    told = (
+                        x, at, line, made * stride - plan[axis + P.PAD], plan[axis + P.SOURCE], made_to - made,
+                        begins, ends, pad, width, y, d + (made - first) * down, down, indices,
+                        i + (made - first) * index_down, index_down, index_of_row(plan, c),
+                        stride * plan[axis + P.INDEX_UNIT], unit, jump, plan[axis + P.JUMP], p, spare,
+                    )  # fmt: skip
+                    seen = twos(*told) if stride == 2 else near(*told)
+                    if floats and seen:
+                        # by rows, which know a NaN
+                        made, made_to = stop, stop
             many, whole = 0, False
             for r in range(first, stop):
+                if (r >= made) & (r < made_to):
+                    whole = False
+                    continue
                 if group >= 0:
                     c[group] = r
                 whole = whole and follows(plan, r, axis)
@@ -313,35 +230,28 @@ def make_fused_index(variant: Variant, digest: int) -> Any:
                     many = rows_of_taps(plan, c, table, bufs[0], size)
                     whole = (lead > 0) & (many == rows)
                 index = index_of_row(plan, c)
+                to, put_at = d + (r - first) * down, i + (r - first) * index_down
                 left, right = low, past
                 if middle and owns_taps(plan, table, many, bufs[0] // size, size, reads, reads_to):
                     left, right = begins, ends
                 if (many == 0) | (right - left < lanes):
                     left = right = begins
                 else:
-                    seen = first_row(
-                        table, many, left, right, not middle, pad, width, y, d, indices, i, index, unit, jump, p, spare,
-                        kernel, stride,
+                    told = (
+                        table, many, left, right, not middle, pad, width, y, to, indices, put_at, index, unit, jump, p,
+                        spare,
                     )  # fmt: skip
+                    seen = first_row(kernel, stride, *told)
                     if floats and seen:
-                        last_row(
-                            table, many, left, right, not middle, pad, width, y, d, indices, i, index, unit, jump, p,
-                            spare, kernel, stride,
-                        )  # fmt: skip
+                        last_row(kernel, stride, *told)
                 for side in range(2):
                     for o in range(begins if side == 0 else right, left if side == 0 else ends):
                         s, number = output(table, many, o * stride - pad, width, kernel, jump, p, spare)
                         v = real(lower_one(s, real(1), 1, p))
-                        y[d + o] = v if v == v else nan
-                        indices[i + o] = index + (o * stride - pad) * unit + number if number >= 0 else -1
-                d += plan[axis + P.OUTPUT_STRIDE]
-                i += plan[axis + P.AUX_STRIDE]
+                        y[to + o] = v if v == v else nan
+                        put_one(indices, put_at + o, index + (o * stride - pad) * unit + number if number >= 0 else -1)
             if group >= 0:
                 c[group] = first
             advance(plan, c)
 
     return fused_index
-
-
-def _always(function: Any) -> Any:
-    return inlined(function, always=True)

@@ -5,11 +5,13 @@ from __future__ import annotations
 import math
 from typing import Any, NamedTuple
 
+from numba.extending import register_jitable
+
 from fastpool.kernels.cpu.memory import SCALARS
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vectors import either_nan, signed, store_as, store_counted
 from fastpool.kernels.reductions import pick
-from fastpool.kernels.registry import Variant
+from fastpool.kernels.registry import Variant, numbers_places
 
 
 class VectorParts(NamedTuple):
@@ -92,3 +94,33 @@ def make_put_indices(dtype: str) -> Any:
             store_counted(indices, i, numbers, index, step)
 
     return inlined(put)
+
+
+def make_put_either(dtype: str) -> Any:
+    """``put(indices, i, numbers, index, step)``, where ``indices`` are (as bytes, of eight bytes, whether they have
+    eight): as ``make_put_indices``, whichever they are. Elements too short to number places by have none of eight.
+    """
+    put_taps, put_places = make_put_indices("u8"), make_put_indices("i64")
+    if not numbers_places(dtype):
+
+        def put(indices, i, numbers, index, step):
+            put_taps(indices[0], i, numbers, index, step)
+
+    else:
+
+        def put(indices, i, numbers, index, step):
+            if indices[2]:
+                put_places(indices[1], i, numbers, index, step)
+            else:
+                put_taps(indices[0], i, numbers, index, step)
+
+    return inlined(put)
+
+
+@register_jitable
+def put_one(indices, i, index):
+    """Writes one index, of either type."""
+    if indices[2]:
+        indices[1][i] = index
+    else:
+        indices[0][i] = index

@@ -1,0 +1,104 @@
+"""Forward max pooling with indices of planes, by windows of 3x3: vectors of outputs one below the other.
+
+What the three taps of a row give, value and number, is kept in registers for the windows below that hold the row, too::
+
+    row -1         h = row 0, whose number counts as that in row -1: of equal taps the first one on the input stays
+    row  0   h         window 0 = h(-1) . h(0) . h(1)
+    row  1   h         window 1 = h(0) . h(1) . h(2)          with a step of 1
+    row  2   h
+
+so that a row costs two comparisons and a window two more. Some rows of all columns are made before those below.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastpool.kernels.cpu import vectors
+from fastpool.kernels.cpu.numbered_taps import Taps, kept
+from fastpool.kernels.cpu.state import inlined
+from fastpool.kernels.cpu.vectors import any_of, everywhere, integers, none, prefetch, store
+from fastpool.kernels.registry import Variant
+
+BAND_BYTES = 1 << 14
+"""Bytes of the rows of which all columns are made before those below."""
+
+
+def make_columns(variant: Variant, taps: Taps, stride: int, put: Any) -> Any:
+    """The function that writes outputs and indices of a plane, windows being a step of ``stride`` apart both ways.
+
+    It does so as if no tap were NaN, and returns whether one was.
+    """
+    lanes = vectors.lanes(variant.source)
+    size = vectors.BYTES // lanes
+    of_row, take, lower = taps.of_row[stride - 1], taps.take, taps.lower
+
+    def column(
+        x, u, step, rows, q, width, above, below, y, d, down, indices, i, index_down, index, row_index, unit, jump,
+        row_jump, p, ahead, spare, bad,
+    ):  # fmt: skip
+        """A vector of outputs in each of ``rows`` rows, from element ``u`` of the input on, where the windows begin at
+        place ``q`` of a row. ``above`` and ``below`` are 1 where the first row of taps of the first window, or the last
+        one of the last, is outside; ``u`` is that of the first row which is not.
+        """
+        like = everywhere(spare, 0)
+        first, third = kept(q, 0, stride, width, like), kept(q, 2, stride, width, like)
+        s0 = s1 = like
+        n0 = n1 = integers(like, 0)
+        wait = 3
+        for part in range(3):
+            # the first row, those between, and a last one that is outside
+            many, number, on = 1, above * row_jump, step - above * step
+            if part == 1:
+                many, number, on = (rows - 1) * stride + 2 - below, 0, step
+            elif part == 2:
+                many, number = below, -row_jump
+                u -= step
+            for _ in range(many):
+                prefetch(x, u + ahead)
+                s2, n2, bad = of_row(x, u, first, third, number, jump, p, bad)
+                u += on
+                wait -= 1
+                if wait == 0:
+                    wait = stride
+                    s, n = take(s0, n0, s1, n1 + row_jump)
+                    s, n = take(s, n, s2, n2 + 2 * row_jump)
+                    store(y, d, lower(s, p))
+                    put(indices, i, n, index, unit)
+                    d += down
+                    i += index_down
+                    index += row_index
+                s0, n0, s1, n1 = s1, n1, s2, n2
+        return bad
+
+    column = inlined(column, always=True)
+
+    def columns(
+        x, at, step, top, high, count, begins, ends, pad, width, y, d, down, indices, i, index_down, index, row_index,
+        unit, jump, row_jump, p, spare,
+    ):  # fmt: skip
+        """``count`` rows of outputs from column ``begins`` to ``ends``; returns whether a tap was NaN.
+
+        ``top`` is the row of the input at which the first window begins; -1 is a row of padding, as ``high`` is.
+        ``at``, ``d`` and ``i`` are the elements of row 0 of the input, and of column 0 of the first row written.
+        """
+        bad = none(everywhere(spare, 0))
+        band = max(8, BAND_BYTES // size // (stride * max(width, 1)))
+        for r in range(0, count, band):
+            rows = min(band, count - r)
+            start = top + r * stride
+            above = 1 if start < 0 else 0
+            below = 1 if start + (rows - 1) * stride + 2 >= high else 0
+            o = begins
+            while o < ends:
+                o = min(o, ends - lanes)
+                q = o * stride - pad
+                bad = column(
+                    x, at + (start + above) * step + q, step, rows, q, width, above, below, y, d + r * down + o, down,
+                    indices, i + r * index_down + o, index_down, index + r * row_index + q * unit, row_index,
+                    stride * unit, jump, row_jump, p, rows * stride * step, spare, bad,
+                )  # fmt: skip
+                o += lanes
+        return any_of(bad)
+
+    return inlined(columns)
