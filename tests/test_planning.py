@@ -319,7 +319,7 @@ TYPICAL = (
     ("max2d_fwd+tap_f32_first_mb8ic64_ih112oh56kh3sh2ph1", "max_index_f32_u8__rows_fused_k3s2"),
     ("max2d_fwd+plane_f32_first_mb8ic64_ih6oh3kh2sh2", "max_index_f32_i64__rows_k2s2"),
     ("max2d_fwd+plane_f32_first_mb8ic64_ih12oh6kh2sh2", "max_index_f32_i64__rows_stacked"),
-    ("max2d_fwd+tap_f32_first_mb8ic192_ih28oh28kh3sh1ph1", "max_index_f32_u8__rows_stacked"),
+    ("max2d_fwd+tap_f32_first_mb8ic192_ih28oh28kh3sh1ph1", "max_index_f32_u8__rows_fused_k3s1"),
     ("max2d_fwd+tap_f32_first_mb8ic256_ih112oh112kh5sh1ph2", "max_index_f32_u8__rows_stacked"),
     ("max2d_fwd+tap_f32_first_mb8ic64_ih112oh112kh3sh1ph1", "max_index_f32_u8__rows_fused_k3s1"),
     ("max2d_bwd+plane_f32_last_mb8ic64_ih112oh4kh28sh28", "scatter_f32_i64__lanes"),

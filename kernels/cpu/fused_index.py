@@ -46,18 +46,18 @@ def make_row(variant: Variant, taps: Taps, put: Any) -> Any:
     # each row of taps by itself, so that their comparisons do not wait for each other
     def of_two(table, many, q, jump, p, bad, spare):
         """Windows of two taps."""
-        like = everywhere(spare, 0)
-        s, n = like, integers(like, 0)
-        for i in range(many):
+        number = table[1]
+        x = pointer_like(table[0], spare)
+        prefetch(x, q + ahead)
+        s, t, bad = two_apart(x, q, p, bad)
+        s, n = take(s, integers(s, number), t, integers(s, number + jump))
+        for i in range(1, many):
             number = table[2 * i + 1]
             x = pointer_like(table[2 * i], spare)
             prefetch(x, q + ahead)
             t, b, bad = two_apart(x, q, p, bad)
             t, m = take(t, integers(t, number), b, integers(t, number + jump))
-            if i == 0:
-                s, n = t, m
-            else:
-                s, n = take(s, n, t, m)
+            s, n = take(s, n, t, m)
         return s, n, bad
 
     def make_of_three(of_row: Any) -> Any:
@@ -80,9 +80,23 @@ def make_row(variant: Variant, taps: Taps, put: Any) -> Any:
     of_two = inlined(of_two, always=True)
     near, twos = map(make_of_three, of_row)
 
+    def row_of_two(table, many, low, past, pad, y, d, indices, i, index, unit, jump, p, spare):
+        bad = none(everywhere(spare, 0))
+        o = low
+        while o < past:
+            o = min(o, past - lanes)
+            q = 2 * o - pad
+            s, n, bad = of_two(table, many, q, jump, p, bad, spare)
+            store(y, d + o, lower(s, p))
+            put(indices, i + o, n, index + q * unit, 2 * unit)
+            o += lanes
+        return any_of(bad)
+
     def row(
         kernel, stride, table, many, low, past, inside, pad, width, y, d, indices, i, index, unit, jump, p, spare
     ):  # fmt: skip
+        if kernel == 2:
+            return row_of_two(table, many, low, past, pad, y, d, indices, i, index, unit, jump, p, spare)
         like = everywhere(spare, 0)
         bad = none(like)
         o = low
@@ -92,9 +106,7 @@ def make_row(variant: Variant, taps: Taps, put: Any) -> Any:
             first = third = kept(0, 0, 1, lanes, like)
             if not inside and (q < 0) | (q + (lanes - 1) * stride + 3 > width):
                 first, third = kept(q, 0, stride, width, like), kept(q, 2, stride, width, like)
-            if kernel == 2:
-                s, n, bad = of_two(table, many, q, jump, p, bad, spare)
-            elif stride == 2:
+            if stride == 2:
                 s, n, bad = twos(table, many, q, first, third, jump, p, bad, spare)
             else:
                 s, n, bad = near(table, many, q, first, third, jump, p, bad, spare)
@@ -103,6 +115,7 @@ def make_row(variant: Variant, taps: Taps, put: Any) -> Any:
             o += lanes
         return any_of(bad)
 
+    inlined(row_of_two)
     return inlined(row)
 
 
