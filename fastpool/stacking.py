@@ -31,6 +31,9 @@ from fastpool.tiling import (
 STACK_BYTES = 1 << 14
 """A stack, about: half of a first-level cache."""
 
+BANDS_BYTES = 1 << 16
+"""Planes of a tile, about, where outputs are written after a band of rows, over which the next one is stacked."""
+
 BAND_BYTES = 1 << 18
 """A stack of one plane, at most, in a second-level cache; of a larger plane, bands of rows are taken."""
 
@@ -220,9 +223,13 @@ def plan_stacked(spec: Block, plan: Block) -> None:
         others = product(plan, 0, outer - 1, P.OUTPUT)
         # each thread is to have several tiles
         most = ceil_div(plan[at + P.OUTPUT], ceil_div(ENOUGH_TILES, max(others, 1)))
-        planes = max(1, min(STACK_BYTES // size // max(plane, 1), most))
+        # see ``stack_fold.by_bands``
+        bands = plan[P.MARKS] != 0 and plan[P.FIRST] > 1 and lead == 1 and plan[last + P.WINDOW_STRIDE] == 2
+        room = BANDS_BYTES if bands else STACK_BYTES
+        planes = max(1, min(room // size // max(plane, 1), most))
         plan[at + P.BY], plan[at + P.STEPS] = cut(plan[at + P.OUTPUT], planes)
-        plane *= plan[at + P.BY]
+        if not bands:
+            plane *= plan[at + P.BY]
     plan[P.TAIL] = 0
     for a in range(lead):
         at = first + a * P.AXIS

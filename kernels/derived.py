@@ -93,8 +93,9 @@ def of_bits(reduction: Reduction, bits: int, infinity: int, nan: int) -> Reducti
         return pick(y < 0, ((y ^ -1) + -many) ^ low, y + -many)
 
     def lower(s, count, inside, p):
-        y = s + many
-        return pick(s > infinity - many, nan, pick(y < 0, (y ^ -1) + low, y) ^ (p & low))
+        # a sum or a difference: to turn the sign bit around, it is added
+        sign = p & low
+        return pick(s < -many, (-1 - many) - s + (low ^ sign), pick(s > infinity - many, nan, s + (sign + many)))
 
     return replace(reduction, lift=lift, combine=larger_of_numbers, lower=lower, calm=None, identity=(low,))
 

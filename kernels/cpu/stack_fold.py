@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from numba.extending import register_jitable
+
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu.memory import address, pointer_like
@@ -19,10 +21,25 @@ from fastpool.kernels.cpu.walk import offset
 from fastpool.kernels.registry import Variant
 
 _AXIS, _HEADER = P.AXIS, P.HEADER
+BAND = 1 << 10
+"""Bytes of a stack, at most, after which outputs are written where planes are made by bands of rows. To read memory and
+to write outputs take turns; the shorter these are, the more goes on at a time: 512 planes of 112 x 112 float16 in 3x3
+windows at a stride of 2 took 0.31 ms on two threads, plane by plane 0.35."""
 
 
-def make_fold(variant: Variant, combine: Any, lift: Any, watches: bool) -> Any:
-    """The function that combines and copies; with ``watches`` it returns whether it saw NaN, else False."""
+@register_jitable
+def by_bands(plan):
+    """Whether outputs are written while planes are copied: rows without gaps, of which every other one is asked for."""
+    last = _HEADER + (plan[P.OUTER] + plan[P.LEAD]) * _AXIS
+    folds = (plan[P.FIRST] > 1) & (plan[P.MARKS] != 0) & (plan[P.LEAD] == 1)
+    return folds & (plan[last + P.WINDOW_STRIDE] == 2)
+
+
+def make_fold(variant: Variant, combine: Any, lift: Any, watches: bool, write_runs: Any) -> Any:
+    """The function that combines and copies; with ``watches`` it returns whether it saw NaN, else False.
+
+    ``write_runs`` writes the outputs of rows without gaps, whose windows are a step of 2 apart.
+    """
     lanes = vectors.lanes(variant.source)
     size = vectors.BYTES // lanes
     ahead = AHEAD // size
@@ -100,13 +117,17 @@ def make_fold(variant: Variant, combine: Any, lift: Any, watches: bool) -> Any:
     fold_some = inlined(fold_some, always=True)
     fold_run = make_fold_run(variant, combine, lift, watches, ahead)
 
-    def fold_planes(plan, c, t, x, blank, marks, count, p, identity):
-        """Stacks ``count`` planes, the first of which the coordinates say, and what lies around them."""
+    def fold_planes(plan, c, t, x, blank, marks, count, p, identity, y, edges, divisor, spare):
+        """Stacks ``count`` planes, the first of which the coordinates say, and what lies around them.
+
+        Where that goes by bands, writes their outputs, too; ``edges`` are the marks of columns.
+        """
         outer, lead = plan[P.OUTER], plan[P.LEAD]
         first = _HEADER + outer * _AXIS
         near = first + _AXIS
         pitch = plan[P.PITCH]
         to, left, width = columns_of(plan, c)
+        pad = to
         taps, limit = plan[first + P.KERNEL], plan[first + P.SOURCE]
         tap_step = plan[first + P.DILATION]
         apart = tap_step * plan[first + P.SOURCE_STRIDE]
@@ -123,6 +144,13 @@ def make_fold(variant: Variant, combine: Any, lift: Any, watches: bool) -> Any:
         nothing = everywhere(t, identity)
         bad = none(nothing)
         fill(t, 0, to, nothing)
+        bands, most, d, more = by_bands(plan), max(number, 1), 0, 0
+        outputs = plan[near + P.OUTPUT]
+        if bands:
+            most = max(BAND // size // (4 * pitch) * 4, 1)
+            d = offset(plan, c, outer + 1, P.OUTPUT_STRIDE)
+            more = 2 * lanes % pitch
+        group_out = plan[_HEADER + max(outer - 1, 0) * _AXIS + P.OUTPUT_STRIDE]
         low, past, plane = 0, 0, 0
         if plan[P.ROW_MARKS] != 0:
             # planes that are made as one: all whose neighbours' rows are the array's
@@ -152,10 +180,19 @@ def make_fold(variant: Variant, combine: Any, lift: Any, watches: bool) -> Any:
                     some = min((limit - 1 - reach - place) // stride + 1, number - o)
                 if lead == 1:
                     step = stride * plan[first + P.SOURCE_STRIDE]
-                    bad = bad | fold_some(
-                        plan, t, to, x, at, taps, apart, there, blank, step, some, width, pitch, p, nothing
-                    )
-                    to += some * pitch
+                    for done in range(0, some, most):
+                        here = min(most, some - done)
+                        bad = bad | fold_some(
+                            plan, t, to, x, at, taps, apart, there, blank, step, here, width, pitch, p, nothing
+                        )
+                        at += here * step
+                        if bands:
+                            write_runs(
+                                t, to - pad, y, d + (o + done) * outputs, 1, 0, 0, here * outputs, pitch, more, edges,
+                                pitch + 2 * lanes, identity, divisor, p, spare,
+                            )  # fmt: skip
+                        else:
+                            to += here * pitch
                 else:
                     fill(t, to, top * pitch, nothing)
                     to += top * pitch
@@ -166,6 +203,7 @@ def make_fold(variant: Variant, combine: Any, lift: Any, watches: bool) -> Any:
                     fill(t, to, bottom * pitch, nothing)
                     to += bottom * pitch
                 o += some
+            d += group_out
         fill(t, to, plan[P.TAIL] * pitch, nothing)
         return any_of(bad)
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastpool.kernels.cpu import vectors
-from fastpool.kernels.cpu.memory import address
+from fastpool.kernels.cpu.memory import address, pointer_like
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vector_parts import make_watch
 from fastpool.kernels.cpu.vectors import even, load, none, prefetch, store
@@ -76,18 +76,28 @@ def make_fold_run(variant: Variant, combine: Any, lift: Any, watches: bool, ahea
         Writes up to a vector beyond. Returns where NaN was seen.
         """
         bad = none(nothing)
-        place = 0
-        for o in range(at, at + count, lanes):
-            prefetch(x, o + width + ahead)
-            a, b, c = load(x, o - width), load(x, o), load(x, o + width)
-            bad = watch(watch(bad, a, b), c, c)
-            a, b, c = lift(a, p), lift(b, p), lift(c, p)
+        place, o, end = 0, at, at + count
+        while o < end:
+            # the most of them are neither of a plane's first row nor of its last one
+            free = 0
             if (place >= width) & (place + lanes + width <= plane):
-                store(t, to, combine(combine(a, b), c))
-            else:
-                store(t, to, three(a, b, c, load(marks, place), load(marks, place + apart), nothing))
-            to += lanes
-            place += lanes
+                free = min(plane - width - place, end - o + lanes - 1) // lanes
+            for _ in range(free):
+                prefetch(x, o + width + ahead)
+                a, b, c = load(x, o - width), load(x, o), load(x, o + width)
+                bad = watch(watch(bad, a, b), c, c)
+                store(t, to, combine(combine(lift(a, p), lift(b, p)), lift(c, p)))
+                o += lanes
+                to += lanes
+            place += free * lanes
+            if o < end:
+                a, b, c = load(x, o - width), load(x, o), load(x, o + width)
+                bad = watch(watch(bad, a, b), c, c)
+                first, last = load(marks, place), load(marks, place + apart)
+                store(t, to, three(lift(a, p), lift(b, p), lift(c, p), first, last, nothing))
+                o += lanes
+                to += lanes
+                place += lanes
             while place >= plane:
                 place -= plane
         return bad
@@ -108,39 +118,42 @@ def make_write_runs(variant: Variant, combine: Any, lower: Any, canonical: Any, 
 
     window = inlined(window, always=True)
 
-    def write_runs(t, a, y, d, runs, down, step, count, width, marks, apart, nothing, divisor, p, spare):
+    def write_runs(t, a, y, d, runs, down, step, count, width, more, marks, apart, nothing, divisor, p, spare):
         """``runs`` runs of ``count`` outputs from element ``d`` on, ``step`` apart, of rows of ``width`` places.
 
-        In the stack the first one's windows begin at place ``a``; runs are ``down`` apart there.
+        In the stack the first one's windows begin at place ``a``; runs are ``down`` apart there. From a vector of
+        outputs to the next it is ``more`` places, beside whole rows.
         """
-        more = stride * lanes % width
+        short = count < lanes
         for _ in range(runs):
             head = 0
             if count >= LONG * lanes:
                 head = (lanes - (address(y) // size + d) % lanes) % lanes
-            o, column = 0, 0
-            while o < count:
-                if o + lanes > count:
-                    # the last vector begins earlier, so that nothing is written beside the run
-                    o = max(count - lanes, 0)
-                    column = stride * o % width
-                s = window(t, a + stride * o, marks, column, apart, nothing)
-                if stride == 2:
-                    s = even(s, window(t, a + 2 * o + lanes, marks, column + lanes, apart, nothing))
-                v = canonical(lower(s, divisor, p))
-                if count >= lanes:
-                    store(y, d + o, v)
-                else:
-                    store(spare, 0, v)
-                    for e in range(count):
-                        y[d + e] = spare[e]
-                if (o == 0) & (head > 0):
-                    o, column = head, stride * head % width
-                else:
-                    o += lanes
+            last = max(count - lanes, 0)
+            z = pointer_like(address(spare) if short else address(y) + d * size, y)
+            # One vector before the first cache line; all others, each of a line where the run is long; the last one, which
+            # begins earlier, so that nothing is written beside the run. In three loops of nothing else: with these cases
+            # told apart for each vector, planes of 28 x 28 float16 took a fifth more time.
+            for part in range(3):
+                begin, past = 0, min(head, 1)
+                if part == 1:
+                    begin, past = head, last + 1
+                elif part == 2:
+                    begin, past = last, last + min((last - head) % lanes, 1)
+                column = 0
+                if (begin > 0) & (begin < past):
+                    column = stride * begin % width
+                for o in range(begin, past, lanes):
+                    s = window(t, a + stride * o, marks, column, apart, nothing)
+                    if stride == 2:
+                        s = even(s, window(t, a + 2 * o + lanes, marks, column + lanes, apart, nothing))
+                    store(z, o, canonical(lower(s, divisor, p)))
                     column += more
                     if column >= width:
                         column -= width
+            if short:
+                for e in range(count):
+                    y[d + e] = spare[e]
             d += step
             a += down
 

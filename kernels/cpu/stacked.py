@@ -29,9 +29,9 @@ from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu.memory import CODES, SCALARS, address, pointer
 from fastpool.kernels.cpu.parts import make_parameter
 from fastpool.kernels.cpu.stack_copy import columns_of, extent_of, make_copy
-from fastpool.kernels.cpu.stack_fold import make_fold
+from fastpool.kernels.cpu.stack_fold import by_bands, make_fold
 from fastpool.kernels.cpu.stack_kept import make_next_row
-from fastpool.kernels.cpu.stack_loops import make_loops
+from fastpool.kernels.cpu.stack_loops import Loops, make_loops
 from fastpool.kernels.cpu.stack_runs import make_marks
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vector_parts import make_vector_parts
@@ -46,10 +46,9 @@ APART = 3
 """Vectors of a row from which on windows between those that are asked for are left out."""
 
 
-def make_pool(variant: Variant, combine: Any, lower: Any, canonical: Any) -> Any:
+def make_pool(variant: Variant, loops: Loops) -> Any:
     """The function that combines a stack and writes the outputs of its planes."""
     lanes = vectors.lanes(variant.source)
-    loops = make_loops(variant, combine, lower, canonical)
     blocks, windows, write_rows, split_rows, runs, split_runs = loops
 
     def pool_planes(plan, c, t, blocks_of, y, planes_here, row, p, divisor, spare, marks, nothing):
@@ -115,12 +114,12 @@ def make_pool(variant: Variant, combine: Any, lower: Any, canonical: Any) -> Any
         group = plan[_HEADER + max(outer - 1, 0) * _AXIS + P.OUTPUT_STRIDE]
         first = offset(plan, c, outer + lead, P.OUTPUT_STRIDE) + place + row * row_out
         if plan[P.MARKS] != 0:
-            run, apart = row_count * outputs, pitch + 2 * lanes
+            run, apart, more = row_count * outputs, pitch + 2 * lanes, stride * lanes % pitch
             if (plan[P.DENSE] != 0) & (rows == row_count) & (planes == plane_count):
                 run, planes_here, plane_count = run * planes_here * plane_count, 1, 1
             for g in range(planes_here):
                 at = a + g * planes * plane
-                told = (t, at, y, first + g * group, plane_count, plane_step * plane, plane_out, run, pitch)
+                told = (t, at, y, first + g * group, plane_count, plane_step * plane, plane_out, run, pitch, more)
                 if stride == 2:
                     split_runs(*told, marks, apart, nothing, divisor, p, spare)
                 else:
@@ -165,13 +164,15 @@ def make_stacked(variant: Variant, digest: int) -> Any:
     careful = reduction.combine
     write_marks = make_marks(lanes)
     copy_planes = make_copy(variant, lift, watches)
-    fold_planes = fold_all = make_fold(variant, careful, lift, False)
-    pool_planes = pool_all = make_pool(variant, careful, lower, canonical)
+    loops = make_loops(variant, careful, lower, canonical)
+    fold_planes = fold_all = make_fold(variant, careful, lift, False, loops.split_runs)
+    pool_planes = pool_all = make_pool(variant, loops)
     next_row = next_careful = make_next_row(variant, careful, lift, False)
     if watches:
+        loops = make_loops(variant, reduction.calm, lower, canonical)
         next_row = make_next_row(variant, reduction.calm, lift, True)
-        fold_planes = make_fold(variant, reduction.calm, lift, True)
-        pool_planes = make_pool(variant, reduction.calm, lower, canonical)
+        fold_planes = make_fold(variant, reduction.calm, lift, True, loops.split_runs)
+        pool_planes = make_pool(variant, loops)
 
     def stacked(plan, bufs, work, begin, end):
         """Runs the tiles ``begin .. end - 1``: a tile is some planes, or some rows of one."""
@@ -204,6 +205,7 @@ def make_stacked(variant: Variant, digest: int) -> Any:
         clean = (plan[last - _AXIS + P.KERNEL] + 2) * plan[P.PITCH] if kept else 0
         for i in range(clean, plan[P.ROW] * plan[P.LEVELS]):
             t[i] = nothing
+        written = by_bands(plan)
         group = plan[P.OUTER] - 1
         at = _HEADER + max(group, 0) * _AXIS
         near = last - _AXIS
@@ -227,12 +229,13 @@ def make_stacked(variant: Variant, digest: int) -> Any:
                             number = 0
                             continue
                 elif plan[P.FIRST] > 1:
-                    seen = fold_planes(plan, c, t, x, address(blank), row_marks, planes, p, nothing)
+                    told = (plan, c, t, x, address(blank), row_marks, planes, p, nothing, y, marks, divisor, spare)
+                    seen = fold_planes(*told)
                     if watches and seen:
-                        fold_all(plan, c, t, x, address(blank), row_marks, planes, p, nothing)
+                        fold_all(*told)
                 else:
                     seen = copy_planes(plan, c, t, x, planes, p, nothing)
-                if number % step == 0:
+                if (number % step == 0) & (not written):
                     row = number // step
                     if watches and seen:
                         pool_all(plan, c, t, blocks_of, y, planes, row, p, divisor, spare, marks, nothing)

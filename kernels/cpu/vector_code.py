@@ -362,6 +362,7 @@ def _compare(word: str) -> tuple[Any, Any, bool]:
 
 
 _teach(operator.add, ir.IRBuilder.fadd, ir.IRBuilder.add)
+_teach(operator.sub, ir.IRBuilder.fsub, ir.IRBuilder.sub)
 _teach(operator.mul, ir.IRBuilder.fmul, ir.IRBuilder.mul)
 _teach(operator.truediv, ir.IRBuilder.fdiv, None)
 _teach(operator.and_, None, ir.IRBuilder.and_)
