@@ -131,9 +131,9 @@ def make_write_runs(variant: Variant, combine: Any, lower: Any, canonical: Any, 
                 head = (lanes - (address(y) // size + d) % lanes) % lanes
             last = max(count - lanes, 0)
             z = pointer_like(address(spare) if short else address(y) + d * size, y)
-            # One vector before the first cache line; all others, each of a line where the run is long; the last one, which
-            # begins earlier, so that nothing is written beside the run. In three loops of nothing else: with these cases
-            # told apart for each vector, planes of 28 x 28 float16 took a fifth more time.
+            # One vector before the first cache line; all others, each of a line where the run is long; the last one,
+            # which begins earlier, so that nothing is written beside the run. In three loops of nothing else: with
+            # these cases told apart for each vector, planes of 28 x 28 float16 took a fifth more time.
             for part in range(3):
                 begin, past = 0, min(head, 1)
                 if part == 1:
