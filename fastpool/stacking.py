@@ -224,7 +224,8 @@ def plan_stacked(spec: Block, plan: Block) -> None:
         # each thread is to have several tiles
         most = ceil_div(plan[at + P.OUTPUT], ceil_div(ENOUGH_TILES, max(others, 1)))
         # see ``stack_fold.by_bands``
-        bands = plan[P.MARKS] != 0 and plan[P.FIRST] > 1 and lead == 1 and plan[last + P.WINDOW_STRIDE] == 2
+        bands = plan[P.MARKS] != 0 and plan[P.FIRST] > 1 and lead == 1
+        bands = bands and plan[first + P.WINDOW_STRIDE] > 1 and plan[last + P.WINDOW_STRIDE] == 2
         room = BANDS_BYTES if bands else STACK_BYTES
         planes = max(1, min(room // size // max(plane, 1), most))
         plan[at + P.BY], plan[at + P.STEPS] = cut(plan[at + P.OUTPUT], planes)
