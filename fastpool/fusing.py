@@ -246,8 +246,11 @@ def plan_fused_scatter(spec: Block, plan: Block) -> None:
     plan[P.LEAD] = plan[P.SPATIAL] - 1
     _cut_rows(plan, min(plan[last + P.OUTPUT], BLOCK) * spec[S.OUTPUT_BYTES], BLOCK)
     plan[P.PACK] = plan[P.STATE] + P.WINDOW_TABLES * P.WINDOW_TABLE
-    # a vector of gradients, and one of taps, to copy elements by
-    plan[P.WORK] = plan[P.PACK] + 2 * VECTOR_BYTES
+    # a vector of gradients, and one of taps, to copy elements by; marks of the windows of a row, and of those beside it
+    plan[P.PACK2] = plan[P.PACK] + 2 * VECTOR_BYTES
+    if plan[last + P.KERNEL] == 3 and plan[last + P.WINDOW_STRIDE] == 2 and plan[last + P.SOURCE] <= P.MOST_EDGES:
+        plan[P.PACK2] += round_up(plan[last + P.SOURCE] + 3 * VECTOR_BYTES, 64)
+    plan[P.WORK] = plan[P.PACK2]
     _stream(spec, plan)
     plan[P.SOURCE_END] = source_end(plan, P.SOURCE_STRIDE)
     plan[P.AUX_END] = source_end(plan, P.AUX_STRIDE)

@@ -70,7 +70,8 @@ KEPT = 52  # 1: a stack holds one row of windows, which is made of what is kept 
 FIRST = 53  # taps along the first leading axis of a stack that are combined while it is copied
 MARKS = 54  # byte offset of the marks of columns of a stack whose rows follow one another without padding, or 0
 ROW_MARKS = 55  # and of the marks of rows, where planes follow one another in memory, too, or 0
-HEADER = 56
+PACK2 = 56  # byte offset of a tile's rows, where they are written around the caches
+HEADER = 57
 
 # ---- axis record ----
 OUTPUT = 0  # coordinates on the output side
@@ -104,3 +105,4 @@ WINDOW_ROW = 8  # numbers for each row
 WINDOW_ROWS = 16  # rows of a table, at most; before them is a row about the table
 WINDOW_TABLE = 8 * WINDOW_ROW * (WINDOW_ROWS + 1)  # bytes of a table
 WINDOW_TABLES = 6  # tables of a tile
+MOST_EDGES = 1 << 13  # windows of a row for which there is a table of those outside of it, at most

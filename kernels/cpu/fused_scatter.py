@@ -248,7 +248,9 @@ def make_fused_scatter(variant: Variant, digest: int) -> Any:
         tables = pointer(address(work) + plan[P.STATE], _INT64)
         spare = pointer(address(work) + plan[P.PACK], code)
         taps = pointer(address(spare) + vectors.BYTES, tap_code)
-        buffer = pointer(address(spare) + 2 * vectors.BYTES, code)
+        # marks of the windows of a row, and of a vector of those beside it
+        edges = pointer(address(spare) + 3 * vectors.BYTES, tap_code)
+        buffer = pointer(address(work) + plan[P.PACK2], code)
         g, y, t = pointer(bufs[0], code), pointer(bufs[1], code), pointer(bufs[2], tap_code)
         source = pointer(address(tables) + KEPT * TABLE, _INT64)
         other = pointer(address(tables) + (KEPT + 1) * TABLE, _INT64)
@@ -260,6 +262,10 @@ def make_fused_scatter(variant: Variant, digest: int) -> Any:
         group, stream = plan[P.GROUP_AXIS], plan[P.STREAM] != 0
         axis = _HEADER + max(group, 0) * _AXIS
         dense = (group >= 0) & (plan[P.BLOCKS] == 1) & (plan[axis + P.OUTPUT_STRIDE] == plan[last + P.OUTPUT])
+        narrow = (stride == 2) & (kernel == 3) & (plan[P.BLOCKS] == 1) & (width <= P.MOST_EDGES)
+        if narrow:
+            for e in range(-vectors.BYTES, width + vectors.BYTES):
+                edges[e] = 0 if (e >= 0) & (e < width) else NOT_TAKEN
         seek(plan, c, begin)
         for _ in range(begin, end):
             column = c[axes] * plan[P.BLOCK]
@@ -296,7 +302,7 @@ def make_fused_scatter(variant: Variant, digest: int) -> Any:
                 two_apart = (plan[axis + P.WINDOW_STRIDE] == 2) & (plan[axis + P.DILATION] == 1)
                 twice = two_apart & (plan[axis + P.KERNEL] == 2) & (kernel == 2) & (place == 0) & (w >= 0)
                 shares = two_apart & (plan[axis + P.KERNEL] == 3) & (kernel + place > 2)
-                shares = shares & (outputs % 2 == 0) & (outputs >= 2 * lanes)
+                shares = shares & narrow & (outputs % 2 == 0) & (outputs >= 2 * lanes)
             near, phase, table = 0, 0, source
             if lead > 0:
                 near = (first + plan[axis + P.PAD]) // plan[axis + P.WINDOW_STRIDE]
@@ -320,10 +326,11 @@ def make_fused_scatter(variant: Variant, digest: int) -> Any:
                 if x < outputs:
                     past = w + (outputs + 2 * lanes) // stride + lanes + 1
                     own = (w >= 0) & (past <= width) or owns_windows(plan, table, w, past)
-                    if shares & (phase == 0) & (r + 1 < stop) & (near < plan[axis + P.SOURCE]) & (table[1] != 0) & own:
+                    paired = shares & (phase == 0) & (r + 1 < stop) & (near < plan[axis + P.SOURCE])
+                    if own & paired & (table[0] > 0) & (table[1] != 0):
                         below = pointer(address(tables) + TABLE, _INT64)
                         renew(plan, axis, near, 1, source, below, place)
-                        pair_by_two(g, t, table, below, rows, at, pitch, outputs, w, width, spare)
+                        pair_by_two(g, t, table, below, rows, at, pitch, outputs, w, edges, spare)
                         x, phase = outputs, 1
                         r, at = r + 1, at + pitch
                 while x < outputs:

@@ -228,17 +228,31 @@ def fence(typing_context):
     return types.void(), generate
 
 
+def _prefetch(builder: Any, pointer: Any, place: Any, writes: int) -> None:
+    byte = ir.IntType(8).as_pointer()
+    shape = ir.FunctionType(ir.VoidType(), (byte, _INT32, _INT32, _INT32))
+    function = cgutils.get_or_insert_function(builder.module, shape, "llvm.prefetch.p0")
+    at = builder.bitcast(builder.gep(pointer, [place]), byte)
+    builder.call(function, [at, _INT32(writes), _INT32(3), _INT32(1)])
+
+
 @intrinsic
 def prefetch(typing_context, p, i):
     """Asks for the cache line of element ``i``, which need not exist."""
 
     def generate(context, builder, signature, arguments):
-        byte = ir.IntType(8).as_pointer()
-        kinds = (byte, _INT32, _INT32, _INT32)
-        shape = ir.FunctionType(ir.VoidType(), kinds)
-        function = cgutils.get_or_insert_function(builder.module, shape, "llvm.prefetch.p0")
-        place = builder.bitcast(builder.gep(*arguments[:1], [arguments[1]]), byte)
-        builder.call(function, [place, _INT32(0), _INT32(3), _INT32(1)])
+        _prefetch(builder, *arguments, 0)
+        return context.get_dummy_value()
+
+    return types.void(p, types.int64), generate
+
+
+@intrinsic
+def prefetch_to_write(typing_context, p, i):
+    """The same, of an element that is written."""
+
+    def generate(context, builder, signature, arguments):
+        _prefetch(builder, *arguments, 1)
         return context.get_dummy_value()
 
     return types.void(p, types.int64), generate

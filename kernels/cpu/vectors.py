@@ -101,6 +101,12 @@ def prefetch(p, i):
 
 
 @_known
+def prefetch_to_write(p, i):
+    """The same, of an element that is written."""
+    return code.prefetch_to_write(p, i)
+
+
+@_known
 def signed(a, p):
     """``a * p`` for a vector of floats and a factor 1 or -1: in one cycle instead of four."""
     return code.signed(a, p)
