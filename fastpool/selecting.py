@@ -36,6 +36,8 @@ MATCH_BYTES = 1 << 16
 MATCH_LANES_BYTES = 1 << 19
 """The same with lanes, where one row of windows is long."""
 
+VECTOR_BYTES = 64
+
 MATCH_STATES = 1 << 24
 """States of one phase in such a tile, at most."""
 
@@ -115,8 +117,22 @@ def _match_rows(plan: Block) -> tuple[int, int, int]:
     return row, phases, ACCEPTED
 
 
+def _in_place(spec: Block, plan: Block) -> None:
+    """Decides whether taps are compared where gradients and indices lie: in whole vectors of lanes."""
+    phases = 1
+    for a in range(plan[P.SPATIAL]):
+        phases *= min(plan[P.HEADER + (plan[P.OUTER] + a) * P.AXIS + P.WINDOW_STRIDE], MATCH_PHASES)
+    together = plan[P.SOURCE_LANE] == 1 and plan[P.OUTPUT_LANE] == 1 and plan[P.AUX_LANE] == 1
+    # halves are summed in float32, which is scratch
+    whole = plan[P.LANES] * spec[S.OUTPUT_BYTES] >= VECTOR_BYTES and spec[S.STATE_BYTES] == spec[S.OUTPUT_BYTES]
+    if together and whole and plan[P.TAPS] <= 3 * phases:
+        plan[P.IN_PLACE] = 1
+        plan[P.LANE_BLOCK], plan[P.LANE_BLOCKS] = plan[P.LANES], 1
+
+
 def plan_match(spec: Block, plan: Block) -> None:
     """Plans the comparison of taps, or sets the tiles to a refusal, negative."""
+    _in_place(spec, plan)
     row, phases, refused = _match_rows(plan)
     if refused != ACCEPTED:
         plan[P.TILES] = -refused
@@ -127,11 +143,6 @@ def plan_match(spec: Block, plan: Block) -> None:
     size, stride = plan[first + P.OUTPUT], plan[first + P.WINDOW_STRIDE]
     reach = (plan[first + P.KERNEL] - 1) * plan[first + P.DILATION] // stride
     state_bytes = spec[S.STATE_BYTES]
-    # halves are summed in float32, which is scratch
-    together = plan[P.SOURCE_LANE] == 1 and plan[P.OUTPUT_LANE] == 1 and plan[P.AUX_LANE] == 1
-    whole = together and plan[P.LANES] >= 8 and state_bytes == spec[S.OUTPUT_BYTES]
-    # 64 lanes, 3x3 stride 2: 2.2 ms against 3.0; stride 1, where nine windows meet: 1.75 against 1.35
-    plan[P.IN_PLACE] = 1 if whole and plan[P.TAPS] <= 3 * phases else 0
     states = (MATCH_BYTES if plan[P.LANE_BLOCK] <= 1 else MATCH_LANES_BYTES) // (4 + state_bytes * (1 + phases))
     # a tile not much longer than a window would visit every window twice
     block, blocks = cut(size, max(states // row - reach, reach, 1) * stride)
@@ -158,12 +169,12 @@ def plan_match(spec: Block, plan: Block) -> None:
     plan[P.BLOCK] = block
     plan[P.BLOCKS] = blocks
     plan[P.ROW] = states
-    integers = outer + 2 + 5 * spatial + max(phases * (2 * plan[P.TAPS] + 1), 6 * plan[P.TAPS]) + 8
+    integers = outer + 2 + 5 * spatial + max(phases * (2 * plan[P.TAPS] + 1), 12 * plan[P.TAPS] + 16) + 8
     plan[P.COORDINATES] = round_up(8 * W.WORDS, 64)
     plan[P.STATE] = plan[P.COORDINATES] + round_up(8 * integers, 64)
     plan[P.STATE2] = plan[P.STATE] + round_up(phases * states * state_bytes, 64)
     plan[P.PACK] = plan[P.STATE2] + round_up(states * state_bytes, 64)
-    plan[P.WORK] = plan[P.PACK] + round_up(4 * states, 64)
+    plan[P.WORK] = plan[P.PACK] + max(round_up(4 * states, 64), 8 * VECTOR_BYTES)
     plan[P.TILES] = product(plan, 0, outer, P.STEPS) * blocks * plan[P.LANE_BLOCKS]
 
 

@@ -271,6 +271,7 @@ def make_match(digest: int) -> Any:
             low = c[outer] * plan[P.BLOCK]
             high = min(low + plan[P.BLOCK], plan[first + P.OUTPUT])
             if plan[P.IN_PLACE] != 0:
+                w[W.C] = address(work) + plan[P.COORDINATES]
                 match_lanes(plan, c, passes, w, low, high)
                 advance(plan, c)
                 continue

@@ -2,13 +2,15 @@
 
 For a position the windows that hold it are few; their gradients and indices lie in memory as the lanes of the position
 do, so an output is a sum over them, in vectors along the lanes. Positions a stride apart have the same taps and are
-taken together, but for those at the borders, where windows are missing.
+taken together, but for those at the borders, where windows are missing. Of a row, two neighbours are written at a time:
+what both have is read once.
 
 ``c``, the integers of the workspace, after the coordinates of ``walk``::
 
     first window, windows, step between them (one entry per leading axis each) | windows of the row | windows of a run
 
-where a window is three integers: its offset in the gradient of y, in the indices, and the code of its tap.
+where a window is three integers: its offset in the gradient of y, in the indices, and the code of its tap; in a run
+four, see ``list_windows``.
 """
 
 from __future__ import annotations
@@ -18,6 +20,7 @@ from numba.extending import register_jitable
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import words as W
 from fastpool.kernels.cpu.call import call_pass
+from fastpool.kernels.cpu.row_tables import NO_TAP
 from fastpool.kernels.cpu.walk import taps_backward
 
 _AXIS, _HEADER = P.AXIS, P.HEADER
@@ -65,69 +68,73 @@ def list_leading(plan, c, base, table, number, low, high):
 
 
 @register_jitable
-def add_windows(c, passes, w, table, count):
-    """Writes a run of outputs from ``count`` windows each, one or two at a time."""
-    w[W.OP] = W.LANES_NONE if count == 0 else (W.LANES_ONE if count % 2 == 1 else W.LANES_TWO)
-    at = table
-    left = count
-    g, i = w[W.SOURCE], w[W.I]
-    code = w[W.INDEX]
-    while True:
-        w[W.A], w[W.AUX_A], w[W.AMOUNT] = g + c[at], i + c[at + 1], code + c[at + 2]
-        used = 1
-        if w[W.OP] != W.LANES_ONE:
-            w[W.B], w[W.AUX_B], w[W.C] = g + c[at + 3], i + c[at + 4], code + c[at + 5]
-            used = 2
-        call_pass(passes, w)
-        left -= used
-        at += 3 * used
-        if left <= 0:
-            break
-        w[W.OP] = W.LANES_MORE
+def tap_at(plan, axis, moved):
+    """The number of the tap that stands ``moved`` after a window's beginning, or one that no window has."""
+    dilation = plan[axis + P.DILATION]
+    tap = moved // dilation
+    return tap * plan[axis + P.JUMP] if (moved == tap * dilation) & (0 <= tap < plan[axis + P.KERNEL]) else -1
+
+
+@register_jitable
+def list_windows(plan, c, table, leading, run, position):
+    """Lists the windows that hold ``position`` or the next one, of the rows that ``table`` lists; returns how many.
+
+    A window is four integers: its offset in the gradient of y, in the indices, and the codes of its taps at both.
+    """
+    last = _HEADER + (plan[P.OUTER] + plan[P.SPATIAL] - 1) * _AXIS
+    stride, moved = plan[last + P.WINDOW_STRIDE], position + plan[last + P.PAD]
+    by_tap = plan[P.INDEX_KIND] == 2
+    reach = (plan[last + P.KERNEL] - 1) * plan[last + P.DILATION]
+    low, high = max(-((reach - moved) // stride), 0), min((moved + 1) // stride + 1, plan[last + P.SOURCE])
+    count = 0
+    for entry in range(leading):
+        at = table + 3 * entry
+        for window in range(low, high):
+            here = moved - window * stride
+            first, second = tap_at(plan, last, here), tap_at(plan, last, here + 1)
+            if (first >= 0) | (second >= 0):
+                to = run + 4 * count
+                c[to] = c[at] + window * plan[last + P.SOURCE_STRIDE]
+                c[to + 1] = c[at + 1] + window * plan[last + P.AUX_STRIDE]
+                # a flat index is that of the position
+                c[to + 2], c[to + 3] = 0, plan[last + P.INDEX_UNIT]
+                if by_tap:
+                    c[to + 2] = c[at + 2] + first if first >= 0 else NO_TAP
+                    c[to + 3] = c[at + 2] + second if second >= 0 else NO_TAP
+                count += 1
+    return count
 
 
 @register_jitable
 def write_row(plan, c, passes, w, table, leading, d, flat, begin, end):
-    """Writes the positions ``begin .. end - 1`` of a row, phase by phase, borders apart."""
+    """Writes the positions ``begin .. end - 1`` of a row, two neighbours at a time, borders apart."""
     last = _HEADER + (plan[P.OUTER] + plan[P.SPATIAL] - 1) * _AXIS
-    stride, windows = plan[last + P.WINDOW_STRIDE], plan[last + P.SOURCE]
+    stride, windows, unit = plan[last + P.WINDOW_STRIDE], plan[last + P.SOURCE], plan[last + P.OUTPUT_STRIDE]
     by_tap, run = plan[P.INDEX_KIND] == 2, table + 3 * plan[P.TAPS]
-    origin = w[W.INDEX]
-    w[W.D_STEP] = stride * plan[last + P.OUTPUT_STRIDE]
-    w[W.STEP], w[W.I_STEP] = plan[last + P.SOURCE_STRIDE], plan[last + P.AUX_STRIDE]
-    w[W.INDEX_STEP] = 0 if by_tap else stride * plan[last + P.INDEX_UNIT]
-    for phase in range(min(stride, end - begin)):
-        o = begin + phase
-        first, taps, step = taps_backward(plan, last, o)
-        many = (end - 1 - o) // stride + 1
-        m = 0
-        while m < many:
+    reach, origin = (plan[last + P.KERNEL] - 1) * plan[last + P.DILATION], w[W.INDEX]
+    period = stride if stride % 2 == 0 else 2 * stride
+    further = period // stride
+    w[W.D_STEP], w[W.KERNEL] = period * unit, run
+    w[W.STEP], w[W.I_STEP] = further * plan[last + P.SOURCE_STRIDE], further * plan[last + P.AUX_STRIDE]
+    w[W.INDEX_STEP] = 0 if by_tap else period * plan[last + P.INDEX_UNIT]
+    for turn in range(0, min(period, end - begin), 2):
+        o = begin + turn
+        while o < end:
             # up to where a window enters or leaves
-            stop, count = many, 0
-            for t in range(taps):
-                window = first + m + t * step
+            stop = (end - 2 - o) // period + 1 if o + 1 < end else 1
+            moved = o + plan[last + P.PAD]
+            for window in range(-((reach - moved) // stride), (moved + 1) // stride + 1):
                 if window < 0:
-                    stop = min(stop, m - window)
+                    stop = min(stop, -(window // further))
                 elif window < windows:
-                    stop = min(stop, m + windows - window)
-            for entry in range(leading):
-                at = table + 3 * entry
-                for t in range(taps):
-                    window = first + m + t * step
-                    if (window >= 0) & (window < windows):
-                        to = run + 3 * count
-                        moved = o + m * stride + plan[last + P.PAD] - window * stride
-                        c[to] = c[at] + window * plan[last + P.SOURCE_STRIDE]
-                        c[to + 1] = c[at + 1] + window * plan[last + P.AUX_STRIDE]
-                        c[to + 2] = 0
-                        if by_tap:
-                            c[to + 2] = c[at + 2] + moved // plan[last + P.DILATION] * plan[last + P.JUMP]
-                        count += 1
-            w[W.COUNT] = stop - m
-            w[W.OUT] = d + (o + m * stride) * plan[last + P.OUTPUT_STRIDE]
-            w[W.INDEX] = 0 if by_tap else origin + flat + (o + m * stride) * plan[last + P.INDEX_UNIT]
-            add_windows(c, passes, w, run, count)
-            m = stop
+                    stop = min(stop, -((window - windows) // further))
+            w[W.AMOUNT] = list_windows(plan, c, table, leading, run, o)
+            w[W.COUNT], w[W.OUT] = stop, d + o * unit
+            w[W.B] = unit if o + 1 < end else 0
+            w[W.INDEX] = 0 if by_tap else origin + flat + o * plan[last + P.INDEX_UNIT]
+            w[W.OP] = W.MATCH_LANES
+            call_pass(passes, w)
+            o += stop * period
     w[W.INDEX] = origin
 
 
@@ -142,7 +149,7 @@ def match_lanes(plan, c, passes, w, low, high):
         begin, end = 0, plan[_HEADER + (outer + spatial - 1) * _AXIS + P.OUTPUT]
     for a in range(spatial - 1):
         rows *= high - low if a == 0 else plan[_HEADER + (outer + a) * _AXIS + P.OUTPUT]
-    w[W.SOURCE] = w[W.A]
+    w[W.X_GROUP], w[W.I_GROUP] = w[W.A], w[W.I]
     for number in range(rows):
         leading, d, flat = list_leading(plan, c, base, table, number, low, high)
         write_row(plan, c, passes, w, table, leading, w[W.D] + d, flat, begin, end)

@@ -7,7 +7,7 @@
     MATCH_ONE    sum = what one tap receives      MATCH_MORE   sum += two taps
     MATCH_WRITE  rows of x's gradient from the sums of their phases
 
-    LANES_NONE, LANES_ONE, LANES_TWO, LANES_MORE   the same sums, where gradients and indices lie, in x's gradient
+    MATCH_LANES  the same sums, where gradients and indices lie, in x's gradient: ``match_vectors``
 
 A tap receives a window's gradient where the window's code is the tap's; it receives 0 elsewhere, which changes no sum:
 each begins at +0.
@@ -18,6 +18,7 @@ from __future__ import annotations
 from typing import Any
 
 from fastpool.kernels.cpu import words as W
+from fastpool.kernels.cpu.match_vectors import make_write_lanes
 from fastpool.kernels.cpu.memory import (
     CODES,
     DECODE,
@@ -30,7 +31,6 @@ from fastpool.kernels.cpu.memory import (
     load,
     load_second,
     load_side,
-    load_source,
     pointer,
     store,
 )
@@ -63,22 +63,7 @@ def make_match_passes(variant: Variant, digest: int) -> Any:
         return g if load_side(codes, e) == tap else zero
 
     taken = inlined(taken)
-    index_type = SCALARS[variant.aux]
-
-    if variant.aux == "i64":
-
-        def sent(g, indices, v, i, code, e, lane):
-            value = decode(load_source(g, v + e))
-            return value if load_side(indices, i + e) == code + e * lane else zero
-
-    else:
-        # the lanes share a tap's number: one that grew along them, by nothing, would be computed in 64 bits
-
-        def sent(g, indices, v, i, code, e, lane):
-            value = decode(load_source(g, v + e))
-            return value if load_side(indices, i + e) == code else zero
-
-    sent = inlined(sent)
+    write_lanes = make_write_lanes(variant)
 
     def passes(w):
         digest  # noqa: B018  (captured, so that a changed source is another kernel in the cache)
@@ -131,31 +116,8 @@ def make_match_passes(variant: Variant, digest: int) -> Any:
                             index = load(indices, i + k * i_step + e * i_lane, SOURCE)
                             store(band, o + k * b + e, decode(load(g, u + k * step + e * lane_step, SOURCE)), OUT)
                             store(codes, o + k * b + e, code(index, start, most), RESULT)
-        elif op >= W.LANES_NONE:
-            g, indices, y = pointer(w[W.X], source_code), pointer(w[W.AUX], aux_code), pointer(w[W.Y], output_code)
-            step, i_step, index_step, lane = w[W.STEP], w[W.I_STEP], w[W.INDEX_STEP], w[W.INDEX_LANE]
-            lanes = w[W.LANES]
-            for k in range(count):
-                q, u, v = out + k * w[W.D_STEP], a + k * step, b + k * step
-                i, j = w[W.AUX_A] + k * i_step, w[W.AUX_B] + k * i_step
-                first = index_type(w[W.AMOUNT] + k * index_step)
-                other = index_type(w[W.C] + k * index_step)
-                if op == W.LANES_NONE:
-                    for e in range(lanes):
-                        store(y, q + e, encode(zero), RESULT)
-                elif op == W.LANES_ONE:
-                    for e in range(lanes):
-                        store(y, q + e, encode(zero + sent(g, indices, u, i, first, e, lane)), RESULT)
-                elif op == W.LANES_TWO:
-                    for e in range(lanes):
-                        s = zero + sent(g, indices, u, i, first, e, lane)
-                        s = s + sent(g, indices, v, j, other, e, lane)
-                        store(y, q + e, encode(s), RESULT)
-                else:
-                    for e in range(lanes):
-                        s = decode(load(y, q + e, RESULT)) + sent(g, indices, u, i, first, e, lane)
-                        s = s + sent(g, indices, v, j, other, e, lane)
-                        store(y, q + e, encode(s), RESULT)
+        elif op == W.MATCH_LANES:
+            write_lanes(w)
         else:
             y = pointer(w[W.Y], output_code)
             d_step, d_lane, phases, skip = w[W.D_STEP], w[W.D_LANE], w[W.KERNEL], w[W.FIRST]

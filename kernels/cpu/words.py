@@ -52,12 +52,10 @@ INSIDE = 36
 FIRST = 37  # the source position where a row begins
 SOURCE_END = 38  # one past the last element of SOURCE that may be read, or 0
 OP = 39  # number of the pass
-AUX_A = 40  # operands in the third buffer
-AUX_B = 41
-WORDS = 42
+WORDS = 40
 
 # ---- passes ----
 FILL, MERGE, JOIN, LEAF, PAIR, TRIPLE, SEVEN, PACK, HALVE, COPY, EMIT_ROWS, EMIT_LANES = range(12)
 EMIT_WINDOW_ROWS, EMIT_WINDOW_LANES, EMIT_SEVEN, EMIT_SPLIT, EMIT_SPREAD, SPLIT = range(12, 18)
 MATCH_NONE, MATCH_ONE, MATCH_TWO, MATCH_MORE, MATCH_PACK, MATCH_WRITE = range(6)
-LANES_NONE, LANES_ONE, LANES_TWO, LANES_MORE = range(6, 10)
+MATCH_LANES = 6
