@@ -49,19 +49,23 @@ def problem_for(form, op, role, dtype, size):
     kernel, stride = form.kernel or (9 if form.slide else 3 if form.match else 5), form.stride or 2
     stride = 1 if form.slide else stride
     channels = max(SIZE // (SIDE * SIDE * size), 1)
-    plane = (SIDE, SIDE)
+    plane, padding = (SIDE, SIDE), kernel // 2
+    if form.fused and not form.kernel and form.family == "rows":
+        # windows that share nothing, along one axis
+        plane, kernel, stride, padding = (SIDE * SIDE,), 4, 4, 0
     last = form.family == "lanes"
+    rank = len(plane)
     return Problem(
         op="lp" if op in ("l1", "l2") else op,
         direction="bwd" if role in ("weigh", "gather", "scatter") else "fwd",
         dtype=dtype,
         shape=(1, *plane, channels) if last else (1, channels, *plane),
-        axes=(1, 2) if last else (2, 3),
-        kernel=(kernel, kernel),
-        stride=(stride, stride),
-        pad_begin=(kernel // 2,) * 2,
-        pad_end=(kernel // 2,) * 2,
-        dilation=(1, 1),
+        axes=tuple(range(1, 1 + rank) if last else range(2, 2 + rank)),
+        kernel=(kernel,) * rank,
+        stride=(stride,) * rank,
+        pad_begin=(padding,) * rank,
+        pad_end=(padding,) * rank,
+        dilation=(1,) * rank,
         indices="tap" if role in ("index", "scatter") else "",
         norm={"l1": 1.0, "l2": 2.0, "lp": 3.0}.get(op, 2.0),
     )

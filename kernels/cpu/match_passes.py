@@ -41,7 +41,7 @@ from fastpool.kernels.registry import Variant
 def make_match_passes(variant: Variant, digest: int) -> Any:
     """The Python function of one variant's passes. ``digest`` stands for the sources it was made from."""
     source_code, output_code, aux_code = CODES[variant.source], CODES[variant.output], CODES[variant.aux]
-    band_code, code_code = CODES[variant.state[0]], CODES["i32"]
+    band_code, code_code, int64_code = CODES[variant.state[0]], CODES["i32"], CODES["i64"]
     decode, encode = DECODE[variant.source], ENCODE[variant.output]
     zero = SCALARS[variant.state[0]](0)
     number = SCALARS["i32"]
@@ -117,7 +117,8 @@ def make_match_passes(variant: Variant, digest: int) -> Any:
                             store(band, o + k * b + e, decode(load(g, u + k * step + e * lane_step, SOURCE)), OUT)
                             store(codes, o + k * b + e, code(index, start, most), RESULT)
         elif op == W.MATCH_LANES:
-            write_lanes(w)
+            g, y, t = pointer(w[W.X], source_code), pointer(w[W.Y], output_code), pointer(w[W.AUX], aux_code)
+            write_lanes(g, y, t, pointer(w[W.C], int64_code), pointer(w[W.ROWS], int64_code), w)
         else:
             y = pointer(w[W.Y], output_code)
             d_step, d_lane, phases, skip = w[W.D_STEP], w[W.D_LANE], w[W.KERNEL], w[W.FIRST]

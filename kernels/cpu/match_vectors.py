@@ -13,29 +13,30 @@ from typing import Any
 
 from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu import words as W
-from fastpool.kernels.cpu.memory import CODES, SCALARS, pointer
+from fastpool.kernels.cpu.memory import SCALARS
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vectors import everywhere, load, load_beside, prefetch_to_write, store
 from fastpool.kernels.reductions import pick
 from fastpool.kernels.registry import Variant
-
-_INT64 = CODES["i64"]
 
 WRITTEN_AHEAD = 2048
 """Bytes of the gradient of x that are asked for ahead of a store."""
 
 
 def make_write_lanes(variant: Variant) -> Any:
-    """The function of a run of pairs, from the list of their windows."""
+    """The function of a run of pairs, from gradients ``g`` and indices ``t``, by the list ``c`` of their windows, to
+    ``y``.
+
+    ``steps`` has room for what lanes add to a flat index.
+    """
     if variant.output not in SCALARS:
 
-        def none(w):
+        def none(g, y, t, c, steps, w):
             # sums of halves are kept in scratch
             return
 
         return inlined(none)
 
-    code, tap_code = CODES[variant.output], CODES[variant.aux]
     lanes = vectors.lanes(variant.output)
     ahead = WRITTEN_AHEAD // (vectors.BYTES // lanes)
     real = SCALARS[variant.output]
@@ -95,9 +96,7 @@ def make_write_lanes(variant: Variant) -> Any:
 
     put = inlined(put, always=True)
 
-    def write_lanes(w):
-        g, y, t = pointer(w[W.X], code), pointer(w[W.Y], code), pointer(w[W.AUX], tap_code)
-        c, steps = pointer(w[W.C], _INT64), pointer(w[W.ROWS], _INT64)
+    def write_lanes(g, y, t, c, steps, w):
         many, table, past, lane = w[W.AMOUNT], w[W.KERNEL], w[W.LANES] - lanes, w[W.INDEX_LANE]
         if flat:
             for e in range(lanes):

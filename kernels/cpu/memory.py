@@ -175,6 +175,12 @@ def load_out(p, i):
 
 
 @register_jitable
+def address(p):
+    """The pointer as an integer."""
+    return _address(p)
+
+
+@register_jitable
 def pointer_like(address, p):
     """The address as a pointer of the type of another one."""
     return _pointer_like(address, p)
@@ -201,9 +207,7 @@ def store_side(p, i, value):
 
 
 @intrinsic
-def address(typing_context, p):
-    """The pointer as an integer."""
-
+def _address(typing_context, p):
     def generate(context, builder, signature, arguments):
         return builder.ptrtoint(arguments[0], ir.IntType(64))
 
