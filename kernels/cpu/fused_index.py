@@ -19,7 +19,7 @@ from typing import Any
 
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
-from fastpool.kernels.cpu.index_columns import make_columns
+from fastpool.kernels.cpu.index_columns import AHEAD, make_columns, make_squares_of_two
 from fastpool.kernels.cpu.memory import CODES, SCALARS, address, pointer, pointer_like
 from fastpool.kernels.cpu.numbered_taps import Taps, kept, make_taps
 from fastpool.kernels.cpu.parts import make_parameter
@@ -32,9 +32,6 @@ from fastpool.kernels.registry import Variant
 
 _AXIS, _HEADER = P.AXIS, P.HEADER
 _UINT8, _INT64 = CODES["u8"], CODES["i64"]
-
-AHEAD = 1024
-"""Bytes that are asked for ahead of a load, as in ``fused``."""
 
 
 def make_row(variant: Variant, taps: Taps, put: Any) -> Any:
@@ -151,6 +148,7 @@ def make_fused_index(variant: Variant, digest: int) -> Any:
     # as if no tap were NaN, and once more where one was
     taps = make_taps(variant, True)
     near, twos = make_columns(variant, taps, 1, put), make_columns(variant, taps, 2, put)
+    pairs = make_squares_of_two(variant, taps, put)
     first_row = last_row = make_row(variant, taps, put)
     if floats:
         last_row = make_row(variant, make_taps(variant, False), put)
@@ -194,6 +192,8 @@ def make_fused_index(variant: Variant, digest: int) -> Any:
         down, index_down = plan[axis + P.OUTPUT_STRIDE], plan[axis + P.AUX_STRIDE]
         square = (lead == 1) & (kernel == 3) & (plan[axis + P.KERNEL] == 3) & (plan[axis + P.DILATION] == 1)
         square = square & (plan[axis + P.WINDOW_STRIDE] == stride)
+        apart = (lead == 1) & (kernel == 2) & (plan[axis + P.KERNEL] == 2) & (plan[axis + P.DILATION] == 1)
+        apart = apart & (plan[axis + P.WINDOW_STRIDE] == 2) & (pad == 0) & (plan[axis + P.PAD] == 0)
         rows = 1
         for a in range(plan[P.OUTER], axes):
             rows *= plan[_HEADER + a * _AXIS + P.KERNEL]
@@ -228,6 +228,15 @@ def make_fused_index(variant: Variant, digest: int) -> Any:
                     if floats and seen:
                         # by rows, which know a NaN
                         made, made_to = stop, stop
+            elif apart & (past == ends) & (ends - begins >= lanes) & (2 * stop <= plan[axis + P.SOURCE]):
+                line = plan[axis + P.SOURCE_STRIDE]
+                at = offset(plan, c, plan[P.OUTER], P.SOURCE_STRIDE) + 2 * first * line
+                seen = pairs(
+                    x, at, line, stop - first, begins, ends, y, d, down, indices, i, index_down, index_of_row(plan, c),
+                    2 * plan[axis + P.INDEX_UNIT], unit, jump, plan[axis + P.JUMP], p, spare,
+                )  # fmt: skip
+                if not (floats and seen):
+                    made, made_to = first, stop
             many, whole = 0, False
             for r in range(first, stop):
                 if (r >= made) & (r < made_to):

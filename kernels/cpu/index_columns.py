@@ -20,6 +20,9 @@ from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vectors import any_of, everywhere, integers, none, prefetch, store
 from fastpool.kernels.registry import Variant
 
+AHEAD = 1024
+"""Bytes that are asked for ahead of a load, as in ``fused``."""
+
 BAND_BYTES = 1 << 14
 """Bytes of the rows of which all columns are made before those below."""
 
@@ -102,3 +105,46 @@ def make_columns(variant: Variant, taps: Taps, stride: int, put: Any) -> Any:
         return any_of(bad)
 
     return inlined(columns)
+
+
+def make_squares_of_two(variant: Variant, taps: Taps, put: Any) -> Any:
+    """The function that writes rows of outputs whose windows are 2x2, share no tap and lie on the input."""
+    lanes = vectors.lanes(variant.source)
+    ahead = AHEAD * lanes // vectors.BYTES
+    two_apart, _, take, lower = taps
+
+    def squares_of_two(
+        x, at, line, count, begins, ends, y, d, down, indices, i, index_down, index, index_step, unit, jump, below, p,
+        spare,
+    ):  # fmt: skip
+        """``count`` rows, the first of which reads from element ``at`` on, and the row ``line`` places from there.
+
+        Returns whether a tap was NaN.
+        """
+        like = everywhere(spare, 0)
+        bad = none(like)
+        first, second = integers(like, 0), integers(like, jump)
+        third, fourth = integers(like, below), integers(like, below + jump)
+        for _ in range(count):
+            o = begins
+            while o < ends:
+                # the last vector begins earlier, so that nothing is read or written beside the row
+                o = min(o, ends - lanes)
+                q = at + 2 * o
+                prefetch(x, q + ahead)
+                a, b, bad = two_apart(x, q, p, bad)
+                s, n = take(a, first, b, second)
+                prefetch(x, q + line + ahead)
+                a, b, bad = two_apart(x, q + line, p, bad)
+                t, m = take(a, third, b, fourth)
+                s, n = take(s, n, t, m)
+                store(y, d + o, lower(s, p))
+                put(indices, i + o, n, index + 2 * o * unit, 2 * unit)
+                o += lanes
+            at += 2 * line
+            d += down
+            i += index_down
+            index += index_step
+        return any_of(bad)
+
+    return inlined(squares_of_two)
