@@ -29,7 +29,7 @@ COMMON = ("memory", "naive", "cases")
 PLAIN = ("-O1", "-g", "-fopenmp")
 ADDRESS = (*PLAIN, "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 THREAD = ("-O1", "-g", "-fsanitize=thread")
-"""Without OpenMP, which is asked for the number of threads alone, and whose own ThreadSanitizer does not see."""
+"""Without OpenMP, whose threads wait for each other in ways that ThreadSanitizer does not see."""
 
 VALGRIND = (
     "valgrind",
@@ -45,7 +45,7 @@ TIMEOUT = 240
 
 def run(*command: object, **environment: str) -> str:
     """Runs a command, whose output is the reason if it fails."""
-    names = ("OMP_NUM_THREADS", "FASTPOOL_CPU_LEVEL")
+    names = ("OMP_NUM_THREADS", "OMP_WAIT_POLICY", "FASTPOOL_CPU_LEVEL")
     known = {name: value for name, value in os.environ.items() if name not in names}
     words = [str(word) for word in command]
     done = subprocess.run(words, capture_output=True, text=True, env={**known, **environment}, timeout=TIMEOUT)
@@ -167,20 +167,23 @@ def test_longer_under_valgrind(programs: Programs, command: tuple[str, ...]) -> 
     run(*VALGRIND, programs.program(command[0]), *command[1:], OMP_NUM_THREADS="2")
 
 
-def test_sixteen_threads_share_a_plan(programs: Programs) -> None:
+@pytest.mark.parametrize("policy", ["active", "passive"])
+def test_sixteen_threads_share_a_plan(programs: Programs, policy: str) -> None:
     for threads in ("1", "2", "5"):
-        run(programs.program("threads"), "share", 40, OMP_NUM_THREADS=threads)
+        run(programs.program("threads"), "share", 40, OMP_NUM_THREADS=threads, OMP_WAIT_POLICY=policy)
 
 
 def test_sixteen_threads_under_thread_sanitizer(programs: Programs) -> None:
     run(programs.program("threads", THREAD), "share", 10)
 
 
-def test_inside_a_parallel_region(programs: Programs) -> None:
-    run(programs.program("threads"), "region", 30)
+@pytest.mark.parametrize("policy", ["active", "passive"])
+def test_inside_a_parallel_region(programs: Programs, policy: str) -> None:
+    run(programs.program("threads"), "region", 30, OMP_WAIT_POLICY=policy)
     # nested regions would start threads of their own
-    run(programs.program("threads"), "region", 10, OMP_MAX_ACTIVE_LEVELS="4")
+    run(programs.program("threads"), "region", 10, OMP_MAX_ACTIVE_LEVELS="4", OMP_WAIT_POLICY=policy)
 
 
-def test_in_a_forked_child(programs: Programs) -> None:
-    run(programs.program("threads"), "fork", 10, OMP_NUM_THREADS="2")
+@pytest.mark.parametrize("policy", ["active", "passive"])
+def test_in_a_forked_child(programs: Programs, policy: str) -> None:
+    run(programs.program("threads"), "fork", 10, OMP_NUM_THREADS="2", OMP_WAIT_POLICY=policy)

@@ -10,6 +10,7 @@
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 
 #include "fastpool_tables.h"
 #include "threads.h"
@@ -461,6 +462,24 @@ static int in_region(void)
 {
     return omp_in_parallel();
 }
+
+static int own_threads;
+
+__attribute__((constructor)) static void read_policy(void)
+{
+    const char *policy = getenv("OMP_WAIT_POLICY");
+    own_threads = policy && !strcasecmp(policy, "passive");
+}
+
+static void share_work(int threads, void (*work)(void *argument, int me), void *argument)
+{
+    if (own_threads) {
+        work_together(threads, work, argument);
+        return;
+    }
+#pragma omp parallel num_threads(threads)
+    work(argument, omp_get_thread_num());
+}
 #else
 static int usual_threads(void)
 {
@@ -471,6 +490,11 @@ static int usual_threads(void)
 static int in_region(void)
 {
     return 0;
+}
+
+static void share_work(int threads, void (*work)(void *argument, int me), void *argument)
+{
+    work_together(threads, work, argument);
 }
 #endif
 
@@ -550,7 +574,7 @@ static void run_stage(const struct stage *stage, int64_t *bufs, unsigned char *s
         shared.many = 1;
     for (int i = 0; i < shared.shares; i++)
         atomic_init(&shared.share[i].next, share_begin(stage->tiles, shared.shares, i));
-    work_together(threads, run_part, &shared);
+    share_work(threads, run_part, &shared);
 }
 
 static fastpool_status run(const fastpool_plan *plan, struct arrays *arrays, void *workspace, size_t bytes, int threads)
