@@ -20,6 +20,7 @@ from fastpool.tiling import (
     NOT_FUSED,
     SHORT_ROWS,
     TOO_LARGE,
+    VECTOR_BYTES,
     ceil_div,
     cut,
     last_axis,
@@ -34,13 +35,11 @@ MOST_TAPS = 3
 
 MOST_LEAD = 2
 
-MOST_APART, WIDE = 8, 4
-"""Taps of windows that share no element, at most; bytes of an element from which on they are any number of these."""
+MOST_APART = 8
+"""Taps of windows that share no element, at most."""
 
 MOST_NUMBERED = 32
 """Rows of taps of a window, at most, where taps are taken one by one."""
-
-VECTOR_BYTES = 64
 
 TILE_BYTES = 1 << 16
 """What a tile reads, about."""
@@ -339,7 +338,7 @@ def apart_refusal(spec: Block, plan: Block) -> int:
     kernel = plan[last + P.KERNEL]
     if plan[P.SPATIAL] > 1 or kernel != plan[last + P.WINDOW_STRIDE] or plan[last + P.DILATION] != 1:
         return NOT_APART
-    if kernel < 3 or kernel > MOST_APART or (kernel not in (4, 8) and spec[S.SOURCE_BYTES] < WIDE):
+    if kernel < 3 or kernel > MOST_APART or (kernel not in (4, 8) and spec[S.SOURCE_BYTES] < P.WIDE):
         return NOT_APART
     if not planes_inside(plan) or (plan[last + P.SOURCE_STRIDE] != 1 and plan[last + P.SOURCE] > 1):
         return NOT_APART

@@ -16,6 +16,7 @@ from fastpool.tiling import (
     NO_MATCH,
     PARALLEL_BYTES,
     TOO_LARGE,
+    VECTOR_BYTES,
     ceil_div,
     cut,
     last_axis,
@@ -38,8 +39,6 @@ MATCH_LANES_BYTES = 1 << 19
 
 MATCH_STATES = 1 << 24
 """States of one phase in such a tile, at most."""
-
-VECTOR_BYTES = 64
 
 TABLE_TAPS = 4096
 """Windows of up to so many taps have a table of offsets in the scatter kernels."""

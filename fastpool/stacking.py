@@ -6,9 +6,9 @@ Integer arithmetic in the subset that Numba compiles, as in ``planning``.
 from __future__ import annotations
 
 from fastpool import layout as S
-from fastpool.fusing import MOST_LEAD, MOST_TAPS, VECTOR_BYTES, numbered, planes_go_on, planes_inside, squares
+from fastpool.fusing import MOST_LEAD, MOST_TAPS, numbered, planes_go_on, planes_inside, squares
 from fastpool.kernels import plan as P
-from fastpool.kernels.taps import extent
+from fastpool.kernels.taps import extent, written_by_bands
 from fastpool.layout import Block
 from fastpool.tiling import (
     ACCEPTED,
@@ -19,6 +19,7 @@ from fastpool.tiling import (
     NOT_CONTIGUOUS,
     NOT_STACKED,
     TOO_LARGE,
+    VECTOR_BYTES,
     ceil_div,
     cut,
     last_axis,
@@ -223,9 +224,8 @@ def plan_stacked(spec: Block, plan: Block) -> None:
         others = product(plan, 0, outer - 1, P.OUTPUT)
         # each thread is to have several tiles
         most = ceil_div(plan[at + P.OUTPUT], ceil_div(ENOUGH_TILES, max(others, 1)))
-        # see ``stack_fold.by_bands``
-        bands = plan[P.MARKS] != 0 and plan[P.FIRST] > 1 and lead == 1
-        bands = bands and plan[first + P.WINDOW_STRIDE] > 1 and plan[last + P.WINDOW_STRIDE] == 2
+        strides = plan[first + P.WINDOW_STRIDE], plan[last + P.WINDOW_STRIDE]
+        bands = written_by_bands(plan[P.FIRST], plan[P.MARKS], lead, strides[0], strides[1])
         room = BANDS_BYTES if bands else STACK_BYTES
         planes = max(1, min(room // size // max(plane, 1), most))
         plan[at + P.BY], plan[at + P.STEPS] = cut(plan[at + P.OUTPUT], planes)

@@ -8,6 +8,8 @@ from fastpool.layout import Block
 PARALLEL_BYTES = 1 << 17
 """A task that moves less stays in the calling thread: waking a second one costs as long as moving this much."""
 
+VECTOR_BYTES = 64
+
 ENOUGH_TILES = 16
 """A tile is made smaller than its scratch would allow where there were fewer: each thread is to have several."""
 

@@ -98,6 +98,7 @@ BY = 20  # coordinates from one tile to the next
 AXIS = 21
 
 FAR = 2**62  # a place beyond all
+WIDE = 4  # bytes of an element from which on vectors are taken apart by odd numbers: shorter ones take long
 MOST_BLOCKS = 64  # entries of the table of blocks that a window of a stack is made of
 
 # ---- tables of the rows of windows that hold a row of a gradient ----

@@ -61,3 +61,12 @@ def extent(size: int, outputs: int, band: int, kernel: int, stride: int, dilatio
     if band < outputs:
         return held
     return size + max(padding, held - padding - size)
+
+
+def written_by_bands(folded: int, marks: int, lead: int, stride: int, last_stride: int) -> bool:
+    """Whether outputs of stacked planes are written while the planes are copied: rows without gaps (with ``marks``), of
+    which ``folded`` are combined on the way, of windows a step of 2 apart along rows and of more than 1 across.
+
+    Planes that are made as one, whose rows are a step of 1 apart, are not.
+    """
+    return folded > 1 and marks != 0 and lead == 1 and stride > 1 and last_stride == 2

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu.fused_inside import AHEAD, make_finish
 from fastpool.kernels.cpu.memory import address
@@ -19,9 +20,6 @@ from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vector_parts import make_vector_parts
 from fastpool.kernels.cpu.vectors import even, load, odd, prefetch, store, store_past_cache, taken_apart
 from fastpool.kernels.registry import Variant
-
-WIDE = 4
-"""Bytes of an element from which on vectors are taken apart by odd numbers: shorter ones take many instructions."""
 
 
 def make_window(variant: Variant, combine: Any) -> Any:
@@ -80,7 +78,7 @@ def make_window(variant: Variant, combine: Any) -> Any:
 
     seven = inlined(seven, always=True)
 
-    if size < WIDE:
+    if size < P.WIDE:
 
         def window(x, i, kernel, p):
             return four(x, i, p) if kernel == 4 else eight(x, i, p)

@@ -19,6 +19,7 @@ from fastpool.kernels.cpu.vector_parts import make_watch
 from fastpool.kernels.cpu.vectors import any_of, everywhere, load, none, prefetch, store
 from fastpool.kernels.cpu.walk import offset
 from fastpool.kernels.registry import Variant
+from fastpool.kernels.taps import written_by_bands
 
 _AXIS, _HEADER = P.AXIS, P.HEADER
 BAND = 1 << 10
@@ -27,15 +28,15 @@ to write outputs take turns; the shorter these are, the more goes on at a time: 
 windows at a stride of 2 took 0.31 ms on two threads, plane by plane 0.35."""
 
 
+register_jitable(written_by_bands)
+
+
 @register_jitable
 def by_bands(plan):
-    """Whether outputs are written while planes are copied: rows without gaps, of windows a step of 2 apart each way.
-
-    Planes that are made as one, whose rows are a step of 1 apart, are not.
-    """
+    """Whether outputs are written while planes are copied."""
     last = _HEADER + (plan[P.OUTER] + plan[P.LEAD]) * _AXIS
-    folds = (plan[P.FIRST] > 1) & (plan[P.MARKS] != 0) & (plan[P.LEAD] == 1)
-    return folds & (plan[last - _AXIS + P.WINDOW_STRIDE] > 1) & (plan[last + P.WINDOW_STRIDE] == 2)
+    stride, last_stride = plan[last - _AXIS + P.WINDOW_STRIDE], plan[last + P.WINDOW_STRIDE]
+    return written_by_bands(plan[P.FIRST], plan[P.MARKS], plan[P.LEAD], stride, last_stride)
 
 
 def make_fold(variant: Variant, combine: Any, lift: Any, watches: bool, write_runs: Any) -> Any:

@@ -228,34 +228,25 @@ def fence(typing_context):
     return types.void(), generate
 
 
-def _prefetch(builder: Any, pointer: Any, place: Any, writes: int) -> None:
-    byte = ir.IntType(8).as_pointer()
-    shape = ir.FunctionType(ir.VoidType(), (byte, _INT32, _INT32, _INT32))
-    function = cgutils.get_or_insert_function(builder.module, shape, "llvm.prefetch.p0")
-    at = builder.bitcast(builder.gep(pointer, [place]), byte)
-    builder.call(function, [at, _INT32(writes), _INT32(3), _INT32(1)])
+def _make_prefetch(writes: int) -> Any:
+    """The function that asks for the cache line of an element, which need not exist, to be read or written."""
+
+    @intrinsic
+    def prefetch(typing_context, p, i):
+        def generate(context, builder, signature, arguments):
+            byte = ir.IntType(8).as_pointer()
+            shape = ir.FunctionType(ir.VoidType(), (byte, _INT32, _INT32, _INT32))
+            function = cgutils.get_or_insert_function(builder.module, shape, "llvm.prefetch.p0")
+            at = builder.bitcast(builder.gep(arguments[0], [arguments[1]]), byte)
+            builder.call(function, [at, _INT32(writes), _INT32(3), _INT32(1)])
+            return context.get_dummy_value()
+
+        return types.void(p, types.int64), generate
+
+    return prefetch
 
 
-@intrinsic
-def prefetch(typing_context, p, i):
-    """Asks for the cache line of element ``i``, which need not exist."""
-
-    def generate(context, builder, signature, arguments):
-        _prefetch(builder, *arguments, 0)
-        return context.get_dummy_value()
-
-    return types.void(p, types.int64), generate
-
-
-@intrinsic
-def prefetch_to_write(typing_context, p, i):
-    """The same, of an element that is written."""
-
-    def generate(context, builder, signature, arguments):
-        _prefetch(builder, *arguments, 1)
-        return context.get_dummy_value()
-
-    return types.void(p, types.int64), generate
+prefetch, prefetch_to_write = _make_prefetch(0), _make_prefetch(1)
 
 
 @intrinsic
