@@ -245,8 +245,11 @@ def _plan_sweep(spec: Block, plan: Block) -> None:
     plan[P.TILES] = product(plan, 0, outer + lead, P.STEPS) * plan[P.BLOCKS] * plan[P.LANE_BLOCKS]
 
 
-def make_plan(spec: Block, plan: Block) -> None:
-    """Fills the plan block of a spec. The block has room for one axis record more than the array has axes."""
+def begin_plan(spec: Block, plan: Block) -> None:
+    """Fills what every plan has, whatever form runs it: the axes, and most of the header.
+
+    The block has room for one axis record more than the array has axes.
+    """
     for i in range(P.HEADER):
         plan[i] = 0
     pooled = spec[S.POOLED]
@@ -273,6 +276,11 @@ def make_plan(spec: Block, plan: Block) -> None:
     source, output = (y_size, x_size) if backward else (x_size, y_size)
     plan[P.BYTES] = source * spec[S.SOURCE_BYTES] + output * spec[S.OUTPUT_BYTES] + y_size * spec[S.AUX_BYTES]
     S.canonical(spec, plan)
+
+
+def make_plan(spec: Block, plan: Block) -> None:
+    """Fills the plan block of a spec for a form of the CPU."""
+    begin_plan(spec, plan)
     _cut_lanes(spec, plan)
     if spec[S.MATCH] != 0:
         plan_match(spec, plan)

@@ -17,11 +17,13 @@ from fastpool.kernels import reductions as R
 
 @functools.cache
 def sources_digest() -> bytes:
-    """A digest of every source file that a kernel is made from; how a library is made of kernels is none of them."""
+    """A digest of every source file that a CPU's kernel is made from: those of the GPU are none of them, nor is how a
+    library is made of kernels.
+    """
     digest = hashlib.sha256()
     folder = pathlib.Path(__file__).parent
     for path in sorted(folder.rglob("*.py")):
-        if path.relative_to(folder).parts[0] != "c_abi":
+        if path.relative_to(folder).parts[0] not in ("c_abi", "cuda"):
             digest.update(path.read_bytes())
     return digest.digest()
 

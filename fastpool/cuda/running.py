@@ -1,0 +1,96 @@
+"""Runs the tasks of a problem on a GPU, on the caller's stream.
+
+Arrays are in storage form: NumPy arrays whose memory lies on the device (in the simulator, on the host), of which
+nothing but the address, the shape and the strides is used. Nothing waits for the device.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastpool.cuda.place import Place
+from fastpool.cuda.planning import Task, tasks
+from fastpool.kernels import registry
+from fastpool.problem import Problem
+
+
+def forward(problem: Problem, x: np.ndarray, y: np.ndarray, indices: np.ndarray | None, place: Place) -> None:
+    """Queues what writes y, and the indices if there are any."""
+    (task,) = tasks(problem)
+    _run(task, x, y, indices, place)
+
+
+def backward(
+    problem: Problem,
+    dy: np.ndarray,
+    dx: np.ndarray,
+    x: np.ndarray | None,
+    indices: np.ndarray | None,
+    place: Place,
+) -> None:
+    """Queues what writes dx, every element of it."""
+    steps = tasks(problem)
+    last = steps[-1]
+    if len(steps) == 1:
+        _run(last, dy, dx, indices if last.role == "scatter" else x, place)
+    elif last.role == "scatter":
+        y = place.empty(problem.out_shape, dx.dtype.name)
+        taps = place.empty(problem.out_shape, "int64" if steps[0].kind == "plane" else "uint8")
+        _run(steps[0], x, y, taps, place)
+        _run(last, dy, dx, taps, place)
+    else:
+        size = registry.SIZES[steps[0].variant.output]
+        shares = place.empty(problem.out_shape, f"float{8 * size}")
+        _run(steps[0], x, shares, dy, place)
+        _run(last, shares, dx, x, place)
+
+
+def _run(task: Task, source: np.ndarray | None, output: np.ndarray, aux: np.ndarray | None, place: Place) -> None:
+    from fastpool.kernels.cuda import package
+
+    if task.grid == 0:
+        return
+    if package.SIMULATED:
+        from fastpool.kernels.cuda import simulation
+
+        first = () if task.plan is None else (task.plan,)
+        arrays = (*first, source, output, aux)
+        simulation.launch(task.kernel, task.grid, task.block, arrays, task.p, task.numbers)
+        return
+    launch, first = _launch(task, place.device)
+    launch((*first, _address(source), _address(output), _address(aux)), place.stream)
+
+
+def _address(array: np.ndarray | None) -> int:
+    return 0 if array is None else int(array.__array_interface__["data"][0])
+
+
+_launches: dict[tuple[int, int], Any] = {}
+
+
+def _launch(task: Task, device: int) -> Any:
+    """(the launch of a task on a device, the addresses that come first)."""
+    key = (id(task), device)
+    found = _launches.get(key)
+    if found is not None:
+        return found[:2]
+    from fastpool.kernels.cuda.driver import Launch, Memory
+
+    first: tuple[int, ...] = ()
+    memory = None
+    if task.plan is not None:
+        memory = Memory(device, task.plan.tobytes())
+        first = (memory.address,)
+    value = np.zeros(1, np.int64)
+    value.view(np.uint8)[: np.dtype(task.kernel.real).itemsize] = np.frombuffer(
+        np.dtype(task.kernel.real).type(task.p).tobytes(), np.uint8
+    )
+    rest = value.tobytes() + np.array(task.numbers, np.int64).tobytes()
+    launch = Launch(task.kernel, device, task.grid, task.block, (rest, len(first) + 3))
+    if len(_launches) >= 4096:
+        _launches.clear()
+    # the task and its memory stay while the launch does
+    _launches[key] = (launch, first, memory, task)
+    return launch, first

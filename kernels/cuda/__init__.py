@@ -1,0 +1,1 @@
+"""How a window moves over memory on a GPU."""

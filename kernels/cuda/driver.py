@@ -1,0 +1,123 @@
+"""Loading and launching through the driver itself: a launch with packed arguments takes microseconds.
+
+Numba compiles and links a kernel; from then on only its handle is needed. Numba's own launch looks at every argument
+anew and takes up to 90 us.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import functools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from fastpool.kernels.cuda import package
+
+_BUFFER, _SIZE, _END = 1, 2, 0
+"""The words of a launch's ``extra`` argument: CU_LAUNCH_PARAM_BUFFER_POINTER, ..._BUFFER_SIZE, ..._END."""
+
+
+@functools.cache
+def library() -> Any:
+    """The driver's library, with the types of the functions that are used here."""
+    lib = ctypes.CDLL("libcuda.so.1")
+    word, pointer, number = ctypes.c_void_p, ctypes.POINTER, ctypes.c_uint
+    sizes = [number] * 7
+    lib.cuLaunchKernel.argtypes = [word, *sizes, word, word, word]
+    lib.cuCtxGetDevice.argtypes = [pointer(ctypes.c_int)]
+    lib.cuDeviceGet.argtypes = [pointer(ctypes.c_int), ctypes.c_int]
+    lib.cuDevicePrimaryCtxRetain.argtypes = [pointer(word), ctypes.c_int]
+    lib.cuCtxPushCurrent_v2.argtypes = [word]
+    lib.cuCtxPopCurrent_v2.argtypes = [pointer(word)]
+    lib.cuMemAlloc_v2.argtypes = [pointer(ctypes.c_uint64), ctypes.c_size_t]
+    lib.cuMemFree_v2.argtypes = [ctypes.c_uint64]
+    lib.cuMemcpyHtoD_v2.argtypes = [ctypes.c_uint64, word, ctypes.c_size_t]
+    lib.cuMemcpyDtoH_v2.argtypes = [word, ctypes.c_uint64, ctypes.c_size_t]
+    lib.cuGetErrorString.argtypes = [ctypes.c_int, pointer(ctypes.c_char_p)]
+    lib.cuStreamSynchronize.argtypes = [word]
+    return lib
+
+
+def check(status: int, doing: str) -> None:
+    """An error where the driver reports one."""
+    if status:
+        text = ctypes.c_char_p()
+        library().cuGetErrorString(status, ctypes.byref(text))
+        said = (text.value or b"unknown").decode()
+        raise RuntimeError(
+            f"fastpool.cuda: {doing}: the driver reports error {status}, {said}; "
+            "an earlier call on this device may have caused it"
+        )
+
+
+@functools.cache
+def _primary(device: int) -> int:
+    """The context of a device that other libraries use, too."""
+    handle, context = ctypes.c_int(), ctypes.c_void_p()
+    check(library().cuDeviceGet(ctypes.byref(handle), device), f"opening device {device}")
+    check(library().cuDevicePrimaryCtxRetain(ctypes.byref(context), handle), f"opening device {device}")
+    return int(context.value or 0)
+
+
+@contextmanager
+def current(device: int) -> Iterator[None]:
+    """Makes a device's context the current one for a block of code, unless it is."""
+    lib, now = library(), ctypes.c_int(-1)
+    if lib.cuCtxGetDevice(ctypes.byref(now)) == 0 and now.value == device:
+        yield
+        return
+    check(lib.cuCtxPushCurrent_v2(_primary(device)), f"switching to device {device}")
+    try:
+        yield
+    finally:
+        lib.cuCtxPopCurrent_v2(ctypes.byref(ctypes.c_void_p()))
+
+
+class Memory:
+    """A copy of some bytes on a device; freed when nothing refers to it any more."""
+
+    def __init__(self, device: int, data: bytes) -> None:
+        self.device = device
+        address = ctypes.c_uint64()
+        lib = library()
+        with current(device):
+            check(lib.cuMemAlloc_v2(ctypes.byref(address), len(data)), f"allocating {len(data)} bytes")
+            self.address = address.value
+            check(lib.cuMemcpyHtoD_v2(self.address, data, len(data)), f"copying {len(data)} bytes to the device")
+
+    def __del__(self) -> None:
+        address = getattr(self, "address", 0)
+        if address and ctypes is not None:
+            with current(self.device):
+                library().cuMemFree_v2(address)
+
+
+class Launch:
+    """A kernel on a device, with its grid and all of its arguments but the addresses.
+
+    Arguments lie in slots of eight bytes: the addresses, the parameter, the numbers.
+    """
+
+    def __init__(self, kernel: Any, device: int, grid: int, block: tuple[int, int], shape: tuple[bytes, int]) -> None:
+        rest, pointers = shape
+        self.device = device
+        with current(device):
+            self.handle = package.loaded(kernel, device)
+        self._call = library().cuLaunchKernel
+        self._sizes = (grid, 1, 1, *block, 1, 0)
+        self._rest = rest
+        self._type = ctypes.c_uint64 * (pointers + len(rest) // 8)
+        self._bytes = ctypes.sizeof(self._type)
+        self._blank = bytes(8 * pointers) + rest
+        self._extra = ctypes.c_void_p * 5
+
+    def __call__(self, addresses: tuple[int, ...], stream: int) -> None:
+        """Queues the kernel on a stream, for arrays at these addresses."""
+        slots = self._type.from_buffer_copy(self._blank)
+        slots[: len(addresses)] = [*addresses]
+        size = ctypes.c_size_t(self._bytes)
+        extra = self._extra(_BUFFER, ctypes.addressof(slots), _SIZE, ctypes.addressof(size), _END)
+        with current(self.device):
+            status = self._call(self.handle, *self._sizes, stream, None, extra)
+        check(status, "launching a kernel")

@@ -1,0 +1,190 @@
+"""What a variant does with one element or one state, as functions of the device; the kernels are made of these.
+
+They are built from the same plain functions as the parts of CPU kernels (see ``reductions`` and ``derived``), so a
+reduction is defined once.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastpool.kernels.cuda.memory import DECODE, ENCODE, SCALARS, store
+from fastpool.kernels.cuda.package import device
+from fastpool.kernels.elements import HALVES
+from fastpool.kernels.reductions import Function
+from fastpool.kernels.registry import Variant
+
+
+class Parts(NamedTuple):
+    """The parts of a variant. A state is a number or a pair; ``p`` is the reduction's parameter, as a value.
+
+    nothing()                                      the state of no tap
+    leaf(v, divisor, p)                            the state of a tap of element ``v``
+    combine(a, b)                                  two blocks of taps
+    moved(s, amount)                               the state of taps whose numbers are larger by ``amount``
+    write(y, aux, d, i, s, count, inside, index, given, p)
+                                                   output ``d``, and what goes with it in ``aux``, from a state;
+                                                   ``given`` is the element of ``aux`` that the role reads
+    """
+
+    nothing: Any
+    leaf: Any
+    combine: Any
+    moved: Any
+    write: Any
+
+
+def needed(function: Function | None) -> Function:
+    """A function that a reduction has, since there is a variant with it."""
+    assert function is not None
+    return function
+
+
+def shares(variant: Variant) -> bool:
+    """Whether source elements are divided before they are added: a mean's gradient, as its window divides."""
+    return variant.role == "gather" and variant.reduction.counted
+
+
+def parameter_type(variant: Variant) -> Any:
+    """The type of the parameter."""
+    return SCALARS[variant.state[0]] if variant.reduction.keyed else np.float64
+
+
+def parameter(variant: Variant, bits: int) -> Any:
+    """The reduction's parameter from its word in a plan."""
+    real = parameter_type(variant)
+    number = struct.unpack("<d", struct.pack("<q", bits))[0]
+    if not variant.reduction.keyed:
+        return real(number)
+    if variant.source in HALVES:
+        # the mask of integer keys, where the states are numbers all the same
+        return real(1 + 2 * bits)
+    return real(number if variant.state[0][0] == "f" else bits)
+
+
+def _make_decode(variant: Variant, dtype: str) -> Any:
+    """Element of the source or of ``aux`` to value; one as wide as the states where these are wider than all."""
+    decode = device(DECODE[dtype])
+    if variant.state[0] != "f64" or dtype == "f64":
+        return decode
+
+    def widened(v):
+        return np.float64(decode(v))
+
+    return device(widened)
+
+
+def _make_write(variant: Variant) -> Any:
+    """``write``, by role::
+
+    forward   y = lower(state)
+    index     y = lower(state), and the index of the tap that was taken
+    weigh     the share of the output's gradient that each tap of the window receives
+    gather    the gradient of x
+    """
+    reduction = variant.reduction
+    real = SCALARS[variant.state[0]]
+    pair = len(variant.state) == 2
+    encode, lower = device(ENCODE[variant.output]), device(reduction.lower)
+    decode = _make_decode(variant, variant.aux)
+    if variant.role == "forward" and pair:
+
+        def write(y, aux, d, i, s, count, inside, index, given, p):
+            store(y, d, encode(lower(s, count, inside, p)))
+
+    elif variant.role == "forward":
+
+        def write(y, aux, d, i, s, count, inside, index, given, p):
+            store(y, d, encode(lower(s, real(count), inside, p)))
+
+    elif variant.role == "index":
+        none, integer = reduction.identity[1], SCALARS[variant.aux]
+
+        def write(y, aux, d, i, s, count, inside, index, given, p):
+            store(y, d, encode(lower(s, count, inside, p)))
+            store(aux, i, integer(index + s[1] if s[1] < none else -1))
+
+    elif variant.role == "weigh" and pair:
+        pull = device(needed(reduction.pull))
+
+        def write(y, aux, d, i, s, count, inside, index, given, p):
+            store(y, d, encode(pull(real(decode(given)), s, count, inside, p)))
+
+    elif variant.role == "weigh":
+        pull = device(needed(reduction.pull))
+
+        def write(y, aux, d, i, s, count, inside, index, given, p):
+            store(y, d, encode(pull(real(decode(given)), s, real(count), inside, p)))
+
+    elif reduction.push_reads_x:
+        push = device(needed(reduction.push))
+
+        def write(y, aux, d, i, s, count, inside, index, given, p):
+            store(y, d, encode(push(s, decode(given), p)))
+
+    else:
+
+        def write(y, aux, d, i, s, count, inside, index, given, p):
+            store(y, d, encode(s))
+
+    return write
+
+
+def make_parts(variant: Variant) -> Parts:
+    """The parts of a variant, as functions of the device."""
+    reduction = variant.reduction
+    real, integer = SCALARS[variant.state[0]], SCALARS[variant.state[-1]]
+    pair = len(variant.state) == 2
+    first, second = real(reduction.identity[0]), integer(reduction.identity[-1])
+    decode = _make_decode(variant, variant.source)
+    lift = device(reduction.lift)
+
+    def nothing_pair():
+        return (first, second)
+
+    def nothing_single():
+        return first
+
+    if shares(variant):
+        pull = device(needed(reduction.pull))
+
+        def leaf(v, divisor, p):
+            g = real(decode(v))
+            return real(lift(real(pull(g, g, real(divisor), 1, p)), p))
+
+    elif pair:
+
+        def leaf(v, divisor, p):
+            return lift(decode(v), p)
+
+    else:
+
+        def leaf(v, divisor, p):
+            return real(lift(decode(v), p))
+
+    combine_values = device(reduction.combine)
+
+    def combine_pair(a, b):
+        return combine_values(a, b)
+
+    def combine_single(a, b):
+        return real(combine_values(a, b))
+
+    def moved_pair(s, amount):
+        return (s[0], integer(s[1] + amount))
+
+    def moved_single(s, amount):
+        return s
+
+    numbered = variant.role == "index"
+    made = (
+        nothing_pair if pair else nothing_single,
+        leaf,
+        combine_pair if pair else combine_single,
+        moved_pair if numbered else moved_single,
+        _make_write(variant),
+    )
+    return Parts(*map(device, made))

@@ -1,0 +1,98 @@
+"""The twins of ``instructions`` in plain Python, for the simulator: with every access and alignment checked."""
+
+from __future__ import annotations
+
+import functools
+from typing import Any
+
+import numpy as np
+
+
+class Pointer:
+    """Memory behind an address: elements by their distance from the first one of an array.
+
+    Elements outside of the memory that the array spans cannot be reached.
+    """
+
+    def __init__(self, memory: np.ndarray, first: int) -> None:
+        self.memory = memory
+        self.first = first
+        self.size = memory.itemsize
+
+    def place(self, i: Any, count: int = 1) -> int:
+        """Where an element lies in the memory, and whether ``count`` of them can be read as one vector."""
+        at = self.first + int(i)
+        assert 0 <= at <= len(self.memory) - count, f"element {int(i)} lies outside of the array"
+        address = self.memory.__array_interface__["data"][0] + at * self.size
+        assert address % min(16, count * self.size) == 0, f"{count} elements of {self.size} bytes at {address}"
+        return at
+
+
+def load(p, i):
+    """Element ``i`` of a pointer."""
+    return p.memory[p.place(i)]
+
+
+def store(p, i, value):
+    """Writes element ``i`` of a pointer."""
+    p.memory[p.place(i)] = p.memory.dtype.type(value)
+
+
+@functools.cache
+def vector_load(count):
+    """``load_vector(array, at, p, i)``: reads ``count`` neighbouring elements into a thread's array from ``at`` on."""
+
+    def load_vector(array, at, p, i):
+        begin = p.place(i, count)
+        for j in range(count):
+            array[at + j] = p.memory[begin + j]
+
+    return load_vector
+
+
+@functools.cache
+def vector_store(count):
+    """``store_vector(p, i, array)``: writes the first ``count`` elements of a thread's array to neighbouring ones."""
+
+    def store_vector(p, i, array):
+        begin = p.place(i, count)
+        for j in range(count):
+            p.memory[begin + j] = array[j]
+
+    return store_vector
+
+
+def divide(a, b):
+    """The quotient of two integers that are not negative, rounded down."""
+    return a // b
+
+
+def scaled(n, factor, shift):
+    """The quotient of a number below 2**31 by one of which ``planning.reciprocal`` has made a factor and a shift."""
+    return np.int32(int(n) * (int(factor) & 0xFFFFFFFF) >> int(shift))
+
+
+def from_float16(bits):
+    """The float32 that the bits of a float16 stand for."""
+    return np.float32(np.uint16(bits).view(np.float16))
+
+
+def as_float16(value):
+    """The bits of the float16 nearest to a float32."""
+    return np.float32(value).astype(np.float16).view(np.uint16)
+
+
+def from_bfloat16(bits):
+    """The float32 that the bits of a bfloat16 stand for."""
+    return np.uint32(int(bits) << 16).view(np.float32)
+
+
+def as_bfloat16(value):
+    """The bits of the bfloat16 nearest to a float32."""
+    bits = int(np.float32(value).view(np.uint32))
+    return np.uint16((bits + 0x7FFF + (bits >> 16 & 1)) >> 16 & 0xFFFF)
+
+
+def multiply(a, b):
+    """The rounded product of two float64."""
+    return a * b
