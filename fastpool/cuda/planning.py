@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from fastpool import choosing
+from fastpool import choosing, config
 from fastpool import layout as S
 from fastpool import request as Q
 from fastpool.kernels import plan as P
@@ -22,9 +22,6 @@ from fastpool.kernels.registry import FORMS, ROLES, Variant
 from fastpool.kernels.table import table as table_now
 from fastpool.planning import begin_plan
 from fastpool.problem import INDEX_KINDS, Problem
-
-NARROW = 2**31 - 1
-"""The largest offset, or number of elements, that a kernel computes in 32 bits."""
 
 
 @dataclass(frozen=True)
@@ -61,17 +58,19 @@ def lacks(problem: Problem) -> str:
     return "" if tasks(problem) else "there is no kernel for this element type with NaN left out"
 
 
-def tasks(problem: Problem) -> tuple[Task, ...]:
+def tasks(problem: Problem, aligned: bool = True) -> tuple[Task, ...]:
     """The tasks of a problem, in the order in which they run; none where there is no kernel for it.
+
+    ``aligned``: all arrays begin at a multiple of 16 bytes, so that they may be read in vectors.
 
     Indices that a caller gives are not checked: an index that names no tap of its own window sends its gradient
     nowhere, and an error could not be raised without waiting for the device.
     """
-    return _tasks(problem, registry.generation())
+    return _tasks(problem, aligned, config.forced_kernel(), registry.generation())
 
 
 @functools.lru_cache(maxsize=4096)
-def _tasks(problem: Problem, generation: int) -> tuple[Task, ...]:
+def _tasks(problem: Problem, aligned: bool, forced: str, generation: int) -> tuple[Task, ...]:
     table = table_now()
     request = Q.request_of(problem, table)
     found = [0] * (2 * choosing.MOST_TASKS)
@@ -84,7 +83,7 @@ def _tasks(problem: Problem, generation: int) -> tuple[Task, ...]:
         row = choosing.row_of(request, table, role, kind)
         if row == 0:
             return ()
-        made.append(_task(problem, request, table, table.variants[table[row + T.NUMBER]], row, role, kind))
+        made.append(_task(problem, request, table, row, role, kind, aligned))
     return tuple(made)
 
 
@@ -99,46 +98,35 @@ def base_plan(request: list[int], table: Any, row: int, role: int, kind: int, fa
     return plan
 
 
-def reach(plan: list[int], field: int) -> int:
-    """How far from the first element an offset of that stride can lead, padding included."""
-    total = 0
-    for a in range(plan[P.OUTER] + plan[P.SPATIAL]):
-        at = P.HEADER + a * P.AXIS
-        size = max(plan[at + P.OUTPUT], plan[at + P.SOURCE])
-        if a >= plan[P.OUTER]:
-            extent = (plan[at + P.KERNEL] - 1) * plan[at + P.DILATION]
-            size = max(size, plan[at + P.WINDOWS] * plan[at + P.WINDOW_STRIDE] + extent) + plan[at + P.PAD]
-        total += size * abs(plan[at + field])
-    return total
-
-
-def elements(plan: list[int]) -> int:
-    """Elements of the output."""
-    count = plan[P.LANES]
-    for a in range(plan[P.OUTER] + plan[P.SPATIAL]):
-        count *= plan[P.HEADER + a * P.AXIS + P.OUTPUT]
-    return count
-
-
-def _task(problem: Problem, request: list[int], table: Any, variant: Variant, row: int, role: int, kind: int) -> Task:
+def _task(problem: Problem, request: list[int], table: Any, row: int, role: int, kind: int, aligned: bool) -> Task:
+    from fastpool.cuda import forms
     from fastpool.kernels.cuda import engine
     from fastpool.kernels.cuda.parts import parameter
 
-    plan = base_plan(request, table, row, role, kind, "rows")
-    count = elements(plan)
-    far = [reach(plan, field) for field in (P.SOURCE_STRIDE, P.OUTPUT_STRIDE, P.AUX_STRIDE, P.INDEX_UNIT)]
-    wide = max(count + engine.THREADS, plan[P.TAPS], *far) > NARROW
+    variant = table.variants[table[row + T.NUMBER]]
+    plans = {family: base_plan(request, table, row, role, kind, family) for family in ("rows", "lanes")}
+    asked = forms.Asked(variant, plans, aligned)
+    verdicts: list[tuple[str, str]] = []
+    wanted = config.forced_kernel().removeprefix("cuda_")
+    attempts = sorted(forms.FORMS, key=lambda form: form[0] != wanted)
+    for name, attempt in attempts:
+        taken = attempt(asked)
+        verdicts.append((name, taken if isinstance(taken, str) else ""))
+        if not isinstance(taken, str):
+            break
+    assert not isinstance(taken, str), verdicts
+    block = engine.THREADS
     return Task(
         problem,
         ROLES[role],
         "" if kind < 0 else INDEX_KINDS[kind],
-        "general",
+        name,
         variant,
-        engine.general_kernel(variant, wide),
-        -(-count // engine.THREADS),
-        (engine.THREADS, 1),
-        parameter(variant, plan[P.PARAM]),
-        (count,),
-        np.array(plan, np.int64),
-        (("general", ""),),
+        engine.kernel(taken.make, variant, *taken.arguments),
+        -(-taken.threads // block),
+        (block, 1),
+        parameter(variant, plans["rows"][P.PARAM]),
+        taken.numbers,
+        None if taken.plan is None else np.array(taken.plan, np.int64),
+        tuple(verdicts),
     )

@@ -18,7 +18,7 @@ from fastpool.problem import Problem
 
 def forward(problem: Problem, x: np.ndarray, y: np.ndarray, indices: np.ndarray | None, place: Place) -> None:
     """Queues what writes y, and the indices if there are any."""
-    (task,) = tasks(problem)
+    (task,) = tasks(problem, _aligned(x, y, indices))
     _run(task, x, y, indices, place)
 
 
@@ -31,7 +31,7 @@ def backward(
     place: Place,
 ) -> None:
     """Queues what writes dx, every element of it."""
-    steps = tasks(problem)
+    steps = tasks(problem, _aligned(dy, dx, x, indices))
     last = steps[-1]
     if len(steps) == 1:
         _run(last, dy, dx, indices if last.role == "scatter" else x, place)
@@ -61,6 +61,11 @@ def _run(task: Task, source: np.ndarray | None, output: np.ndarray, aux: np.ndar
         return
     launch, first = _launch(task, place.device)
     launch((*first, _address(source), _address(output), _address(aux)), place.stream)
+
+
+def _aligned(*arrays: np.ndarray | None) -> bool:
+    """Whether all arrays begin where vectors of 16 bytes may."""
+    return not any(_address(array) % 16 for array in arrays)
 
 
 def _address(array: np.ndarray | None) -> int:

@@ -11,9 +11,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastpool.kernels.cuda import numbers as N
 from fastpool.kernels.cuda.general import make_general, make_general_scatter
+from fastpool.kernels.cuda.lanes import make_lanes
 from fastpool.kernels.cuda.memory import NAMES
 from fastpool.kernels.cuda.parts import parameter_type
+from fastpool.kernels.cuda.rows import make_rows
 from fastpool.kernels.registry import Variant
 
 THREADS = 256
@@ -35,11 +38,30 @@ class Kernel(NamedTuple):
 
 
 @functools.cache
-def general_kernel(variant: Variant, wide: bool) -> Kernel:
-    """The kernel of a variant that takes any window."""
-    number = np.int64 if wide else np.int32
-    make = make_general_scatter if variant.role == "scatter" else make_general
-    types = ("int64", *(NAMES[dtype] for dtype in (variant.source, variant.output, variant.aux)))
+def kernel(make: str, variant: Variant, *arguments: Any) -> Kernel:
+    """The kernel of a variant in one form: ``make`` names its maker, ``arguments`` are what that takes besides."""
+    types = tuple(NAMES[dtype] for dtype in (variant.source, variant.output, variant.aux))
     real = np.dtype(parameter_type(variant)).name
-    name = f"{variant.name}__general{'_wide' if wide else ''}"
-    return Kernel(name, make(variant, number), types, real, 1)
+    name = "_".join([f"{variant.name}__{make}", *_words(arguments)])
+    if make == "general":
+        number = np.int64 if arguments[0] else np.int32
+        maker = make_general_scatter if variant.role == "scatter" else make_general
+        return Kernel(name, maker(variant, number), ("int64", *types), real, 1)
+    return Kernel(name, _MAKERS[make](variant, *arguments), types, real, N.NUMBERS)
+
+
+def _words(arguments: tuple[Any, ...]) -> list[str]:
+    """What makes a kernel different from others of its form, for its name."""
+    words = []
+    for argument in arguments:
+        if isinstance(argument, tuple):
+            pairs = zip(*argument, strict=True)
+            words.append("".join(f"k{k}s{s}" for k, s in pairs if (k, s) != (1, 1)))
+        elif isinstance(argument, bool):
+            words += ["wide"] * argument
+        elif argument is not None:
+            words.append(f"v{argument}" if len(words) < 2 else f"p{argument}")
+    return words
+
+
+_MAKERS: dict[str, Any] = {"rows": make_rows, "lanes": make_lanes}

@@ -63,7 +63,7 @@ def make_general(variant: Variant, number: Any) -> Any:
 
     ``kernel(plan, source, output, aux, p, numbers)`` writes the first ``numbers[0]`` elements of the output.
     """
-    nothing, leaf, combine, moved, write = make_parts(variant)
+    nothing, leaf, combine, moved, finish, place = make_parts(variant)
     read, counted, inside, windows = make_walk(number)
     get, put = make_stack(variant)
     pair, backward = len(variant.state) == 2, variant.role == "gather"
@@ -168,7 +168,9 @@ def make_general(variant: Variant, number: Any) -> Any:
         if numbered and load(plan, _DECODE) != 0:
             index, state = decoded(plan, state, index, first, outer, spatial)
         given = load(aux, i) if reads_aux else 0
-        write(output, aux, d, i, state, divisor, on_input, index, given, p)
+        store(output, d, finish(state, divisor, on_input, given, p))
+        if numbered:
+            store(aux, i, place(state, index))
 
     if numbered:
         none = variant.reduction.identity[1]

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastpool.kernels.cuda.memory import DECODE, ENCODE, SCALARS, store
+from fastpool.kernels.cuda.memory import DECODE, ENCODE, SCALARS, plain
 from fastpool.kernels.cuda.package import device
 from fastpool.kernels.elements import HALVES
 from fastpool.kernels.reductions import Function
@@ -25,16 +25,17 @@ class Parts(NamedTuple):
     leaf(v, divisor, p)                            the state of a tap of element ``v``
     combine(a, b)                                  two blocks of taps
     moved(s, amount)                               the state of taps whose numbers are larger by ``amount``
-    write(y, aux, d, i, s, count, inside, index, given, p)
-                                                   output ``d``, and what goes with it in ``aux``, from a state;
-                                                   ``given`` is the element of ``aux`` that the role reads
+    finish(s, count, inside, given, p)             the element that is written, from a state; ``given`` is the element
+                                                   of ``aux`` that the role reads
+    place(s, index)                                the index that is written beside it; ``index`` is that of tap 0
     """
 
     nothing: Any
     leaf: Any
     combine: Any
     moved: Any
-    write: Any
+    finish: Any
+    place: Any
 
 
 def needed(function: Function | None) -> Function:
@@ -77,60 +78,59 @@ def _make_decode(variant: Variant, dtype: str) -> Any:
     return device(widened)
 
 
-def _make_write(variant: Variant) -> Any:
-    """``write``, by role::
+def _make_finish(variant: Variant) -> Any:
+    """``finish``, by role::
 
-    forward   y = lower(state)
-    index     y = lower(state), and the index of the tap that was taken
-    weigh     the share of the output's gradient that each tap of the window receives
-    gather    the gradient of x
+    forward, index   y = lower(state)
+    weigh            the share of the output's gradient that each tap of the window receives
+    gather           the gradient of x
     """
     reduction = variant.reduction
     real = SCALARS[variant.state[0]]
     pair = len(variant.state) == 2
-    encode, lower = device(ENCODE[variant.output]), device(reduction.lower)
+    encode = device(ENCODE[variant.output])
     decode = _make_decode(variant, variant.aux)
-    if variant.role == "forward" and pair:
+    # pairs count taps themselves and take the divisor as an integer
+    number = device(plain) if pair else real
+    if variant.role in ("forward", "index"):
+        lower = device(reduction.lower)
 
-        def write(y, aux, d, i, s, count, inside, index, given, p):
-            store(y, d, encode(lower(s, count, inside, p)))
-
-    elif variant.role == "forward":
-
-        def write(y, aux, d, i, s, count, inside, index, given, p):
-            store(y, d, encode(lower(s, real(count), inside, p)))
-
-    elif variant.role == "index":
-        none, integer = reduction.identity[1], SCALARS[variant.aux]
-
-        def write(y, aux, d, i, s, count, inside, index, given, p):
-            store(y, d, encode(lower(s, count, inside, p)))
-            store(aux, i, integer(index + s[1] if s[1] < none else -1))
-
-    elif variant.role == "weigh" and pair:
-        pull = device(needed(reduction.pull))
-
-        def write(y, aux, d, i, s, count, inside, index, given, p):
-            store(y, d, encode(pull(real(decode(given)), s, count, inside, p)))
+        def finish(s, count, inside, given, p):
+            return encode(lower(s, number(count), inside, p))
 
     elif variant.role == "weigh":
         pull = device(needed(reduction.pull))
 
-        def write(y, aux, d, i, s, count, inside, index, given, p):
-            store(y, d, encode(pull(real(decode(given)), s, real(count), inside, p)))
+        def finish(s, count, inside, given, p):
+            return encode(pull(real(decode(given)), s, number(count), inside, p))
 
     elif reduction.push_reads_x:
         push = device(needed(reduction.push))
 
-        def write(y, aux, d, i, s, count, inside, index, given, p):
-            store(y, d, encode(push(s, decode(given), p)))
+        def finish(s, count, inside, given, p):
+            return encode(push(s, decode(given), p))
 
     else:
 
-        def write(y, aux, d, i, s, count, inside, index, given, p):
-            store(y, d, encode(s))
+        def finish(s, count, inside, given, p):
+            return encode(s)
 
-    return write
+    return finish
+
+
+def _make_place(variant: Variant) -> Any:
+    if variant.role != "index":
+
+        def no_place(s, index):
+            return index
+
+        return no_place
+    none, integer = variant.reduction.identity[1], SCALARS[variant.aux]
+
+    def place(s, index):
+        return integer(index + s[1] if s[1] < none else -1)
+
+    return place
 
 
 def make_parts(variant: Variant) -> Parts:
@@ -185,6 +185,7 @@ def make_parts(variant: Variant) -> Parts:
         leaf,
         combine_pair if pair else combine_single,
         moved_pair if numbered else moved_single,
-        _make_write(variant),
+        _make_finish(variant),
+        _make_place(variant),
     )
     return Parts(*map(device, made))

@@ -1,0 +1,159 @@
+"""Forward across lanes: a thread makes one output of a vector of neighbouring lanes (channels, where they come last).
+
+With a vector of 1 it takes any layout: rows that are no whole vectors, and any strides.
+
+Small windows have their numbers compiled in (``window`` of kernel sizes and strides above 0) and all of their loads
+under way at once; for others the numbers are read, and states must be of a kind that may be combined in any order.
+Taps are combined along the first axis, then the second, then the third. Reads ``source``, writes ``output`` and, with
+indices, ``aux``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastpool.kernels.cuda import numbers as N
+from fastpool.kernels.cuda.memory import SCALARS, load, store, vector_load, vector_store
+from fastpool.kernels.cuda.package import cuda as cuda
+from fastpool.kernels.cuda.package import device, rebound
+from fastpool.kernels.cuda.parts import make_parts
+from fastpool.kernels.cuda.rows import Window
+from fastpool.kernels.cuda.thread import between, make_coordinates, make_states
+from fastpool.kernels.registry import Variant
+
+_COUNT = N.COUNT
+_SIZE0, _SIZE1, _SIZE2, _PAD0, _PAD1, _PAD2 = N.SIZE0, N.SIZE1, N.SIZE2, N.PAD0, N.PAD1, N.PAD2
+_STEP0, _STEP1, _STEP2, _STEP_LANE = N.STEP0, N.STEP1, N.STEP2, N.STEP_LANE
+_STEP_NEAR, _STEP_FAR, _OUT_NEAR, _OUT_FAR = N.STEP_NEAR, N.STEP_FAR, N.OUT_NEAR, N.OUT_FAR
+_OUT0, _OUT1, _OUT2, _OUT_LANE = N.OUT0, N.OUT1, N.OUT2, N.OUT_LANE
+_AUX0, _AUX1, _AUX2, _AUX_LANE, _AUX_NEAR, _AUX_FAR = N.AUX0, N.AUX1, N.AUX2, N.AUX_LANE, N.AUX_NEAR, N.AUX_FAR
+_KERNEL0, _KERNEL1, _KERNEL2 = N.KERNEL0, N.KERNEL1, N.KERNEL2
+_STRIDE0, _STRIDE1, _STRIDE2 = N.STRIDE0, N.STRIDE1, N.STRIDE2
+_DILATION0, _DILATION1, _DILATION2 = N.DILATION0, N.DILATION1, N.DILATION2
+_JUMP0, _JUMP1, _JUMP2 = N.JUMP0, N.JUMP1, N.JUMP2
+_UNIT0, _UNIT1, _UNIT2, _UNIT_LANE = N.UNIT0, N.UNIT1, N.UNIT2, N.UNIT_LANE
+_UNIT_NEAR, _UNIT_FAR, _DIVISOR = N.UNIT_NEAR, N.UNIT_FAR, N.DIVISOR
+_LOW0, _LOW1, _LOW2, _HIGH0, _HIGH1, _HIGH2 = N.LOW0, N.LOW1, N.LOW2, N.HIGH0, N.HIGH1, N.HIGH2
+_FORWARD0, _FORWARD1, _FORWARD2 = N.FORWARD0, N.FORWARD1, N.FORWARD2
+_INT, _LONG = np.int32, np.int64
+
+
+def make_accesses(vector: int) -> Any:
+    """(read, write) of a vector of lanes; of one lane without a condition on where it lies."""
+    if vector > 1:
+        return vector_load(vector), vector_store(vector)
+
+    def read(array, at, p, i):
+        array[at] = load(p, i)
+
+    def write(p, i, array):
+        store(p, i, array[0])
+
+    return device(read), device(write)
+
+
+def make_lanes(variant: Variant, window: Window | None, vector: int) -> Any:
+    """The kernel of a variant: ``kernel(source, output, aux, p, n)``, with ``n`` as in ``numbers``."""
+    fixed_window = window is not None
+    (w0, w1, w2), (v0, v1, v2) = window or ((1, 1, 1), (1, 1, 1))
+    nothing, leaf, combine, moved, finish, place = make_parts(variant)
+    get, put = make_states(variant)
+    read, write = make_accesses(vector)
+    coordinates = make_coordinates(2)
+    numbered = variant.role == "index"
+    counts_taps = (variant.reduction.counted or len(variant.state) == 2) and not numbered
+    source_type, output_type, aux_type = (SCALARS[dtype] for dtype in (variant.source, variant.output, variant.aux))
+    state_type, count_type = SCALARS[variant.state[0]], SCALARS[variant.state[-1]]
+    together = variant.reduction.repeatable or variant.state[0][0] in "iu"
+
+    def kernel(source, output, aux, p, n):
+        t = _INT(_INT(cuda.blockIdx.x) * _INT(cuda.blockDim.x) + _INT(cuda.threadIdx.x))
+        if t >= _INT(n[_COUNT]):
+            return
+        c, o2, o1, o0, near, far = coordinates(t, n)
+        raw = cuda.local.array(vector, source_type)
+        row, row_counts = cuda.local.array(vector, state_type), cuda.local.array(vector, count_type)
+        slab, slab_counts = cuda.local.array(vector, state_type), cuda.local.array(vector, count_type)
+        column, column_counts = cuda.local.array(vector, state_type), cuda.local.array(vector, count_type)
+        total, total_counts = cuda.local.array(vector, state_type), cuda.local.array(vector, count_type)
+        if fixed_window:
+            k0, k1, k2, s0, s1, s2, d0, d1, d2 = w0, w1, w2, v0, v1, v2, 1, 1, 1
+        else:
+            k0, k1, k2 = _INT(n[_KERNEL0]), _INT(n[_KERNEL1]), _INT(n[_KERNEL2])
+            s0, s1, s2 = _INT(n[_STRIDE0]), _INT(n[_STRIDE1]), _INT(n[_STRIDE2])
+            d0, d1, d2 = _INT(n[_DILATION0]), _INT(n[_DILATION1]), _INT(n[_DILATION2])
+        i0, i1 = _INT(o0 * s0 - _INT(n[_PAD0])), _INT(o1 * s1 - _INT(n[_PAD1]))
+        i2 = _INT(o2 * s2 - _INT(n[_PAD2]))
+        x = _LONG(near) * n[_STEP_NEAR] + _LONG(far) * n[_STEP_FAR] + c * vector * n[_STEP_LANE]
+        for v in range(vector):
+            put(total, total_counts, v, nothing())
+        for j2 in range(k2):
+            p2 = _INT(i2 + j2 * d2)
+            inside2 = (p2 >= 0) & (p2 < _INT(n[_SIZE2]))
+            if together & (not inside2):
+                continue
+            for j1 in range(k1):
+                p1 = _INT(i1 + j1 * d1)
+                inside1 = inside2 & (p1 >= 0) & (p1 < _INT(n[_SIZE1]))
+                if together & (not inside1):
+                    continue
+                for j0 in range(k0):
+                    p0 = _INT(i0 + j0 * d0)
+                    inside0 = inside1 & (p0 >= 0) & (p0 < _INT(n[_SIZE0]))
+                    if together & (not inside0):
+                        continue
+                    amount = _INT(j0 * _INT(n[_JUMP0]) + j1 * _INT(n[_JUMP1]) + j2 * _INT(n[_JUMP2]))
+                    for v in range(vector):
+                        put(row, row_counts, v, nothing())
+                    if inside0:
+                        step = _INT(p0 * _INT(n[_STEP0]) + p1 * _INT(n[_STEP1]) + p2 * _INT(n[_STEP2]))
+                        read(raw, 0, source, x + step)
+                        for v in range(vector):
+                            put(row, row_counts, v, moved(leaf(raw[v], _LONG(1), p), amount))
+                    for v in range(vector):
+                        s = get(row, row_counts, v)
+                        if together:
+                            put(total, total_counts, v, combine(get(total, total_counts, v), s))
+                        else:
+                            if j0 > 0:
+                                s = combine(get(slab, slab_counts, v), s)
+                            put(slab, slab_counts, v, s)
+                if not together:
+                    for v in range(vector):
+                        s = get(slab, slab_counts, v)
+                        if j1 > 0:
+                            s = combine(get(column, column_counts, v), s)
+                        put(column, column_counts, v, s)
+            if not together:
+                for v in range(vector):
+                    s = get(column, column_counts, v)
+                    if j2 > 0:
+                        s = combine(get(total, total_counts, v), s)
+                    put(total, total_counts, v, s)
+        made, beside = cuda.local.array(vector, output_type), cuda.local.array(vector, aux_type)
+        divisor, inside = _LONG(1), _LONG(1)
+        if counts_taps:
+            divisor = _LONG(between(i0, k0, n[_LOW0], n[_HIGH0]) * between(i1, k1, n[_LOW1], n[_HIGH1]))
+            divisor *= between(i2, k2, n[_LOW2], n[_HIGH2])
+            inside = _LONG(between(i0, k0, 0, n[_FORWARD0]) * between(i1, k1, 0, n[_FORWARD1]))
+            inside *= between(i2, k2, 0, n[_FORWARD2])
+        if n[_DIVISOR] != 0:
+            divisor, inside = n[_DIVISOR], _LONG(-1)
+        flat = _LONG(0)
+        if numbered:
+            flat = i0 * n[_UNIT0] + i1 * n[_UNIT1] + i2 * n[_UNIT2] + near * n[_UNIT_NEAR] + far * n[_UNIT_FAR]
+            flat += c * vector * n[_UNIT_LANE]
+        for v in range(vector):
+            s = get(total, total_counts, v)
+            made[v] = finish(s, divisor, inside, 0, p)
+            if numbered:
+                beside[v] = place(s, flat + v * n[_UNIT_LANE])
+        to = _LONG(near) * n[_OUT_NEAR] + _LONG(far) * n[_OUT_FAR] + c * vector * n[_OUT_LANE]
+        write(output, to + _INT(o0 * _INT(n[_OUT0]) + o1 * _INT(n[_OUT1]) + o2 * _INT(n[_OUT2])), made)
+        if numbered:
+            by = _LONG(near) * n[_AUX_NEAR] + _LONG(far) * n[_AUX_FAR] + c * vector * n[_AUX_LANE]
+            write(aux, by + _INT(o0 * _INT(n[_AUX0]) + o1 * _INT(n[_AUX1]) + o2 * _INT(n[_AUX2])), beside)
+
+    return rebound(kernel)
