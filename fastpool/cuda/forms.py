@@ -23,6 +23,9 @@ WINDOWS = ((2, 2), (3, 2), (3, 1))
 
 VECTOR_BYTES = 16
 
+MOST_STATES = 16
+"""States of a row that a thread holds: with twice as many it needs 96 registers, and there are half as many threads."""
+
 OTHER_WINDOW = "is for windows of 2 taps 2 apart, or 3 taps 2 or 1 apart, along each axis"
 MANY_AXES = "is for up to three pooled and two other axes"
 NOT_NARROW = "computes places inside of an image in 32 bits"
@@ -199,9 +202,10 @@ def row_vector(asked: Asked, plan: list[int], window: Any, backward: bool) -> in
     if plan[last + long] != plan[last + short] * stride:
         return 0
     for outputs in (16, 8, 4, 2):
-        if outputs * SIZES[variant.output] > VECTOR_BYTES or outputs % stride:
-            continue
         reads = outputs // stride if backward else outputs * stride
+        states = reads * len(variant.state) if not backward else outputs
+        if outputs * SIZES[variant.output] > VECTOR_BYTES or outputs % stride or states > MOST_STATES:
+            continue
         whole = plan[last + P.OUTPUT] % outputs == 0 and plan[last + P.SOURCE] % reads == 0
         pieces = {P.SOURCE_STRIDE: (reads, variant.source), P.OUTPUT_STRIDE: (outputs, variant.output)}
         if has_aux(variant):
@@ -248,7 +252,7 @@ BACKWARD = ("gather", "scatter")
 
 def rows(asked: Asked) -> Taken | str:
     """Vectors along rows, for windows that are compiled in."""
-    if asked.variant.role not in FORWARD:
+    if asked.variant.role not in (*FORWARD, *BACKWARD):
         return NO_ROLE
     plan = asked.plans["rows"]
     refusal = common_refusal(asked, plan)
@@ -257,7 +261,7 @@ def rows(asked: Asked) -> Taken | str:
     window = hot_window(plan)
     if window is None:
         return OTHER_WINDOW
-    vector = row_vector(asked, plan, window, False)
+    vector = row_vector(asked, plan, window, asked.variant.role in BACKWARD)
     if vector == 0:
         return NOT_IN_VECTORS
     last = axes_of(plan)[2]
@@ -267,7 +271,7 @@ def rows(asked: Asked) -> Taken | str:
 
 def _lanes(asked: Asked, hot: bool, vectors: bool) -> Taken | str:
     variant = asked.variant
-    if variant.role not in FORWARD:
+    if variant.role not in ((*FORWARD, *BACKWARD) if hot else FORWARD):
         return NO_ROLE
     plan = asked.plans["lanes"]
     if not vectors and plan[P.SOURCE_LANE] != 1:

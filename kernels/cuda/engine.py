@@ -12,6 +12,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastpool.kernels.cuda import numbers as N
+from fastpool.kernels.cuda.back_lanes import make_lanes_gather, make_lanes_scatter
+from fastpool.kernels.cuda.back_rows import make_rows_gather, make_rows_scatter
 from fastpool.kernels.cuda.general import make_general, make_general_scatter
 from fastpool.kernels.cuda.lanes import make_lanes
 from fastpool.kernels.cuda.memory import NAMES
@@ -47,7 +49,8 @@ def kernel(make: str, variant: Variant, *arguments: Any) -> Kernel:
         number = np.int64 if arguments[0] else np.int32
         maker = make_general_scatter if variant.role == "scatter" else make_general
         return Kernel(name, maker(variant, number), ("int64", *types), real, 1)
-    return Kernel(name, _MAKERS[make](variant, *arguments), types, real, N.NUMBERS)
+    maker = _MAKERS[make][variant.role if variant.role in ("gather", "scatter") else "forward"]
+    return Kernel(name, maker(variant, *arguments), types, real, N.NUMBERS)
 
 
 def _words(arguments: tuple[Any, ...]) -> list[str]:
@@ -64,4 +67,7 @@ def _words(arguments: tuple[Any, ...]) -> list[str]:
     return words
 
 
-_MAKERS: dict[str, Any] = {"rows": make_rows, "lanes": make_lanes}
+_MAKERS: dict[str, dict[str, Any]] = {
+    "rows": {"forward": make_rows, "gather": make_rows_gather, "scatter": make_rows_scatter},
+    "lanes": {"forward": make_lanes, "gather": make_lanes_gather, "scatter": make_lanes_scatter},
+}

@@ -55,6 +55,42 @@ def _element(context, builder, array_type, array, at):
     return builder.gep(made.data, [at])
 
 
+def _words(size):
+    """What a vector of so many bytes is loaded as."""
+    return ir.VectorType(_I32, size // 4) if size >= 4 else ir.IntType(8 * size)
+
+
+def _load_words(builder, place, size):
+    """Loads a vector as words of 32 bits, by an instruction that stays whole.
+
+    Of elements below 32 bits LLVM makes several loads, half or a quarter as wide.
+    """
+    many = size // 4
+    if many < 2:
+        return builder.load(place, align=size)
+    names = ", ".join(f"${i}" for i in range(many))
+    text = f"ld.global.v{many}.b32 {{{names}}}, [${many}];"
+    kind = ir.FunctionType(ir.LiteralStructType([_I32] * many), [place.type])
+    loaded = builder.call(ir.InlineAsm(kind, text, ",".join(["=r"] * many + ["l"])), [place])
+    words = ir.Constant(ir.VectorType(_I32, many), ir.Undefined)
+    for i in range(many):
+        words = builder.insert_element(words, builder.extract_value(loaded, i), _I32(i))
+    return words
+
+
+def _store_words(builder, words, place, size):
+    """Stores a vector of words, likewise."""
+    many = size // 4
+    if many < 2:
+        builder.store(words, place, align=size)
+        return
+    names = ", ".join(f"${i + 1}" for i in range(many))
+    text = f"st.global.v{many}.b32 [$0], {{{names}}};"
+    kind = ir.FunctionType(ir.VoidType(), [place.type, *[_I32] * many])
+    parts = [builder.extract_element(words, _I32(i)) for i in range(many)]
+    builder.call(ir.InlineAsm(kind, text, ",".join(["l"] + ["r"] * many + ["~{memory}"]), True), [place, *parts])
+
+
 @functools.cache
 def vector_load(count):
     """``load_vector(array, at, p, i)``: reads ``count`` neighbouring elements into a thread's array from ``at`` on.
@@ -70,9 +106,10 @@ def vector_load(count):
         def generate(context, builder, signature, arguments):
             vector = ir.VectorType(context.get_value_type(p.dtype), piece)
             start = context.cast(builder, arguments[1], signature.args[1], types.int64)
-            place = _place(context, builder, arguments[2], arguments[3], signature.args[3], vector)
+            place = _place(context, builder, arguments[2], arguments[3], signature.args[3], _words(piece * size))
             for k in range(count // piece):
-                value = builder.load(builder.gep(place, [_I64(k)]), align=piece * size)
+                words = _load_words(builder, builder.gep(place, [_I64(k)]), piece * size)
+                value = builder.bitcast(words, vector)
                 for j in range(piece):
                     to = _element(context, builder, array, arguments[0], builder.add(start, _I64(k * piece + j)))
                     builder.store(builder.extract_element(value, _I32(j)), to)
@@ -94,13 +131,14 @@ def vector_store(count):
 
         def generate(context, builder, signature, arguments):
             vector = ir.VectorType(context.get_value_type(p.dtype), piece)
-            place = _place(context, builder, arguments[0], arguments[1], signature.args[1], vector)
+            words = _words(piece * size)
+            place = _place(context, builder, arguments[0], arguments[1], signature.args[1], words)
             for k in range(count // piece):
                 value = ir.Constant(vector, ir.Undefined)
                 for j in range(piece):
                     one = builder.load(_element(context, builder, array, arguments[2], _I64(k * piece + j)))
                     value = builder.insert_element(value, one, _I32(j))
-                builder.store(value, builder.gep(place, [_I64(k)]), align=piece * size)
+                _store_words(builder, builder.bitcast(value, words), builder.gep(place, [_I64(k)]), piece * size)
             return context.get_dummy_value()
 
         return types.void(p, i, array), generate

@@ -1,0 +1,197 @@
+"""Gradients along rows: a thread makes a vector of neighbouring elements, for windows whose numbers are compiled in.
+
+It reads, of each row of windows that holds its elements, the gradients (and indices) of all windows that hold one of
+them: a whole vector, and a few beside it. Which of these a given element belongs to is known at compile time::
+
+    kernel 3, stride 2, padding 1       elements   8   9  10  11        windows 4 and 5 are the vector
+                                        windows    4  4 5  5  5 6       window 6 stands beside it
+
+A gradient of sums adds rows of windows first, along the first axis and then the second, then the windows of a row: with
+up to three along an axis that is the order of summation. A window beside all others counts as the state of no tap. A
+gradient of a selection adds, in row-major order, the windows whose index names the element.
+
+Reads ``source`` and, by role, indices or x from ``aux``; writes ``output``.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from fastpool.kernels.cuda import numbers as N
+from fastpool.kernels.cuda.memory import DECODE, ENCODE, SCALARS, load, vector_load, vector_store
+from fastpool.kernels.cuda.package import cuda as cuda
+from fastpool.kernels.cuda.package import device, rebound
+from fastpool.kernels.cuda.parts import make_parts, shares
+from fastpool.kernels.cuda.rows import Window
+from fastpool.kernels.cuda.thread import between, make_coordinates
+from fastpool.kernels.registry import Variant
+
+_COUNT = N.COUNT
+_SIZE0, _SIZE1, _SIZE2, _PAD0, _PAD1 = N.SIZE0, N.SIZE1, N.SIZE2, N.PAD0, N.PAD1
+_STEP0, _STEP1, _STEP_NEAR, _STEP_FAR = N.STEP0, N.STEP1, N.STEP_NEAR, N.STEP_FAR
+_OUT0, _OUT1, _OUT_NEAR, _OUT_FAR = N.OUT0, N.OUT1, N.OUT_NEAR, N.OUT_FAR
+_AUX0, _AUX1, _AUX_NEAR, _AUX_FAR = N.AUX0, N.AUX1, N.AUX_NEAR, N.AUX_FAR
+_JUMP0, _JUMP1, _JUMP2 = N.JUMP0, N.JUMP1, N.JUMP2
+_UNIT0, _UNIT1, _UNIT2, _UNIT_NEAR, _UNIT_FAR = N.UNIT0, N.UNIT1, N.UNIT2, N.UNIT_NEAR, N.UNIT_FAR
+_LOW0, _LOW1, _LOW2, _HIGH0, _HIGH1, _HIGH2 = N.LOW0, N.LOW1, N.LOW2, N.HIGH0, N.HIGH1, N.HIGH2
+_DIVISOR = N.DIVISOR
+_INT, _LONG = np.int32, np.int64
+
+
+def windows_of(kernel: int, stride: int) -> int:
+    """Windows that hold one position, at most."""
+    return (kernel - 1) // stride + 1
+
+
+def neutral(variant: Variant) -> Any:
+    """What leaves any state as it is when it is added to it: of floats -0."""
+    real = SCALARS[variant.state[0]]
+    return real(-0.0) if variant.state[0][0] == "f" else real(0)
+
+
+def make_rows_gather(variant: Variant, window: Window, vector: int, left: int) -> Any:
+    """The kernel of a gradient of sums: ``kernel(source, output, aux, p, n)``, with ``n`` as in ``numbers``.
+
+    ``vector`` elements a thread, a multiple of the stride; ``left`` padding before a row.
+    """
+    (k0, k1, k2), (s0, s1, s2) = window
+    w0, w1, w2 = windows_of(k0, s0), windows_of(k1, s1), windows_of(k2, s2)
+    nothing, leaf, combine, _, finish, _ = make_parts(variant)
+    coordinates, sharing = make_coordinates(1), shares(variant)
+    main, first = vector // s2, left // s2 - w2 + 1
+    columns = (vector - 1 + left) // s2 - first + 1
+    load_main, store_outputs, load_given = vector_load(main), vector_store(vector), vector_load(vector)
+    source_type, output_type, aux_type = (SCALARS[dtype] for dtype in (variant.source, variant.output, variant.aux))
+    state_type = SCALARS[variant.state[0]]
+    none, reads_x = neutral(variant), variant.reduction.push_reads_x
+
+    def kernel(source, output, aux, p, n):
+        t = _INT(_INT(cuda.blockIdx.x) * _INT(cuda.blockDim.x) + _INT(cuda.threadIdx.x))
+        if t >= _INT(n[_COUNT]):
+            return
+        c, _, i1, i0, near, far = coordinates(t, n)
+        raw = cuda.local.array(main, source_type)
+        slab, total = cuda.local.array(columns, state_type), cuda.local.array(columns, state_type)
+        p0, p1 = _INT(i0 + _INT(n[_PAD0])), _INT(i1 + _INT(n[_PAD1]))
+        x = _LONG(near) * n[_STEP_NEAR] + _LONG(far) * n[_STEP_FAR]
+        for u in range(columns):
+            total[u] = none
+        for b in range(w1):
+            o1 = _INT(p1 // s1 - (w1 - 1 - b))
+            fits1 = p1 - o1 * s1 < k1
+            for u in range(columns):
+                slab[u] = none
+            for a in range(w0):
+                o0 = _INT(p0 // s0 - (w0 - 1 - a))
+                # a tap of the window must lie on the position
+                if fits1 & (p0 - o0 * s0 < k0):
+                    there = (o0 >= 0) & (o0 < _INT(n[_SIZE0])) & (o1 >= 0) & (o1 < _INT(n[_SIZE1]))
+                    at = x + _INT(o0 * _INT(n[_STEP0]) + o1 * _INT(n[_STEP1]) + c * main)
+                    lead = _INT(1)
+                    if sharing:
+                        lead = _INT(between(_INT(o0 * s0 - _INT(n[_PAD0])), k0, n[_LOW0], n[_HIGH0]))
+                        lead = _INT(lead * between(_INT(o1 * s1 - _INT(n[_PAD1])), k1, n[_LOW1], n[_HIGH1]))
+                    if there:
+                        load_main(raw, 0, source, at)
+                    for u in range(columns):
+                        place = first + u
+                        o2 = _INT(c * main + place)
+                        s = nothing()
+                        if there & (o2 >= 0) & (o2 < _INT(n[_SIZE2])):
+                            divisor = n[_DIVISOR]
+                            if sharing and divisor == 0:
+                                divisor = _LONG(lead * between(_INT(o2 * s2 - left), k2, n[_LOW2], n[_HIGH2]))
+                            if (place >= 0) & (place < main):
+                                s = leaf(raw[place], divisor, p)
+                            else:
+                                s = leaf(load(source, at + place), divisor, p)
+                        slab[u] = combine(slab[u], s)
+            for u in range(columns):
+                total[u] = combine(total[u], slab[u])
+        made = cuda.local.array(vector, output_type)
+        given = cuda.local.array(vector, aux_type)
+        if reads_x:
+            by = _LONG(near) * n[_AUX_NEAR] + _LONG(far) * n[_AUX_FAR]
+            by += _INT(i0 * _INT(n[_AUX0]) + i1 * _INT(n[_AUX1]) + c * vector)
+            load_given(given, 0, aux, by)
+        for e in range(vector):
+            s = none
+            for u in range(columns):
+                tap = e + left - s2 * (first + u)
+                if (tap >= 0) & (tap < k2):
+                    s = combine(s, total[u])
+            made[e] = finish(s, _LONG(1), _LONG(1), given[e], p)
+        to = _LONG(near) * n[_OUT_NEAR] + _LONG(far) * n[_OUT_FAR]
+        to += _INT(i0 * _INT(n[_OUT0]) + i1 * _INT(n[_OUT1]) + c * vector)
+        store_outputs(output, to, made)
+
+    return rebound(kernel)
+
+
+def make_rows_scatter(variant: Variant, window: Window, vector: int, left: int) -> Any:
+    """The kernel of a gradient of a selection, likewise."""
+    (k0, k1, k2), (s0, s1, s2) = window
+    w0, w1, w2 = windows_of(k0, s0), windows_of(k1, s1), windows_of(k2, s2)
+    decode, encode = device(DECODE[variant.source]), device(ENCODE[variant.output])
+    coordinates, by_tap = make_coordinates(1), variant.aux != "i64"
+    main, first = vector // s2, left // s2 - w2 + 1
+    columns = (vector - 1 + left) // s2 - first + 1
+    load_main, store_outputs = vector_load(main), vector_store(vector)
+    source_type, output_type, aux_type = (SCALARS[dtype] for dtype in (variant.source, variant.output, variant.aux))
+    state_type = SCALARS[variant.state[0]]
+
+    def kernel(source, output, aux, p, n):
+        t = _INT(_INT(cuda.blockIdx.x) * _INT(cuda.blockDim.x) + _INT(cuda.threadIdx.x))
+        if t >= _INT(n[_COUNT]):
+            return
+        c, _, i1, i0, near, far = coordinates(t, n)
+        raw, raw_index = cuda.local.array(main, source_type), cuda.local.array(main, aux_type)
+        total = cuda.local.array(vector, state_type)
+        p0, p1 = _INT(i0 + _INT(n[_PAD0])), _INT(i1 + _INT(n[_PAD1]))
+        x = _LONG(near) * n[_STEP_NEAR] + _LONG(far) * n[_STEP_FAR]
+        y = _LONG(near) * n[_AUX_NEAR] + _LONG(far) * n[_AUX_FAR]
+        flat = _LONG(0)
+        if not by_tap:
+            flat = i0 * n[_UNIT0] + i1 * n[_UNIT1] + near * n[_UNIT_NEAR] + far * n[_UNIT_FAR]
+            flat += (c * vector) * n[_UNIT2]
+        for e in range(vector):
+            total[e] = 0
+        for a in range(w0):
+            o0 = _INT(p0 // s0 - (w0 - 1 - a))
+            for b in range(w1):
+                o1 = _INT(p1 // s1 - (w1 - 1 - b))
+                j0, j1 = _INT(p0 - o0 * s0), _INT(p1 - o1 * s1)
+                there = (o0 >= 0) & (o0 < _INT(n[_SIZE0])) & (o1 >= 0) & (o1 < _INT(n[_SIZE1]))
+                if there & (j0 < k0) & (j1 < k1):
+                    at = x + _INT(o0 * _INT(n[_STEP0]) + o1 * _INT(n[_STEP1]) + c * main)
+                    by = y + _INT(o0 * _INT(n[_AUX0]) + o1 * _INT(n[_AUX1]) + c * main)
+                    lead = _INT(j0 * _INT(n[_JUMP0]) + j1 * _INT(n[_JUMP1]))
+                    load_main(raw, 0, source, at)
+                    load_main(raw_index, 0, aux, by)
+                    for u in range(columns):
+                        place = first + u
+                        o2 = _INT(c * main + place)
+                        if (o2 >= 0) & (o2 < _INT(n[_SIZE2])):
+                            if (place >= 0) & (place < main):
+                                g, named = raw[place], raw_index[place]
+                            else:
+                                g, named = load(source, at + place), load(aux, by + place)
+                            for e in range(vector):
+                                tap = e + left - s2 * place
+                                if (tap >= 0) & (tap < k2):
+                                    if by_tap:
+                                        own = aux_type(lead + tap * _INT(n[_JUMP2]))
+                                    else:
+                                        own = aux_type(flat + e * n[_UNIT2])
+                                    if named == own:
+                                        total[e] = state_type(total[e] + decode(g))
+        made = cuda.local.array(vector, output_type)
+        for e in range(vector):
+            made[e] = encode(total[e])
+        to = _LONG(near) * n[_OUT_NEAR] + _LONG(far) * n[_OUT_FAR]
+        to += _INT(i0 * _INT(n[_OUT0]) + i1 * _INT(n[_OUT1]) + c * vector)
+        store_outputs(output, to, made)
+
+    return rebound(kernel)
