@@ -23,6 +23,10 @@ WINDOWS = ((2, 2), (3, 2), (3, 1))
 
 VECTOR_BYTES = 16
 
+BLOCK_THREADS = 256
+SHARED_STATES = 2048
+SHARED_TAPS = 32
+
 MOST_STATES = 16
 """States of a row that a thread holds: with twice as many it needs 96 registers, and there are half as many threads."""
 
@@ -31,6 +35,9 @@ MANY_AXES = "is for up to three pooled and two other axes"
 NOT_NARROW = "computes places inside of an image in 32 bits"
 NOT_IN_VECTORS = "reads and writes whole, aligned vectors along rows, as long as their outputs times the stride"
 NO_LANES = "is for lanes that are neighbours in memory, in whole, aligned vectors"
+FEW_TAPS = "shares a window among threads: here it has too few taps, or there are many windows"
+DILATED = "counts taps of windows without dilation"
+MANY_COLUMNS = "keeps the states of all columns of a window in shared memory: there are too many"
 DECODES = "gives indices whose order is that of the taps"
 ORDERED = "combines taps in any order"
 NO_ROLE = "has no kernel for this role"
@@ -49,13 +56,18 @@ class Asked:
 
 
 class Taken(NamedTuple):
-    """A kernel of the engine by the arguments that make it, its threads, and its numbers."""
+    """A kernel of the engine by the arguments that make it, its threads, and its numbers.
+
+    A block of ``block`` threads does the work of ``each`` of the ``threads``: windows, where a block shares one.
+    """
 
     make: str
     arguments: tuple[Any, ...]
     threads: int
     numbers: tuple[int, ...]
     plan: list[int] | None = None
+    block: int = 256
+    each: int = 256
 
 
 Attempt = Callable[[Asked], "Taken | str"]
@@ -140,13 +152,16 @@ _OUTER_FIELDS = (
 )
 
 
-def numbers_of(plan: list[int], vectors: int, outputs: int | None) -> tuple[int, tuple[int, ...]]:
+def numbers_of(
+    plan: list[int], vectors: int, outputs: int | None, axes: list[int] | None = None
+) -> tuple[int, tuple[int, ...]]:
     """(threads, the numbers of a kernel), for ``vectors`` along the fastest coordinate.
 
-    ``outputs`` along the last axis are a coordinate of their own, unless it is None.
+    ``outputs`` along the last axis are a coordinate of their own, unless it is None. ``axes`` are the three axes in
+    another order.
     """
     n = [0] * N.NUMBERS
-    axes = axes_of(plan)
+    axes = axes_of(plan) if axes is None else axes
     for number, at in enumerate(axes):
         for name, field, missing in _AXIS_FIELDS:
             n[getattr(N, f"{name}{number}")] = plan[at + field] if at else missing
@@ -162,8 +177,11 @@ def numbers_of(plan: list[int], vectors: int, outputs: int | None) -> tuple[int,
     lanes = (P.SOURCE_LANE, P.OUTPUT_LANE, P.AUX_LANE, P.INDEX_LANE)
     for name, field in zip(("STEP", "OUT", "AUX", "UNIT"), lanes, strict=True):
         n[getattr(N, f"{name}_LANE")] = plan[field]
+    n[N.LANES] = plan[P.LANES]
     n[N.DIVISOR] = plan[P.DIVISOR]
-    sizes = {"VECTORS": vectors, "OUTPUTS2": outputs or 1, "NEAR": near}
+    if outputs is not None:
+        outputs = plan[axes[2] + P.OUTPUT] if axes[2] else 1
+    sizes = {"VECTORS": vectors, "OUTPUTS2": 1 if outputs is None else outputs, "NEAR": near}
     sizes |= {f"OUTPUTS{i}": plan[axes[i] + P.OUTPUT] if axes[i] else 1 for i in (0, 1)}
     threads = far
     for name, size in sizes.items():
@@ -317,6 +335,64 @@ def points(asked: Asked) -> Taken | str:
     return _lanes(asked, False, False)
 
 
+def _power(n: int, most: int) -> int:
+    """The least power of two that is not below ``n``, or ``most``."""
+    return min(1 << max(n - 1, 0).bit_length(), most)
+
+
+def blocks(asked: Asked) -> Taken | str:
+    """Threads of a block share a window: for windows of many taps that are few."""
+    variant = asked.variant
+    if variant.role not in FORWARD:
+        return NO_ROLE
+    across = asked.plans["lanes"]
+    neighbours = across[P.SOURCE_LANE] == 1 and across[P.LANES] > 1
+    plan = across if neighbours else asked.plans["rows"]
+    refusal = common_refusal(asked, plan)
+    if refusal:
+        return refusal
+    sizes, _, dilations = window_of(plan)
+    if variant.reduction.counted and dilations != (1, 1, 1):
+        return DILATED
+    taps = sizes[0] * sizes[1] * sizes[2]
+    if taps < SHARED_TAPS:
+        return FEW_TAPS
+    # the first axis that has taps is folded by each thread: an axis in front of all others if it is missing
+    free = variant.reduction.repeatable or variant.state[0][0] in "iu"
+    lanes = _power(plan[P.LANES], 32) if neighbours else 1
+    order = [i for i in range(3) if sizes[i] > 1]
+    columns_all = 1
+    for i in order[1:]:
+        columns_all *= sizes[i]
+    if len(order) == 1:
+        columns_all = sizes[order[0]]
+    columns = _power(columns_all, BLOCK_THREADS // lanes)
+    if not free and columns_all * lanes > SHARED_STATES:
+        return MANY_COLUMNS
+    windows = max(1, BLOCK_THREADS // (lanes * columns))
+    while not free and windows > 1 and columns_all * lanes * windows > SHARED_STATES:
+        windows //= 2
+    axes = _folded_first(plan, order)
+    last = axes_of(plan)[2]
+    threads, numbers = numbers_of(plan, -(-plan[P.LANES] // lanes), plan[last + P.OUTPUT], axes)
+    if threads * lanes * columns > NARROW - 1024:
+        return NOT_NARROW
+    return Taken("blocks", (lanes, columns), threads, numbers, block=lanes * columns * windows, each=windows)
+
+
+def _folded_first(plan: list[int], order: list[int]) -> list[int]:
+    """The axes of a window in the order in which a block combines them.
+
+    The first one that has taps is folded by a thread, unless it is the only one.
+    """
+    axes = axes_of(plan)
+    with_taps = [axes[i] for i in order]
+    others = [axes[i] for i in range(3) if i not in order]
+    if len(with_taps) == 1:
+        return [*others, *with_taps]
+    return [with_taps[0], *others, *with_taps[1:]]
+
+
 def reach(plan: list[int], field: int) -> int:
     """How far from the first element an offset of that stride can lead, padding included."""
     total = _extent(plan, field)
@@ -341,6 +417,7 @@ FORMS: tuple[tuple[str, Attempt], ...] = (
     ("rows_hot", rows),
     ("lanes_hot", lanes_hot),
     ("points_hot", points_hot),
+    ("blocks", blocks),
     ("lanes", lanes),
     ("points", points),
     ("general", general),

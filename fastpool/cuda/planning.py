@@ -115,7 +115,6 @@ def _task(problem: Problem, request: list[int], table: Any, row: int, role: int,
         if not isinstance(taken, str):
             break
     assert not isinstance(taken, str), verdicts
-    block = engine.THREADS
     return Task(
         problem,
         ROLES[role],
@@ -123,8 +122,8 @@ def _task(problem: Problem, request: list[int], table: Any, row: int, role: int,
         name,
         variant,
         engine.kernel(taken.make, variant, *taken.arguments),
-        -(-taken.threads // block),
-        (block, 1),
+        -(-taken.threads // taken.each),
+        (taken.block, 1),
         parameter(variant, plans["rows"][P.PARAM]),
         taken.numbers,
         None if taken.plan is None else np.array(taken.plan, np.int64),

@@ -14,15 +14,13 @@ import numpy as np
 from fastpool.kernels.cuda import numbers as N
 from fastpool.kernels.cuda.back_lanes import make_lanes_gather, make_lanes_scatter
 from fastpool.kernels.cuda.back_rows import make_rows_gather, make_rows_scatter
+from fastpool.kernels.cuda.blocks import make_blocks
 from fastpool.kernels.cuda.general import make_general, make_general_scatter
 from fastpool.kernels.cuda.lanes import make_lanes
 from fastpool.kernels.cuda.memory import NAMES
 from fastpool.kernels.cuda.parts import parameter_type
 from fastpool.kernels.cuda.rows import make_rows
 from fastpool.kernels.registry import Variant
-
-THREADS = 256
-"""Threads of a block, where a kernel does not ask for another number."""
 
 
 class Kernel(NamedTuple):
@@ -68,6 +66,7 @@ def _words(arguments: tuple[Any, ...]) -> list[str]:
 
 
 _MAKERS: dict[str, dict[str, Any]] = {
+    "blocks": {"forward": make_blocks},
     "rows": {"forward": make_rows, "gather": make_rows_gather, "scatter": make_rows_scatter},
     "lanes": {"forward": make_lanes, "gather": make_lanes_gather, "scatter": make_lanes_scatter},
 }

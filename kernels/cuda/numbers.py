@@ -76,9 +76,10 @@ from __future__ import annotations
     OUT_LANE,
     AUX_LANE,
     UNIT_LANE,
+    LANES,
     DIVISOR,  # that of all windows, or 0
     FORWARD0,  # elements of the forward's input
     FORWARD1,
     FORWARD2,
     NUMBERS,
-) = range(69)
+) = range(70)
