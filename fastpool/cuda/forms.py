@@ -39,6 +39,7 @@ FEW_TAPS = "shares a window among threads: here it has too few taps, or there ar
 DILATED = "counts taps of windows without dilation"
 MANY_COLUMNS = "keeps the states of all columns of a window in shared memory: there are too many"
 DECODES = "gives indices whose order is that of the taps"
+SHARING = "makes gradients of windows that share no element"
 ORDERED = "combines taps in any order"
 NO_ROLE = "has no kernel for this role"
 
@@ -289,7 +290,7 @@ def rows(asked: Asked) -> Taken | str:
 
 def _lanes(asked: Asked, hot: bool, vectors: bool) -> Taken | str:
     variant = asked.variant
-    if variant.role not in ((*FORWARD, *BACKWARD) if hot else FORWARD):
+    if variant.role not in (*FORWARD, *BACKWARD):
         return NO_ROLE
     plan = asked.plans["lanes"]
     if not vectors and plan[P.SOURCE_LANE] != 1:
@@ -301,9 +302,13 @@ def _lanes(asked: Asked, hot: bool, vectors: bool) -> Taken | str:
     if hot and window is None:
         return OTHER_WINDOW
     pair = len(variant.state) == 2 and variant.role != "index"
-    if not hot and not (variant.reduction.repeatable or (variant.state[0][0] in "iu" and not pair)):
+    if not hot and variant.role in BACKWARD:
+        sizes, strides, dilations = window_of(plan)
+        if any(k > s for k, s in zip(sizes, strides, strict=True)) or dilations != (1, 1, 1):
+            return SHARING
+    elif not hot and not (variant.reduction.repeatable or (variant.state[0][0] in "iu" and not pair)):
         return ORDERED
-    if not hot and variant.reduction.counted and window_of(plan)[2] != (1, 1, 1):
+    if not hot and variant.reduction.counted and variant.role in FORWARD and window_of(plan)[2] != (1, 1, 1):
         return ORDERED
     vector = lane_vector(asked, plan) if vectors else 1
     if vector == 0:

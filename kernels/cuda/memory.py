@@ -96,7 +96,18 @@ def decode_bfloat16(v):
 DECODE = dict.fromkeys(NAMES, plain) | {"f16": decode_float16, "bf16": decode_bfloat16}
 """Element to value, by element type."""
 
-ENCODE = dict.fromkeys(NAMES, plain) | {
+
+def _narrowed(dtype):
+    """A function that makes an element of integers that are as wide or wider."""
+    element = SCALARS[dtype]
+
+    def narrow(v):
+        return element(v)
+
+    return narrow
+
+
+ENCODE = {dtype: _narrowed(dtype) for dtype in NAMES} | {
     "b1": encode_bool,
     "f16": encode_float16,
     "bf16": encode_bfloat16,
