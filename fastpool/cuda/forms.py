@@ -27,6 +27,8 @@ BLOCK_THREADS = 256
 SHARED_STATES = 2048
 SHARED_TAPS = 32
 
+MOST_ORDERED = 15
+
 MOST_STATES = 16
 """States of a row that a thread holds: with twice as many it needs 96 registers, and there are half as many threads."""
 
@@ -40,7 +42,7 @@ DILATED = "counts taps of windows without dilation"
 MANY_COLUMNS = "keeps the states of all columns of a window in shared memory: there are too many"
 DECODES = "gives indices whose order is that of the taps"
 SHARING = "makes gradients of windows that share no element"
-ORDERED = "combines taps in any order"
+ORDERED = "adds up to 15 taps along an axis, counted ones without dilation"
 NO_ROLE = "has no kernel for this role"
 
 
@@ -246,8 +248,8 @@ def has_aux(variant: Variant) -> bool:
     return reads_x or variant.role in ("index", "weigh", "scatter")
 
 
-def lane_vector(asked: Asked, plan: list[int]) -> int:
-    """Lanes that a thread takes; 0 if they are no whole vectors."""
+def lane_vector(asked: Asked, plan: list[int], most: int) -> int:
+    """Lanes that a thread takes, at most so many; 0 if they are no whole vectors."""
     variant = asked.variant
     lanes = [P.SOURCE_LANE, P.OUTPUT_LANE]
     kinds = [(P.SOURCE_STRIDE, variant.source), (P.OUTPUT_STRIDE, variant.output)]
@@ -258,7 +260,7 @@ def lane_vector(asked: Asked, plan: list[int]) -> int:
         return 0
     widest = max(SIZES[variant.source], SIZES[variant.output])
     for many in (16, 8, 4, 2):
-        if many * widest > VECTOR_BYTES or plan[P.LANES] % many:
+        if many > most or many * widest > VECTOR_BYTES or plan[P.LANES] % many:
             continue
         if all(_divides(min(many, VECTOR_BYTES // SIZES[dtype]), plan, field, -1) for field, dtype in kinds):
             return many
@@ -306,11 +308,12 @@ def _lanes(asked: Asked, hot: bool, vectors: bool) -> Taken | str:
         sizes, strides, dilations = window_of(plan)
         if any(k > s for k, s in zip(sizes, strides, strict=True)) or dilations != (1, 1, 1):
             return SHARING
-    elif not hot and not (variant.reduction.repeatable or (variant.state[0][0] in "iu" and not pair)):
+    free = variant.reduction.repeatable or (variant.state[0][0] in "iu" and not pair)
+    if not hot and variant.role in FORWARD and not free and max(window_of(plan)[0]) > MOST_ORDERED:
         return ORDERED
     if not hot and variant.reduction.counted and variant.role in FORWARD and window_of(plan)[2] != (1, 1, 1):
         return ORDERED
-    vector = lane_vector(asked, plan) if vectors else 1
+    vector = lane_vector(asked, plan, 16 if hot or free else 4) if vectors else 1
     if vector == 0:
         return NO_LANES
     last = axes_of(plan)[2]

@@ -2,9 +2,9 @@
 
 With a vector of 1 it takes any layout: rows that are no whole vectors, and any strides.
 
-Small windows have their numbers compiled in (``window`` of kernel sizes and strides above 0) and all of their loads
-under way at once; for others the numbers are read, and states must be of a kind that may be combined in any order.
-Taps are combined along the first axis, then the second, then the third. Reads ``source``, writes ``output`` and, with
+Small windows have their numbers compiled in (``window``); for others the numbers are read. Taps are combined along the
+first axis, then the second, then the third: where the order matters, in blocks of a power of two taps, so that windows
+of any numbers have up to 15 taps along an axis. Reads ``source``, writes ``output`` and, with
 indices, ``aux``.
 """
 
@@ -40,6 +40,10 @@ _FORWARD0, _FORWARD1, _FORWARD2 = N.FORWARD0, N.FORWARD1, N.FORWARD2
 _INT, _LONG = np.int32, np.int64
 
 
+LEVELS = 4
+"""Blocks of taps along an axis that a thread keeps, where taps are combined in their order."""
+
+
 def make_accesses(vector: int) -> Any:
     """(read, write) of a vector of lanes; of one lane without a condition on where it lies."""
     if vector > 1:
@@ -67,6 +71,44 @@ def make_lanes(variant: Variant, window: Window | None, vector: int) -> Any:
     source_type, output_type, aux_type = (SCALARS[dtype] for dtype in (variant.source, variant.output, variant.aux))
     state_type, count_type = SCALARS[variant.state[0]], SCALARS[variant.state[-1]]
     together = variant.reduction.repeatable or variant.state[0][0] in "iu"
+    levels = 1 if together or fixed_window else LEVELS
+    kept = levels * vector
+
+    def add_next(values, counts, v, s, j):
+        """Adds tap ``j`` of an axis to those before it: in order, as up to three taps are."""
+        if j > 0:
+            s = combine(get(values, counts, v), s)
+        put(values, counts, v, s)
+
+    def all_added(values, counts, v, k):
+        return get(values, counts, v)
+
+    def add_block(values, counts, v, s, j):
+        """Adds tap ``j`` of an axis: level ``l`` keeps a block of ``2**l`` taps that waits for the one behind it."""
+        carried = True
+        for level in range(LEVELS):
+            at = level * vector + v
+            if carried:
+                if (j >> level) & 1 != 0:
+                    s = combine(get(values, counts, at), s)
+                else:
+                    put(values, counts, at, s)
+                    carried = False
+
+    def blocks_added(values, counts, v, k):
+        """The blocks of ``k`` taps, added from the left, which is from the largest."""
+        s = nothing()
+        empty = True
+        for back in range(LEVELS):
+            level = LEVELS - 1 - back
+            if (k >> level) & 1 != 0:
+                block = get(values, counts, level * vector + v)
+                s = block if empty else combine(s, block)
+                empty = False
+        return s
+
+    add = device(add_next if levels == 1 else add_block)
+    total_of = device(all_added if levels == 1 else blocks_added)
 
     def kernel(source, output, aux, p, n):
         t = _INT(_INT(cuda.blockIdx.x) * _INT(cuda.blockDim.x) + _INT(cuda.threadIdx.x))
@@ -75,9 +117,9 @@ def make_lanes(variant: Variant, window: Window | None, vector: int) -> Any:
         c, o2, o1, o0, near, far = coordinates(t, n)
         raw = cuda.local.array(vector, source_type)
         row, row_counts = cuda.local.array(vector, state_type), cuda.local.array(vector, count_type)
-        slab, slab_counts = cuda.local.array(vector, state_type), cuda.local.array(vector, count_type)
-        column, column_counts = cuda.local.array(vector, state_type), cuda.local.array(vector, count_type)
-        total, total_counts = cuda.local.array(vector, state_type), cuda.local.array(vector, count_type)
+        slab, slab_counts = cuda.local.array(kept, state_type), cuda.local.array(kept, count_type)
+        column, column_counts = cuda.local.array(kept, state_type), cuda.local.array(kept, count_type)
+        total, total_counts = cuda.local.array(kept, state_type), cuda.local.array(kept, count_type)
         if fixed_window:
             k0, k1, k2, s0, s1, s2, d0, d1, d2 = w0, w1, w2, v0, v1, v2, 1, 1, 1
         else:
@@ -117,21 +159,13 @@ def make_lanes(variant: Variant, window: Window | None, vector: int) -> Any:
                         if together:
                             put(total, total_counts, v, combine(get(total, total_counts, v), s))
                         else:
-                            if j0 > 0:
-                                s = combine(get(slab, slab_counts, v), s)
-                            put(slab, slab_counts, v, s)
+                            add(slab, slab_counts, v, s, j0)
                 if not together:
                     for v in range(vector):
-                        s = get(slab, slab_counts, v)
-                        if j1 > 0:
-                            s = combine(get(column, column_counts, v), s)
-                        put(column, column_counts, v, s)
+                        add(column, column_counts, v, total_of(slab, slab_counts, v, k0), j1)
             if not together:
                 for v in range(vector):
-                    s = get(column, column_counts, v)
-                    if j2 > 0:
-                        s = combine(get(total, total_counts, v), s)
-                    put(total, total_counts, v, s)
+                    add(total, total_counts, v, total_of(column, column_counts, v, k1), j2)
         made, beside = cuda.local.array(vector, output_type), cuda.local.array(vector, aux_type)
         divisor, inside = _LONG(1), _LONG(1)
         if counts_taps:
@@ -146,7 +180,7 @@ def make_lanes(variant: Variant, window: Window | None, vector: int) -> Any:
             flat = i0 * n[_UNIT0] + i1 * n[_UNIT1] + i2 * n[_UNIT2] + near * n[_UNIT_NEAR] + far * n[_UNIT_FAR]
             flat += c * vector * n[_UNIT_LANE]
         for v in range(vector):
-            s = get(total, total_counts, v)
+            s = get(total, total_counts, v) if together else total_of(total, total_counts, v, k2)
             made[v] = finish(s, divisor, inside, 0, p)
             if numbered:
                 beside[v] = place(s, flat + v * n[_UNIT_LANE])
