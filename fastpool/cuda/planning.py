@@ -100,12 +100,13 @@ def base_plan(request: list[int], table: Any, row: int, role: int, kind: int, fa
 
 def _task(problem: Problem, request: list[int], table: Any, row: int, role: int, kind: int, aligned: bool) -> Task:
     from fastpool.cuda import forms
+    from fastpool.cuda.asked import Asked
     from fastpool.kernels.cuda import engine
     from fastpool.kernels.cuda.parts import parameter
 
     variant = table.variants[table[row + T.NUMBER]]
     plans = {family: base_plan(request, table, row, role, kind, family) for family in ("rows", "lanes")}
-    asked = forms.Asked(variant, plans, aligned)
+    asked = Asked(variant, plans, aligned)
     verdicts: list[tuple[str, str]] = []
     wanted = config.forced_kernel().removeprefix("cuda_")
     attempts = sorted(forms.FORMS, key=lambda form: form[0] != wanted)
@@ -123,7 +124,7 @@ def _task(problem: Problem, request: list[int], table: Any, row: int, role: int,
         variant,
         engine.kernel(taken.make, variant, *taken.arguments),
         -(-taken.threads // taken.each),
-        (taken.block, 1),
+        (taken.block, taken.rows),
         parameter(variant, plans["rows"][P.PARAM]),
         taken.numbers,
         None if taken.plan is None else np.array(taken.plan, np.int64),

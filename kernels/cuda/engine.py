@@ -20,6 +20,7 @@ from fastpool.kernels.cuda.lanes import make_lanes
 from fastpool.kernels.cuda.memory import NAMES
 from fastpool.kernels.cuda.parts import parameter_type
 from fastpool.kernels.cuda.rows import make_rows
+from fastpool.kernels.cuda.tiles import make_tiles
 from fastpool.kernels.registry import Variant
 
 
@@ -67,6 +68,7 @@ def _words(arguments: tuple[Any, ...]) -> list[str]:
 
 _MAKERS: dict[str, dict[str, Any]] = {
     "blocks": {"forward": make_blocks},
+    "tiles": {"forward": make_tiles},
     "rows": {"forward": make_rows, "gather": make_rows_gather, "scatter": make_rows_scatter},
     "lanes": {"forward": make_lanes, "gather": make_lanes_gather, "scatter": make_lanes_scatter},
 }
