@@ -208,17 +208,25 @@ def blocks(asked: Asked) -> Taken | str:
     if len(order) == 1:
         columns_all = sizes[order[0]]
     columns = _power(columns_all, BLOCK_THREADS // lanes)
-    if not free and columns_all * lanes > SHARED_STATES:
-        return MANY_COLUMNS
     windows = max(1, BLOCK_THREADS // (lanes * columns))
-    while not free and windows > 1 and columns_all * lanes * windows > SHARED_STATES:
-        windows //= 2
     axes = _folded_first(plan, order)
+    along1, along2 = (plan[at + P.KERNEL] if at else 1 for at in axes[1:])
+    # the columns of a window that are in shared memory at a time: a power of two along axis 2
+    wide = _power(along2, SHARED_STATES)
+    if not free:
+        while along1 * wide * lanes > SHARED_STATES and wide > 1:
+            wide //= 2
+        if along1 * wide * lanes > SHARED_STATES:
+            return MANY_COLUMNS
+        while windows > 1 and along1 * min(wide, along2) * lanes * windows > SHARED_STATES:
+            windows //= 2
     last = axes_of(plan)[2]
     threads, numbers = numbers_of(plan, -(-plan[P.LANES] // lanes), plan[last + P.OUTPUT], axes)
     if threads * lanes * columns > NARROW - 1024:
         return NOT_NARROW
-    return Taken("blocks", (lanes, columns), threads, numbers, block=lanes * columns * windows, each=windows)
+    n = list(numbers)
+    n[N.TILE2] = wide
+    return Taken("blocks", (lanes, columns), threads, tuple(n), block=lanes * columns * windows, each=windows)
 
 
 def _folded_first(plan: list[int], order: list[int]) -> list[int]:

@@ -31,8 +31,8 @@ from fastpool.kernels.registry import Variant
 SHARED = 2048
 """States in shared memory, at most."""
 
-LEVELS = 32
-"""Blocks of taps that a thread keeps while it folds a column."""
+LEVELS = 40
+"""Blocks that a thread keeps: of taps while it folds a column, and of columns."""
 
 TOGETHER, HALVES = 8, 3
 """Taps of a column that are read at a time, a power of two, so that their loads wait together; and its exponent."""
@@ -49,6 +49,7 @@ _JUMP0, _JUMP1, _JUMP2 = N.JUMP0, N.JUMP1, N.JUMP2
 _UNIT0, _UNIT1, _UNIT2, _UNIT_LANE = N.UNIT0, N.UNIT1, N.UNIT2, N.UNIT_LANE
 _UNIT_NEAR, _UNIT_FAR, _DIVISOR = N.UNIT_NEAR, N.UNIT_FAR, N.DIVISOR
 _LOW0, _LOW1, _LOW2, _HIGH0, _HIGH1, _HIGH2 = N.LOW0, N.LOW1, N.LOW2, N.HIGH0, N.HIGH1, N.HIGH2
+_TILE2 = N.TILE2
 _FORWARD0, _FORWARD1, _FORWARD2, _COUNT = N.FORWARD0, N.FORWARD1, N.FORWARD2, N.COUNT
 _VECTORS, _VECTORS_BY, _VECTORS_SHIFT = N.VECTORS, N.VECTORS_BY, N.VECTORS_SHIFT
 _OUTPUTS2, _OUTPUTS2_BY, _OUTPUTS2_SHIFT = N.OUTPUTS2, N.OUTPUTS2_BY, N.OUTPUTS2_SHIFT
@@ -93,12 +94,30 @@ def make_blocks(variant: Variant, lanes: int, columns: int) -> Any:
             put(row, row_counts, u, combine(get(row, row_counts, 2 * u), get(row, row_counts, 2 * u + 1)))
         return get(row, row_counts, 0)
 
-    fill, tree = device(fill), device(tree)
+    def push(values, counts, top, s, before):
+        """Puts a block on a stack of blocks, with as many of the same size ``before`` it; returns the stack's top."""
+        ends = before
+        while ends & 1 != 0:
+            top -= 1
+            s = combine(get(values, counts, top), s)
+            ends = _INT(ends >> 1)
+        put(values, counts, top, s)
+        return top + 1
+
+    def from_left(values, counts, top):
+        """The blocks of a stack, combined from the left."""
+        s = get(values, counts, 0)
+        for b in range(1, top):
+            s = combine(s, get(values, counts, b))
+        return s
+
+    fill, tree, push, from_left = device(fill), device(tree), device(push), device(from_left)
 
     def kernel(source, output, aux, p, n):
         shared = cuda.shared.array(SHARED, state_type)
         shared_counts = cuda.shared.array(SHARED, count_type)
         values, counts = cuda.local.array(levels, state_type), cuda.local.array(levels, count_type)
+        far_values, far_counts = cuda.local.array(levels, state_type), cuda.local.array(levels, count_type)
         row, row_counts = cuda.local.array(TOGETHER, state_type), cuda.local.array(TOGETHER, count_type)
         thread = _INT(cuda.threadIdx.x)
         lane = _INT(thread % lanes)
@@ -120,94 +139,96 @@ def make_blocks(variant: Variant, lanes: int, columns: int) -> Any:
         i1 = _INT(o1 * _INT(n[_STRIDE1]) - _INT(n[_PAD1]))
         i2 = _INT(o2 * _INT(n[_STRIDE2]) - _INT(n[_PAD2]))
         x = _LONG(near) * n[_STEP_NEAR] + _LONG(far) * n[_STEP_FAR] + lane_number * n[_STEP_LANE]
-        many = _INT(k1 * k2)
         # of one window and lane, columns lie ``lanes`` apart
-        base = _INT(window * (columns if free else many) * lanes + lane)
+        base = _INT(window * (columns if free else k1 * min(_INT(n[_TILE2]), k2)) * lanes + lane)
         total = nothing()
-        column = mine
-        while active & (column < many):
-            j1 = divide(column, k2)
-            j2 = _INT(column - j1 * k2)
-            p1, p2 = _INT(i1 + j1 * d1), _INT(i2 + j2 * d2)
-            beside = (p1 < 0) | (p1 >= _INT(n[_SIZE1])) | (p2 < 0) | (p2 >= _INT(n[_SIZE2]))
-            at = x + _LONG(p1) * n[_STEP1] + _LONG(p2) * n[_STEP2]
-            amount = _INT(j1 * _INT(n[_JUMP1]) + j2 * _INT(n[_JUMP2]))
-            top = 0
-            j0 = _INT(0)
-            while j0 + TOGETHER <= k0:
-                fill(row, row_counts, source, at, i0, j0, d0, amount, beside, TOGETHER, p, n)
-                s = tree(row, row_counts, TOGETHER)
-                if free:
-                    total = combine(total, s)
-                else:
-                    # as many blocks end here as the number of those before has ones at its end
-                    ends = _INT(j0 >> HALVES)
-                    while ends & 1 != 0:
-                        top -= 1
-                        s = combine(get(values, counts, top), s)
-                        ends = _INT(ends >> 1)
-                    put(values, counts, top, s)
-                    top += 1
-                j0 = _INT(j0 + TOGETHER)
-            for half in range(HALVES):
-                size = TOGETHER >> (half + 1)
-                if (k0 & size) != 0:
-                    fill(row, row_counts, source, at, i0, j0, d0, amount, beside, size, p, n)
-                    s = tree(row, row_counts, size)
+        above = 0
+        # columns along axis 2 that are taken at a time, a power of two; all of them where the order does not matter
+        wide, start = _INT(n[_TILE2]), _INT(0)
+        while start < k2:
+            span = k2 if free else min(wide, _INT(k2 - start))
+            column, many = mine, _INT(k1 * span)
+            while active & (column < many):
+                j1 = divide(column, span)
+                j2 = _INT(start + column - j1 * span)
+                p1, p2 = _INT(i1 + j1 * d1), _INT(i2 + j2 * d2)
+                beside = (p1 < 0) | (p1 >= _INT(n[_SIZE1])) | (p2 < 0) | (p2 >= _INT(n[_SIZE2]))
+                at = x + _LONG(p1) * n[_STEP1] + _LONG(p2) * n[_STEP2]
+                amount = _INT(j1 * _INT(n[_JUMP1]) + j2 * _INT(n[_JUMP2]))
+                top = 0
+                j0 = _INT(0)
+                while j0 + TOGETHER <= k0:
+                    fill(row, row_counts, source, at, i0, j0, d0, amount, beside, TOGETHER, p, n)
+                    s = tree(row, row_counts, TOGETHER)
                     if free:
                         total = combine(total, s)
                     else:
-                        put(values, counts, top, s)
-                        top += 1
-                    j0 = _INT(j0 + size)
-            if not free:
-                s = get(values, counts, 0)
-                for b in range(1, top):
-                    s = combine(s, get(values, counts, b))
-                put(shared, shared_counts, base + column * lanes, s)
-            column = _INT(column + columns)
-        if free:
-            put(shared, shared_counts, base + mine * lanes, total)
-            size1, size2 = _INT(1), _INT(columns)
-        else:
-            size1, size2 = k1, k2
-        cuda.syncthreads()
-        # along axis 1, then along axis 2: pairs of blocks that begin at a multiple of twice their size
-        for axis in range(2):
-            length = size1 if axis == 0 else size2
-            apart = size2 if axis == 0 else _INT(1)
-            others = size2 if axis == 0 else _INT(1)
-            size = _INT(1)
-            while size < length:
-                pairs = divide(length, _INT(2 * size))
-                item = mine
-                while active & (item < pairs * others):
-                    pair = divide(item, others)
-                    first = _INT(base + (pair * 2 * size * apart + item - pair * others) * lanes)
-                    second = _INT(first + size * apart * lanes)
-                    s = combine(get(shared, shared_counts, first), get(shared, shared_counts, second))
-                    put(shared, shared_counts, first, s)
-                    item = _INT(item + columns)
-                size = _INT(size * 2)
-                cuda.syncthreads()
-            item = mine
-            while active & (item < others):
-                first = _INT(base + item * lanes)
-                s = get(shared, shared_counts, first)
-                size = _INT(1)
-                while 2 * size <= length:
-                    size = _INT(size * 2)
-                done = size
-                while done < length:
-                    while done + size > length:
-                        size = _INT(size >> 1)
-                    s = combine(s, get(shared, shared_counts, first + done * apart * lanes))
-                    done = _INT(done + size)
-                put(shared, shared_counts, first, s)
-                item = _INT(item + columns)
+                        top = push(values, counts, top, s, _INT(j0 >> HALVES))
+                    j0 = _INT(j0 + TOGETHER)
+                for half in range(HALVES):
+                    size = TOGETHER >> (half + 1)
+                    if (k0 & size) != 0:
+                        fill(row, row_counts, source, at, i0, j0, d0, amount, beside, size, p, n)
+                        s = tree(row, row_counts, size)
+                        if free:
+                            total = combine(total, s)
+                        else:
+                            put(values, counts, top, s)
+                            top += 1
+                        j0 = _INT(j0 + size)
+                if not free:
+                    put(shared, shared_counts, base + column * lanes, from_left(values, counts, top))
+                column = _INT(column + columns)
+            size1, size2 = k1, span
+            if free:
+                put(shared, shared_counts, base + mine * lanes, total)
+                size1, size2 = _INT(1), _INT(columns)
             cuda.syncthreads()
+            # along axis 1, then along axis 2: pairs of blocks that begin at a multiple of twice their size
+            for axis in range(2):
+                length = size1 if axis == 0 else size2
+                apart = size2 if axis == 0 else _INT(1)
+                others = size2 if axis == 0 else _INT(1)
+                size = _INT(1)
+                while size < length:
+                    pairs = divide(length, _INT(2 * size))
+                    item = mine
+                    while active & (item < pairs * others):
+                        pair = divide(item, others)
+                        first = _INT(base + (pair * 2 * size * apart + item - pair * others) * lanes)
+                        second = _INT(first + size * apart * lanes)
+                        s = combine(get(shared, shared_counts, first), get(shared, shared_counts, second))
+                        put(shared, shared_counts, first, s)
+                        item = _INT(item + columns)
+                    size = _INT(size * 2)
+                    cuda.syncthreads()
+                # the blocks that are left, from the left: along axis 2 those of all columns so far
+                item = mine
+                while active & (item < others):
+                    first = _INT(base + item * lanes)
+                    if (axis == 1) & (size2 == wide) & (not free):
+                        above = push(
+                            far_values, far_counts, above, get(shared, shared_counts, first), divide(start, wide)
+                        )
+                    else:
+                        s = get(shared, shared_counts, first)
+                        done = _INT(0)
+                        while done < length:
+                            while done + size > length:
+                                size = _INT(size >> 1)
+                            block = get(shared, shared_counts, first + done * apart * lanes)
+                            if (axis == 1) & (not free):
+                                put(far_values, far_counts, above, block)
+                                above += 1
+                            elif done > 0:
+                                s = combine(s, block)
+                            done = _INT(done + size)
+                        put(shared, shared_counts, first, s)
+                    item = _INT(item + columns)
+                cuda.syncthreads()
+            start = _INT(start + span)
         if active & (mine == 0):
-            s = get(shared, shared_counts, base)
+            s = get(shared, shared_counts, base) if free else from_left(far_values, far_counts, above)
             divisor, inside = _LONG(1), _LONG(1)
             if counts_taps:
                 divisor = _LONG(between(i0, k0, n[_LOW0], n[_HIGH0])) * between(i1, k1, n[_LOW1], n[_HIGH1])
