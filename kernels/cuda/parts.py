@@ -11,7 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastpool.kernels.cuda.memory import DECODE, ENCODE, SCALARS, plain
+from fastpool.kernels import reductions as R
+from fastpool.kernels.cuda.memory import DECODE, ENCODE, SCALARS, multiply, plain
 from fastpool.kernels.cuda.package import device
 from fastpool.kernels.elements import HALVES
 from fastpool.kernels.reductions import Function
@@ -128,9 +129,18 @@ def _make_place(variant: Variant) -> Any:
     none, integer = variant.reduction.identity[1], SCALARS[variant.aux]
 
     def place(s, index):
-        return integer(index + s[1] if s[1] < none else -1)
+        return integer(np.int64(index + s[1]) if s[1] < none else np.int64(-1))
 
     return place
+
+
+def rounded_square(x, p):
+    # the compiler would fuse the product with the sum that it is added to
+    return multiply(x * 1.0, x * 1.0)
+
+
+_LIFTS = {R.square: rounded_square}
+"""What stands for a reduction's function here, where it would be compiled to other bits."""
 
 
 def make_parts(variant: Variant) -> Parts:
@@ -140,7 +150,7 @@ def make_parts(variant: Variant) -> Parts:
     pair = len(variant.state) == 2
     first, second = real(reduction.identity[0]), integer(reduction.identity[-1])
     decode = _make_decode(variant, variant.source)
-    lift = device(reduction.lift)
+    lift = device(_LIFTS.get(reduction.lift, reduction.lift))
 
     def nothing_pair():
         return (first, second)
