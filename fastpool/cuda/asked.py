@@ -25,6 +25,12 @@ NOT_NARROW = "computes places inside of an image in 32 bits"
 DECODES = "gives indices whose order is that of the taps"
 
 
+NO_ROLE = "has no kernel for this role"
+
+FORWARD = ("forward", "index")
+BACKWARD = ("gather", "scatter")
+
+
 @dataclass(frozen=True)
 class Asked:
     """A task that is to be planned: its variant, and its plans by family.
@@ -41,7 +47,7 @@ class Taken(NamedTuple):
     """A kernel of the engine by the arguments that make it, its threads, and its numbers.
 
     A block of ``block`` threads, in ``rows`` rows, does the work of ``each`` of the ``threads``: windows, where threads
-    share one.
+    share one. A kernel that ``leaves`` so many states in a workspace has another behind it.
     """
 
     make: str
@@ -52,6 +58,8 @@ class Taken(NamedTuple):
     block: int = 256
     each: int = 256
     rows: int = 1
+    then: Taken | None = None
+    leaves: int = 0
 
 
 def reciprocal(divisor: int) -> tuple[int, int]:

@@ -29,7 +29,7 @@ class Task:
     """One kernel of a problem: ``kernel`` with ``numbers``, on ``grid`` blocks of ``block`` threads.
 
     ``plan`` is the block that the kernel reads from memory, or None; ``p`` the reduction's parameter. ``verdicts`` are
-    pairs (form, why it was not taken, or "").
+    pairs (form, why it was not taken, or ""). ``left``: how many states of which type it leaves for the next one.
     """
 
     problem: Problem
@@ -44,6 +44,7 @@ class Task:
     numbers: tuple[int, ...]
     plan: np.ndarray | None
     verdicts: tuple[tuple[str, str], ...]
+    left: tuple[int, str] | None = None
 
     @property
     def name(self) -> str:
@@ -83,7 +84,7 @@ def _tasks(problem: Problem, aligned: bool, forced: str, generation: int) -> tup
         row = choosing.row_of(request, table, role, kind)
         if row == 0:
             return ()
-        made.append(_task(problem, request, table, row, role, kind, aligned))
+        made += _steps(problem, request, table, row, role, kind, aligned)
     return tuple(made)
 
 
@@ -98,10 +99,14 @@ def base_plan(request: list[int], table: Any, row: int, role: int, kind: int, fa
     return plan
 
 
-def _task(problem: Problem, request: list[int], table: Any, row: int, role: int, kind: int, aligned: bool) -> Task:
+def _steps(
+    problem: Problem, request: list[int], table: Any, row: int, role: int, kind: int, aligned: bool
+) -> list[Task]:
+    """The kernels that do a role, one after the other."""
     from fastpool.cuda import forms
-    from fastpool.cuda.asked import Asked
+    from fastpool.cuda.asked import Asked, Taken
     from fastpool.kernels.cuda import engine
+    from fastpool.kernels.cuda.memory import NAMES
     from fastpool.kernels.cuda.parts import parameter
 
     variant = table.variants[table[row + T.NUMBER]]
@@ -116,17 +121,26 @@ def _task(problem: Problem, request: list[int], table: Any, row: int, role: int,
         if not isinstance(taken, str):
             break
     assert not isinstance(taken, str), verdicts
-    return Task(
-        problem,
-        ROLES[role],
-        "" if kind < 0 else INDEX_KINDS[kind],
-        name,
-        variant,
-        engine.kernel(taken.make, variant, *taken.arguments),
-        -(-taken.threads // taken.each),
-        (taken.block, taken.rows),
-        parameter(variant, plans["rows"][P.PARAM]),
-        taken.numbers,
-        None if taken.plan is None else np.array(taken.plan, np.int64),
-        tuple(verdicts),
-    )
+    made = []
+    step: Taken | None = taken
+    while step is not None:
+        left = (step.leaves, NAMES[variant.state[0]]) if step.leaves else None
+        made.append(
+            Task(
+                problem,
+                ROLES[role],
+                "" if kind < 0 else INDEX_KINDS[kind],
+                name,
+                variant,
+                engine.kernel(step.make, variant, *step.arguments),
+                -(-step.threads // step.each),
+                (step.block, step.rows),
+                parameter(variant, plans["rows"][P.PARAM]),
+                step.numbers,
+                None if step.plan is None else np.array(step.plan, np.int64),
+                tuple(verdicts),
+                left,
+            )
+        )
+        step = step.then
+    return made

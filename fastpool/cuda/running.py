@@ -18,8 +18,14 @@ from fastpool.problem import Problem
 
 def forward(problem: Problem, x: np.ndarray, y: np.ndarray, indices: np.ndarray | None, place: Place) -> None:
     """Queues what writes y, and the indices if there are any."""
-    (task,) = tasks(problem, _aligned(x, y, indices))
-    _run(task, x, y, indices, place)
+    first, *rest = tasks(problem, _aligned(x, y, indices))
+    if first.left is None:
+        _run(first, x, y, indices, place)
+        return
+    size, dtype = first.left
+    states = place.empty((size,), dtype)
+    _run(first, x, states, None, place)
+    _run(rest[0], states, y, indices, place)
 
 
 def backward(

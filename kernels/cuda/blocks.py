@@ -21,21 +21,16 @@ from typing import Any
 import numpy as np
 
 from fastpool.kernels.cuda import numbers as N
-from fastpool.kernels.cuda.memory import SCALARS, divide, load, store
+from fastpool.kernels.cuda.columns import LEVELS, TOGETHER, is_free, make_columns
+from fastpool.kernels.cuda.memory import SCALARS, divide, store
 from fastpool.kernels.cuda.package import cuda as cuda
-from fastpool.kernels.cuda.package import device, rebound
+from fastpool.kernels.cuda.package import rebound
 from fastpool.kernels.cuda.parts import make_parts
 from fastpool.kernels.cuda.thread import between, make_states, part
 from fastpool.kernels.registry import Variant
 
 SHARED = 2048
 """States in shared memory, at most."""
-
-LEVELS = 40
-"""Blocks that a thread keeps: of taps while it folds a column, and of columns."""
-
-TOGETHER, HALVES = 8, 3
-"""Taps of a column that are read at a time, a power of two, so that their loads wait together; and its exponent."""
 
 _SIZE0, _SIZE1, _SIZE2, _PAD0, _PAD1, _PAD2 = N.SIZE0, N.SIZE1, N.SIZE2, N.PAD0, N.PAD1, N.PAD2
 _STEP0, _STEP1, _STEP2, _STEP_LANE = N.STEP0, N.STEP1, N.STEP2, N.STEP_LANE
@@ -49,7 +44,7 @@ _JUMP0, _JUMP1, _JUMP2 = N.JUMP0, N.JUMP1, N.JUMP2
 _UNIT0, _UNIT1, _UNIT2, _UNIT_LANE = N.UNIT0, N.UNIT1, N.UNIT2, N.UNIT_LANE
 _UNIT_NEAR, _UNIT_FAR, _DIVISOR = N.UNIT_NEAR, N.UNIT_FAR, N.DIVISOR
 _LOW0, _LOW1, _LOW2, _HIGH0, _HIGH1, _HIGH2 = N.LOW0, N.LOW1, N.LOW2, N.HIGH0, N.HIGH1, N.HIGH2
-_TILE2 = N.TILE2
+_TILE1, _TILE2 = N.TILE1, N.TILE2
 _FORWARD0, _FORWARD1, _FORWARD2, _COUNT = N.FORWARD0, N.FORWARD1, N.FORWARD2, N.COUNT
 _VECTORS, _VECTORS_BY, _VECTORS_SHIFT = N.VECTORS, N.VECTORS_BY, N.VECTORS_SHIFT
 _OUTPUTS2, _OUTPUTS2_BY, _OUTPUTS2_SHIFT = N.OUTPUTS2, N.OUTPUTS2_BY, N.OUTPUTS2_SHIFT
@@ -59,59 +54,22 @@ _NEAR, _NEAR_BY, _NEAR_SHIFT, _LANES = N.NEAR, N.NEAR_BY, N.NEAR_SHIFT, N.LANES
 _INT, _LONG = np.int32, np.int64
 
 
-def make_blocks(variant: Variant, lanes: int, columns: int) -> Any:
+def make_blocks(variant: Variant, lanes: int, columns: int, states: bool = False) -> Any:
     """The kernel of a variant: ``kernel(source, output, aux, p, n)``, with ``n`` as in ``numbers``.
 
     Of a block's threads, ``lanes`` neighbours take a lane each, and ``columns`` such groups a column each of one
     window; the rest of the block takes further windows. Both are powers of two. Window numbers are counted with the
-    lanes in groups: ``VECTORS`` are groups of lanes.
+    lanes in groups: ``VECTORS`` are groups of lanes. ``states``: the source holds what ``chunks`` has left, of each
+    column ``TILE1`` blocks behind its taps.
     """
-    nothing, leaf, combine, moved, finish, place = make_parts(variant)
+    nothing, _, combine, _, finish, place = make_parts(variant)
+    fold, push, from_left = make_columns(variant, states)
     get, put = make_states(variant)
     numbered = variant.role == "index"
     counts_taps = (variant.reduction.counted or len(variant.state) == 2) and not numbered
-    free = variant.reduction.repeatable or variant.state[0][0] in "iu"
+    free = is_free(variant)
     state_type, count_type = SCALARS[variant.state[0]], SCALARS[variant.state[-1]]
     levels = 1 if free else LEVELS
-
-    def fill(row, row_counts, source, at, i0, j0, d0, amount, beside, many, p, n):
-        """The states of ``many`` taps of a column, from tap ``j0`` on."""
-        for u in range(many):
-            p0 = _INT(i0 + (j0 + u) * d0)
-            s = nothing()
-            if (not beside) & (p0 >= 0) & (p0 < _INT(n[_SIZE0])):
-                tap = _INT(amount + (j0 + u) * _INT(n[_JUMP0]))
-                s = moved(leaf(load(source, at + _LONG(p0) * n[_STEP0]), _LONG(1), p), tap)
-            put(row, row_counts, u, s)
-
-    def tree(row, row_counts, many):
-        """One state from a power of two of them."""
-        for u in range(many // 2):
-            put(row, row_counts, u, combine(get(row, row_counts, 2 * u), get(row, row_counts, 2 * u + 1)))
-        for u in range(many // 4):
-            put(row, row_counts, u, combine(get(row, row_counts, 2 * u), get(row, row_counts, 2 * u + 1)))
-        for u in range(many // 8):
-            put(row, row_counts, u, combine(get(row, row_counts, 2 * u), get(row, row_counts, 2 * u + 1)))
-        return get(row, row_counts, 0)
-
-    def push(values, counts, top, s, before):
-        """Puts a block on a stack of blocks, with as many of the same size ``before`` it; returns the stack's top."""
-        ends = before
-        while ends & 1 != 0:
-            top -= 1
-            s = combine(get(values, counts, top), s)
-            ends = _INT(ends >> 1)
-        put(values, counts, top, s)
-        return top + 1
-
-    def from_left(values, counts, top):
-        """The blocks of a stack, combined from the left."""
-        s = get(values, counts, 0)
-        for b in range(1, top):
-            s = combine(s, get(values, counts, b))
-        return s
-
-    fill, tree, push, from_left = device(fill), device(tree), device(push), device(from_left)
 
     def kernel(source, output, aux, p, n):
         shared = cuda.shared.array(SHARED, state_type)
@@ -134,6 +92,7 @@ def make_blocks(variant: Variant, lanes: int, columns: int) -> Any:
         lane_number = _INT(c * lanes + lane)
         active = active & (lane_number < _INT(n[_LANES]))
         k0, k1, k2 = _INT(n[_KERNEL0]), _INT(n[_KERNEL1]), _INT(n[_KERNEL2])
+        tails = _INT(n[_TILE1]) if states else _INT(0)
         d0, d1, d2 = _INT(n[_DILATION0]), _INT(n[_DILATION1]), _INT(n[_DILATION2])
         i0 = _INT(o0 * _INT(n[_STRIDE0]) - _INT(n[_PAD0]))
         i1 = _INT(o1 * _INT(n[_STRIDE1]) - _INT(n[_PAD1]))
@@ -155,29 +114,11 @@ def make_blocks(variant: Variant, lanes: int, columns: int) -> Any:
                 beside = (p1 < 0) | (p1 >= _INT(n[_SIZE1])) | (p2 < 0) | (p2 >= _INT(n[_SIZE2]))
                 at = x + _LONG(p1) * n[_STEP1] + _LONG(p2) * n[_STEP2]
                 amount = _INT(j1 * _INT(n[_JUMP1]) + j2 * _INT(n[_JUMP2]))
-                top = 0
-                j0 = _INT(0)
-                while j0 + TOGETHER <= k0:
-                    fill(row, row_counts, source, at, i0, j0, d0, amount, beside, TOGETHER, p, n)
-                    s = tree(row, row_counts, TOGETHER)
-                    if free:
-                        total = combine(total, s)
-                    else:
-                        top = push(values, counts, top, s, _INT(j0 >> HALVES))
-                    j0 = _INT(j0 + TOGETHER)
-                for half in range(HALVES):
-                    size = TOGETHER >> (half + 1)
-                    if (k0 & size) != 0:
-                        fill(row, row_counts, source, at, i0, j0, d0, amount, beside, size, p, n)
-                        s = tree(row, row_counts, size)
-                        if free:
-                            total = combine(total, s)
-                        else:
-                            put(values, counts, top, s)
-                            top += 1
-                        j0 = _INT(j0 + size)
-                if not free:
-                    put(shared, shared_counts, base + column * lanes, from_left(values, counts, top))
+                s = fold(values, counts, row, row_counts, source, at, i0, d0, k0, tails, amount, beside, p, n)
+                if free:
+                    total = combine(total, s)
+                else:
+                    put(shared, shared_counts, base + column * lanes, s)
                 column = _INT(column + columns)
             size1, size2 = k1, span
             if free:

@@ -15,6 +15,7 @@ from fastpool.kernels.cuda import numbers as N
 from fastpool.kernels.cuda.back_lanes import make_lanes_gather, make_lanes_scatter
 from fastpool.kernels.cuda.back_rows import make_rows_gather, make_rows_scatter
 from fastpool.kernels.cuda.blocks import make_blocks
+from fastpool.kernels.cuda.chunks import make_chunks
 from fastpool.kernels.cuda.general import make_general, make_general_scatter
 from fastpool.kernels.cuda.lanes import make_lanes
 from fastpool.kernels.cuda.memory import NAMES
@@ -41,9 +42,14 @@ class Kernel(NamedTuple):
 @functools.cache
 def kernel(make: str, variant: Variant, *arguments: Any) -> Kernel:
     """The kernel of a variant in one form: ``make`` names its maker, ``arguments`` are what that takes besides."""
-    types = tuple(NAMES[dtype] for dtype in (variant.source, variant.output, variant.aux))
+    source, output, aux = (NAMES[dtype] for dtype in (variant.source, variant.output, variant.aux))
+    if make == "chunks":
+        output = NAMES[variant.state[0]]
+    elif make == "blocks" and arguments[2:] == (True,):
+        source = NAMES[variant.state[0]]
+    types = (source, output, aux)
     real = np.dtype(parameter_type(variant)).name
-    name = "_".join([f"{variant.name}__{make}", *_words(arguments)])
+    name = "_".join([f"{variant.name}__{make}", *_words(make, arguments)])
     if make == "general":
         number = np.int64 if arguments[0] else np.int32
         maker = make_general_scatter if variant.role == "scatter" else make_general
@@ -52,7 +58,7 @@ def kernel(make: str, variant: Variant, *arguments: Any) -> Kernel:
     return Kernel(name, maker(variant, *arguments), types, real, N.NUMBERS)
 
 
-def _words(arguments: tuple[Any, ...]) -> list[str]:
+def _words(make: str, arguments: tuple[Any, ...]) -> list[str]:
     """What makes a kernel different from others of its form, for its name."""
     words = []
     for argument in arguments:
@@ -60,7 +66,7 @@ def _words(arguments: tuple[Any, ...]) -> list[str]:
             pairs = zip(*argument, strict=True)
             words.append("".join(f"k{k}s{s}" for k, s in pairs if (k, s) != (1, 1)))
         elif isinstance(argument, bool):
-            words += ["wide"] * argument
+            words += [("states" if make == "blocks" else "wide")] * argument
         elif argument is not None:
             words.append(f"v{argument}" if len(words) < 2 else f"p{argument}")
     return words
@@ -68,6 +74,7 @@ def _words(arguments: tuple[Any, ...]) -> list[str]:
 
 _MAKERS: dict[str, dict[str, Any]] = {
     "blocks": {"forward": make_blocks},
+    "chunks": {"forward": make_chunks},
     "tiles": {"forward": make_tiles},
     "rows": {"forward": make_rows, "gather": make_rows_gather, "scatter": make_rows_scatter},
     "lanes": {"forward": make_lanes, "gather": make_lanes_gather, "scatter": make_lanes_scatter},
