@@ -6,14 +6,29 @@ import inspect
 from pathlib import Path
 from types import FunctionType, ModuleType
 
-from fastpool import choosing, fusing, layout, measuring, planning, selecting, sliding, stacking, tiling, window
+from fastpool import (
+    choosing,
+    fusing,
+    layout,
+    measuring,
+    planning,
+    scattering,
+    selecting,
+    sliding,
+    stacking,
+    tiling,
+    window,
+)
 from fastpool import request as Q
 from fastpool._version import __version__
 from fastpool.kernels import rows, taps
 from fastpool.kernels.c_abi.compile import Planning
 from fastpool.kernels.c_abi.tables import Interface
 
-MODULES = (taps, rows, window, layout, tiling, fusing, stacking, sliding, selecting, planning, choosing, measuring)
+MODULES = (
+    *(taps, rows, window, layout, tiling),
+    *(fusing, scattering, stacking, sliding, selecting, planning, choosing, measuring),
+)
 """The modules of integer arithmetic, each after those that it calls."""
 
 NUMBERS = frozenset({"form", "role", "kind", "size", "kernel", "stride", "dilation", "pad_begin", "pad_end", "ceil"})

@@ -14,7 +14,6 @@ from fastpool.tiling import (
     DIVISORS,
     ENOUGH_TILES,
     MOST_STATES,
-    NO_MATCH,
     NOT_APART,
     NOT_CONTIGUOUS,
     NOT_FUSED,
@@ -54,10 +53,6 @@ LONG_BLOCK = 1 << 16
 """The same, of rows that are written around the caches; a multiple of what a vector holds, too. Ends of rows are not
 written so, and hold up all other writing."""
 
-SHORT_ROW, SHORT_ROW_SHARED = 256, 384
-"""Bytes of a row of the gradient below which a scatter takes less time, where windows share no element, and where they
-do: planes of 28 x 28 took 1.7 ms and 0.9, of 56 x 56 0.96 and 0.85, of 112 x 112 0.60 and 0.83."""
-
 MOST_LISTED = 127
 """Taps of a window, at most, where they are listed: a byte has to tell them apart."""
 
@@ -66,11 +61,8 @@ MOST_TAKEN, MOST_INDEXED = 32, 64
 lanes of float32 took 0.37 ms and 0.42 for 5x5 windows, 0.62 and 0.39 for 7x7; with taps 0.99 and 1.13 for 7x7 windows,
 1.63 and 1.36 for 9x9."""
 
-MOST_MATCHED = 128
-"""Taps of a window, at most, where they are compared: there must be numbers that no tap has."""
 
-
-def _cut_rows(plan: Block, row_bytes: int, most_outputs: int) -> None:
+def cut_rows(plan: Block, row_bytes: int, most_outputs: int) -> None:
     """Cuts rows of outputs into tiles: some of the innermost of the other axes, or a part of a row."""
     outer, lead = plan[P.OUTER], plan[P.SPATIAL] - 1
     last = last_axis(plan)
@@ -94,18 +86,18 @@ def _cut_rows(plan: Block, row_bytes: int, most_outputs: int) -> None:
     plan[P.TILES] = product(plan, 0, outer + lead, P.STEPS) * plan[P.BLOCKS]
 
 
-def _large(spec: Block, plan: Block) -> int:
+def large_output(spec: Block, plan: Block) -> int:
     """1 if the output is to be written around the caches."""
     outputs = product(plan, 0, plan[P.OUTER] + plan[P.SPATIAL], P.OUTPUT)
     return 1 if outputs >= STREAM_BYTES // spec[S.OUTPUT_BYTES] else 0
 
 
-def _stream(spec: Block, plan: Block) -> None:
+def stream_rows(spec: Block, plan: Block) -> None:
     """Where the output is to be written around the caches, makes room for a tile, if its rows are neighbours."""
     last = last_axis(plan)
     at = last - P.AXIS
     dense = plan[P.BLOCKS] == 1 and plan[at + P.OUTPUT_STRIDE] == plan[last + P.OUTPUT]
-    if _large(spec, plan) != 0 and (dense or plan[P.GROUP] == 1):
+    if large_output(spec, plan) != 0 and (dense or plan[P.GROUP] == 1):
         plan[P.STREAM] = 1
         plan[P.WORK] += round_up(plan[P.GROUP] * plan[P.BLOCK] * spec[S.OUTPUT_BYTES], 64) + 4 * VECTOR_BYTES
 
@@ -150,7 +142,7 @@ def _join_planes(plan: Block) -> None:
 
 def _block(spec: Block, plan: Block) -> int:
     """Outputs of a row that a tile makes, at most: where rows are all there is, each thread is to have several."""
-    if _large(spec, plan) != 0:
+    if large_output(spec, plan) != 0:
         return LONG_BLOCK
     last = last_axis(plan)
     if plan[P.SPATIAL] > 1:
@@ -167,7 +159,7 @@ def plan_fused(spec: Block, plan: Block) -> None:
     last = last_axis(plan)
     block = _block(spec, plan)
     row = plan[last + P.WINDOW_STRIDE] * min(plan[last + P.OUTPUT], block) * spec[S.SOURCE_BYTES]
-    _cut_rows(plan, row * (plan[last - P.AXIS + P.WINDOW_STRIDE] if lead > 0 else 1), block)
+    cut_rows(plan, row * (plan[last - P.AXIS + P.WINDOW_STRIDE] if lead > 0 else 1), block)
     plan[P.PACK] = round_up(plan[P.STATE] + 8 * MOST_TAPS**MOST_LEAD, 64)
     # a row of what counts for nothing, with room for vectors on either side; before it a vector to copy elements by
     vector = VECTOR_BYTES // spec[S.SOURCE_BYTES]
@@ -176,7 +168,7 @@ def plan_fused(spec: Block, plan: Block) -> None:
         plan[P.ROW] += plan[last + P.PAD] + (plan[last + P.OUTPUT] + vector) * plan[last + P.WINDOW_STRIDE]
     plan[P.WORK] = round_up(plan[P.PACK] + plan[P.ROW] * spec[S.SOURCE_BYTES], 64)
     plan[P.SOURCE_END] = source_end(plan, P.SOURCE_STRIDE)
-    plan[P.STREAM] = _large(spec, plan)
+    plan[P.STREAM] = large_output(spec, plan)
 
 
 def plan_fused_index(spec: Block, plan: Block) -> None:
@@ -184,7 +176,7 @@ def plan_fused_index(spec: Block, plan: Block) -> None:
     lead = plan[P.SPATIAL] - 1
     last = last_axis(plan)
     row = plan[last + P.WINDOW_STRIDE] * min(plan[last + P.OUTPUT], BLOCK) * spec[S.SOURCE_BYTES]
-    _cut_rows(plan, row * (plan[last - P.AXIS + P.WINDOW_STRIDE] if lead > 0 else 1), BLOCK)
+    cut_rows(plan, row * (plan[last - P.AXIS + P.WINDOW_STRIDE] if lead > 0 else 1), BLOCK)
     plan[P.PACK] = plan[P.STATE] + 2 * 8 * MOST_NUMBERED
     plan[P.WORK] = plan[P.PACK] + VECTOR_BYTES
     plan[P.SOURCE_END] = source_end(plan, P.SOURCE_STRIDE)
@@ -239,29 +231,13 @@ def _index_refusal(spec: Block, plan: Block) -> int:
     return ACCEPTED
 
 
-def plan_fused_scatter(spec: Block, plan: Block) -> None:
-    """Plans rows of the gradient of a selection."""
-    last = last_axis(plan)
-    plan[P.LEAD] = plan[P.SPATIAL] - 1
-    _cut_rows(plan, min(plan[last + P.OUTPUT], BLOCK) * spec[S.OUTPUT_BYTES], BLOCK)
-    plan[P.PACK] = plan[P.STATE] + P.WINDOW_TABLES * P.WINDOW_TABLE
-    # a vector of gradients, and one of taps, to copy elements by; marks of the windows of a row, and of those beside it
-    plan[P.PACK2] = plan[P.PACK] + 2 * VECTOR_BYTES
-    if plan[last + P.KERNEL] == 3 and plan[last + P.WINDOW_STRIDE] == 2 and plan[last + P.SOURCE] <= P.MOST_EDGES:
-        plan[P.PACK2] += round_up(plan[last + P.SOURCE] + 3 * VECTOR_BYTES, 64)
-    plan[P.WORK] = plan[P.PACK2]
-    _stream(spec, plan)
-    plan[P.SOURCE_END] = source_end(plan, P.SOURCE_STRIDE)
-    plan[P.AUX_END] = source_end(plan, P.AUX_STRIDE)
-
-
 def plan_fused_gather(spec: Block, plan: Block) -> None:
     """Plans rows of the gradient of a sum over windows that share no element."""
     last = last_axis(plan)
-    _cut_rows(plan, min(plan[last + P.OUTPUT], BLOCK) * spec[S.OUTPUT_BYTES], BLOCK)
+    cut_rows(plan, min(plan[last + P.OUTPUT], BLOCK) * spec[S.OUTPUT_BYTES], BLOCK)
     plan[P.PACK] = plan[P.STATE]
     plan[P.WORK] = plan[P.PACK] + VECTOR_BYTES
-    _stream(spec, plan)
+    stream_rows(spec, plan)
 
 
 def _gather_refusal(spec: Block, plan: Block) -> int:
@@ -282,35 +258,8 @@ def _gather_refusal(spec: Block, plan: Block) -> int:
     return ACCEPTED
 
 
-def _scatter_refusal(spec: Block, plan: Block) -> int:
-    """The same, where a gradient goes to the tap that was taken."""
-    last = last_axis(plan)
-    rows = 1
-    if plan[P.SPATIAL] - 1 > MOST_LEAD:
-        return NOT_FUSED
-    for a in range(plan[P.SPATIAL] - 1):
-        axis = P.HEADER + (plan[P.OUTER] + a) * P.AXIS
-        more = (plan[axis + P.KERNEL] - 1) * plan[axis + P.DILATION] // plan[axis + P.WINDOW_STRIDE] + 1
-        if more > P.WINDOW_ROWS // rows:
-            return NOT_FUSED
-        rows *= more
-    if spec[S.INDEX_KIND] != 2 or plan[P.TAPS] > MOST_MATCHED:
-        return NO_MATCH
-    neighbours = plan[last + P.SOURCE_STRIDE] == 1 and plan[last + P.AUX_STRIDE] == 1
-    if not neighbours and plan[last + P.SOURCE] > 1:
-        return NOT_FUSED
-    if plan[last + P.OUTPUT_STRIDE] != 1 and plan[last + P.OUTPUT] > 1:
-        return NOT_CONTIGUOUS
-    shortest = SHORT_ROW if plan[last + P.KERNEL] == plan[last + P.WINDOW_STRIDE] else SHORT_ROW_SHARED
-    if spec[S.FORCED] == 0 and plan[last + P.OUTPUT] < shortest // spec[S.OUTPUT_BYTES]:
-        return SHORT_ROWS
-    return ACCEPTED
-
-
 def fused_refusal(spec: Block, plan: Block) -> int:
     """Why the planned task is not done so, or ACCEPTED."""
-    if spec[S.ROLE] == S.SCATTER:
-        return _scatter_refusal(spec, plan)
     if spec[S.ROLE] == S.GATHER:
         return _gather_refusal(spec, plan)
     if spec[S.ROLE] == S.INDEX:
@@ -357,7 +306,7 @@ def plan_fused_lanes(spec: Block, plan: Block) -> None:
     last = last_axis(plan)
     step = plan[last + P.WINDOW_STRIDE] * lanes * spec[S.SOURCE_BYTES]
     row = step * plan[last + P.OUTPUT] * (plan[last - P.AXIS + P.WINDOW_STRIDE] if lead > 0 else 1)
-    _cut_rows(plan, row, max(TILE_BYTES // step, 1))
+    cut_rows(plan, row, max(TILE_BYTES // step, 1))
     plan[P.INDEXED] = 1 if spec[S.ROLE] == S.INDEX else 0
     plan[P.STATE_BYTES] = spec[S.SOURCE_BYTES]
     plan[P.COORDINATES] = round_up(8 * W.WORDS, 64)

@@ -15,12 +15,12 @@ from fastpool.fusing import (
     plan_fused_gather,
     plan_fused_index,
     plan_fused_lanes,
-    plan_fused_scatter,
 )
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import words as W
 from fastpool.kernels.rows import ACROSS_LANES
 from fastpool.layout import Block
+from fastpool.scattering import plan_fused_scatter, scatter_refusal
 from fastpool.selecting import plan_check, plan_match, plan_scatter
 from fastpool.sliding import plan_slide
 from fastpool.stacking import plan_stacked, stacked_refusal
@@ -320,6 +320,8 @@ def refusal(spec: Block, plan: Block) -> int:
             or plan[last + P.DILATION] != 1
         ):
             return OTHER_WINDOW
+        if spec[S.FUSED] != 0 and spec[S.ROLE] == S.SCATTER:
+            return scatter_refusal(spec, plan)
         if spec[S.FUSED] != 0:
             return fused_refusal(spec, plan)
         if spec[S.FAMILY] == 0:

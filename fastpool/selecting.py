@@ -43,6 +43,9 @@ MATCH_STATES = 1 << 24
 TABLE_TAPS = 4096
 """Windows of up to so many taps have a table of offsets in the scatter kernels."""
 
+LISTED_TAPS = 63
+"""Taps of a window from which on a check looks at each index by itself."""
+
 CHECK_TABLE = 64
 """Runs of taps, or border windows along a row, for which a check of indices keeps a table."""
 
@@ -177,8 +180,31 @@ def plan_match(spec: Block, plan: Block) -> None:
     plan[P.TILES] = product(plan, 0, outer, P.STEPS) * blocks * plan[P.LANE_BLOCKS]
 
 
+def _flatten(plan: Block) -> None:
+    """Makes windows that all lie on the input one row, where their taps are one run of memory: any number will do."""
+    if plan[P.INDEX_KIND] != 2 or plan[P.FAMILY] != 0 or plan[P.TAPS] >= LISTED_TAPS or plan[P.LANES] != 1:
+        return
+    total = 1
+    for a in range(plan[P.OUTER] + plan[P.SPATIAL]):
+        at = last_axis(plan) - a * P.AXIS
+        if plan[at + P.AUX_STRIDE] != total:
+            return
+        total *= plan[at + P.OUTPUT]
+        if a < plan[P.SPATIAL]:
+            past = (plan[at + P.OUTPUT] - 1) * plan[at + P.WINDOW_STRIDE]
+            past += (plan[at + P.KERNEL] - 1) * plan[at + P.DILATION]
+            if plan[at + P.PAD] != 0 or past >= plan[at + P.FORWARD_SIZE]:
+                return
+    plan[P.OUTER], plan[P.SPATIAL] = 0, 1
+    at = P.HEADER
+    plan[at + P.AUX_STRIDE] = plan[at + P.KERNEL] = plan[at + P.WINDOW_STRIDE] = plan[at + P.DILATION] = 1
+    plan[at + P.PAD] = 0
+    plan[at + P.OUTPUT] = plan[at + P.WINDOWS] = plan[at + P.FORWARD_SIZE] = total
+
+
 def plan_check(plan: Block) -> None:
     """Plans the check of indices: a tile is some rows of windows."""
+    _flatten(plan)
     outer, lead = plan[P.OUTER], plan[P.SPATIAL] - 1
     last = last_axis(plan)
     plan[P.LEAD] = lead

@@ -43,7 +43,8 @@ SPATIAL = 27  # spatial axes
 INDEX_KIND = 28  # 0: flat in the plane; 1: flat in the array; 2: tap
 TABLE = 29  # taps that have an entry in the workspace's tables of offsets, or 0 for none
 DENSE = 30  # 1: flat indices are offsets in the output, and the first spatial axis has the largest unit;
-#             of a stack: the rows of outputs that a tile writes follow one another
+#             of a stack: the rows of outputs that a tile writes follow one another;
+#             of a gradient by taps: a tile is whole pairs of rows of windows that share nothing
 INDEX_BYTES = 31  # bytes of an index in memory
 COORDINATES = 32  # byte offset of the walk's coordinates
 SHARES = 33  # 1: source elements are divided by their window's divisor when they are packed (gradient of a mean);

@@ -118,6 +118,7 @@ def test_only_engines_and_planning_know_kernels():
         "fastpool.fusing",
         "fastpool.sliding",
         "fastpool.stacking",
+        "fastpool.scattering",
         "fastpool.selecting",
         "fastpool.tiling",
         "fastpool.layout",

@@ -69,7 +69,7 @@ def forms_of(task) -> int:
         ("max", ("max_forward_f32__rows_fused_k2s2",)),
         ("max with indices", ("max_index_f32_u8__rows_stacked",)),
         ("avg of the last axis", ("mean_forward_f32__lanes_k2s2",)),
-        ("max backward", ("max_index_f32_u8__rows_stacked", "scatter_f32_u8__rows")),
+        ("max backward", ("max_index_f32_u8__rows_stacked", "scatter_f32_u8__rows_fused_k2s2")),
         ("avg backward", ("mean_gather_f32__rows",)),
         ("lp backward", ("lp_weigh_f32__rows_k2s2", "lp_gather_f32__rows")),
         ("longdouble", ("reference",)),
@@ -215,4 +215,4 @@ def test_explain_needs_no_compiler(repository):
 
 def test_a_problem_can_be_explained_by_its_text():
     problem = Problem.parse("max2d_bwd+tap_u8_first_mb2ic3_ih16oh8kh2sh2")
-    assert dispatch.explain(problem).kernels == ("scatter_i8_u8__rows_match",)
+    assert dispatch.explain(problem).kernels == ("scatter_i8_u8__rows_fused_k2s2",)

@@ -239,7 +239,7 @@ def make_fused_scatter(variant: Variant, digest: int) -> Any:
     row_by_one = inlined(row_by_one)
 
     write_past_caches = make_past_caches(variant.source)
-    pairs_apart, pair_by_two = make_pairs(variant.source, taken, canonical, write_past_caches, ahead)
+    pairs_apart, tile_apart, pair_by_two = make_pairs(variant.source, taken, canonical, write_past_caches, ahead)
 
     def fused_scatter(plan, bufs, work, begin, end):
         """Runs the tiles ``begin .. end - 1``: a tile is some rows of the gradient of x, or a part of one."""
@@ -268,6 +268,10 @@ def make_fused_scatter(variant: Variant, digest: int) -> Any:
                 edges[e] = 0 if (e >= 0) & (e < width) else NOT_TAKEN
         seek(plan, c, begin)
         for _ in range(begin, end):
+            if plan[P.DENSE] != 0:
+                tile_apart(plan, c, g, t, y, bufs[1], buffer, spare, taps)
+                advance(plan, c)
+                continue
             column = c[axes] * plan[P.BLOCK]
             outputs = min(plan[P.BLOCK], plan[last + P.OUTPUT] - column)
             first, stop = 0, 1
@@ -350,10 +354,12 @@ def make_fused_scatter(variant: Variant, digest: int) -> Any:
                     count = 1
                     if (shared == outputs) & (table[1] != 0):
                         count = min((stop - r) // 2, plan[axis + P.SOURCE] - near)
-                    g_step, t_step, whole = plan[axis + P.SOURCE_STRIDE], plan[axis + P.AUX_STRIDE], shared == outputs
+                    whole, far_away = shared == outputs, (P.FAR, P.FAR, P.FAR)
                     after, d, begins = pairs_apart(
-                        g, t, table, plan[axis + P.JUMP], count, g_step, t_step, rows, at, pitch, shared, w, spare,
-                        stream & whole, y, d, skew, begins,
+                        g, t, (table[ROW] + w, table[ROW + 1] + w),
+                        (plan[axis + P.SOURCE_STRIDE], plan[axis + P.AUX_STRIDE], 0, 0), 1, 0, 1, table[ROW + 3],
+                        (0, table[ROW + 5] - table[ROW + 3], plan[axis + P.JUMP]), count, shared // 2, rows, at, pitch,
+                        far_away, spare, taps, stream & whole, y, d, skew, begins,
                     )  # fmt: skip
                     if whole:
                         ends += after - at - 2 * count * pitch

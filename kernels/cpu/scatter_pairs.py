@@ -13,7 +13,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
+from fastpool.kernels.cpu.memory import ENCODE, SCALARS
 from fastpool.kernels.cpu.row_tables import ROW
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vectors import (
@@ -28,55 +30,131 @@ from fastpool.kernels.cpu.vectors import (
     woven_high,
     woven_low,
 )
+from fastpool.kernels.cpu.walk import offset
 from fastpool.kernels.reductions import pick
+
+_AXIS, _HEADER = P.AXIS, P.HEADER
 
 WRITTEN_AHEAD = 2048
 """Bytes of the gradient of x that are asked for ahead of a store: two rows are written in turn, whose lines the
 processor does not foresee. Rows of 112 elements under 3x3 windows took 1.43 ms so, and 1.63 without."""
 
 
-def make_pairs(dtype: str, taken: Any, canonical: Any, write_past_caches: Any, ahead: int) -> tuple[Any, Any]:
-    """The functions of pairs of rows for windows of two taps and of three, made of those of ``fused_scatter``.
+def make_pairs(dtype: str, taken: Any, canonical: Any, write_past_caches: Any, ahead: int) -> tuple[Any, Any, Any]:
+    """The functions of pairs of rows for windows of two taps, one for a tile of them, and of three, made of those of
+    ``fused_scatter``.
 
     Both write whole vectors, two at a time. The last ones of a row begin earlier, so that they end with it.
     """
     lanes, floats = vectors.lanes(dtype), dtype[0] == "f"
-    written_ahead = WRITTEN_AHEAD // (vectors.BYTES // lanes)
+    size, real = vectors.BYTES // lanes, SCALARS[dtype]
+    canonical_one = inlined(ENCODE[dtype])
+    written_ahead = WRITTEN_AHEAD // size
+
+    def one_by_one(g, t, g_at, t_at, width, y, d, pitch, tap, numbers):
+        """A pair of rows by elements, where a vector would reach too far."""
+        for k in range(width):
+            v, place = canonical_one(real(0) + g[g_at + k]), t[t_at + k] - tap
+            for i in range(2):
+                for j in range(2):
+                    y[d + i * pitch + 2 * k + j] = v if place == i * numbers[2] + j * numbers[1] else real(0)
+
+    one_by_one = inlined(one_by_one)
 
     def pairs_apart(
-        g, t, table, jump, count, g_step, t_step, y, d, pitch, outputs, w, spare, stream, past, to, skew, begins
-    ):
-        """``count`` pairs of rows from ``d`` on whose elements one window each holds, as ``row_apart`` makes them.
+        g, t, places, steps, planes, first, every, tap, numbers, count, width, y, d, pitch, ends, spare, taps, stream,
+        past, to, skew, begins,
+    ):  # fmt: skip
+        """``count`` pairs of rows of each of ``planes`` planes from ``d`` on, whose elements one window each holds.
 
-        ``table`` tells a single row of windows, that of the first pair; those of the next one are ``g_step`` and
-        ``t_step`` further. The taps of the lower row are ``jump`` after those of the upper one. With ``stream``, ``y``
-        is the buffer of ``past`` and begins at its element ``to``. Returns where the next pair would begin, ``to`` and
-        ``begins`` as they are then.
+        ``width`` windows of a row, from the elements ``places[0]`` of their gradients and ``places[1]`` of their taps
+        on, make two rows, ``pitch`` apart. The next row of windows is ``steps[0]`` and ``steps[1]`` further. Plane
+        ``first`` comes first; ``every`` planes hold the same windows, those of the next one are ``steps[2]`` and
+        ``steps[3]`` further. A plane's first tap is ``tap``, and ``numbers[0]`` more in the plane after it. The taps
+        of odd elements are ``numbers[1]`` after those of even ones, those of the lower row ``numbers[2]`` after those
+        of the upper one.
+
+        Rows of less than two vectors are written over the beginning of the next one, which is written later; no
+        element from ``ends[0]`` on is written, nor any from ``ends[1]`` of gradients and ``ends[2]`` of taps on read.
+        With ``stream``, ``y`` is the buffer of ``past`` and begins at its element ``to``. Returns where the next pair
+        would begin, ``to`` and ``begins`` as they are then.
         """
-        g_at, t_at, even_tap, odd_tap = table[ROW] + w, table[ROW + 1] + w, table[ROW + 3], table[ROW + 5]
         nothing = everywhere(spare, 0)
-        for _ in range(count):
-            for begin in range(0, outputs, 2 * lanes):
-                x = min(begin, outputs - 2 * lanes)
-                v = load(g, g_at + x // 2)
-                prefetch(g, g_at + x // 2 + ahead)
-                took = load_beside(t, t_at + x // 2, v)
-                # of a single addition it is known before the places are
-                v = canonical(nothing + v)
-                even, odd = pick(took == even_tap, v, nothing), pick(took == odd_tap, v, nothing)
-                even_below = pick(took == even_tap + jump, v, nothing)
-                odd_below = pick(took == odd_tap + jump, v, nothing)
-                store(y, d + x, woven_low(even, odd))
-                store(y, d + x + lanes, woven_high(even, odd))
-                store(y, d + pitch + x, woven_low(even_below, odd_below))
-                store(y, d + pitch + x + lanes, woven_high(even_below, odd_below))
-            g_at += g_step
-            t_at += t_step
-            d += 2 * pitch
-            if stream:
-                begins, moved = write_past_caches(past, to, skew, y, begins, d, False)
-                to, d = to + moved, d - moved
+        two, last = 2 * width > lanes, max(width - lanes, 0)
+        for plane in range(first, first + planes):
+            w = plane // every
+            even_tap = tap + (plane - w * every) * numbers[0]
+            odd_tap, below = even_tap + numbers[1], even_tap + numbers[2]
+            odd_below = odd_tap + numbers[2]
+            g_at, t_at = places[0] + w * steps[2], places[1] + w * steps[3]
+            # pairs of which no vector reaches too far
+            free = count
+            if width < lanes:
+                while free > 0:
+                    g_end, t_end = g_at + (free - 1) * steps[0] + lanes, t_at + (free - 1) * steps[1] + lanes
+                    if (g_end <= ends[1]) & (t_end <= ends[2]) & (d + (2 * free - 1) * pitch + 2 * lanes <= ends[0]):
+                        break
+                    free -= 1
+            for r in range(count):
+                if r >= free:
+                    one_by_one(g, t, g_at, t_at, width, y, d, pitch, even_tap, numbers)
+                    k = last
+                else:
+                    k = -lanes
+                while k < last:
+                    k = min(k + lanes, last)
+                    x = d + 2 * k
+                    v = load(g, g_at + k)
+                    prefetch(g, g_at + k + ahead)
+                    took = load_beside(t, t_at + k, v)
+                    # of a single addition it is known before the places are
+                    v = canonical(nothing + v)
+                    even, odd = pick(took == even_tap, v, nothing), pick(took == odd_tap, v, nothing)
+                    store(y, x, woven_low(even, odd))
+                    if two:
+                        store(y, x + lanes, woven_high(even, odd))
+                    even, odd = pick(took == below, v, nothing), pick(took == odd_below, v, nothing)
+                    store(y, x + pitch, woven_low(even, odd))
+                    if two:
+                        store(y, x + pitch + lanes, woven_high(even, odd))
+                g_at += steps[0]
+                t_at += steps[1]
+                d += 2 * pitch
+                if stream:
+                    begins, moved = write_past_caches(past, to, skew, y, begins, d, False)
+                    to, d = to + moved, d - moved
         return d, to, begins
+
+    pairs_apart = inlined(pairs_apart)
+
+    def tile_apart(plan, c, g, t, y, address_of_y, buffer, spare, taps):
+        """A tile of whole planes, or of pairs of rows of one, of windows that share nothing and lie on the input."""
+        outer, lead, stream = plan[P.OUTER], plan[P.LEAD], plan[P.STREAM] != 0
+        last = _HEADER + (outer + lead) * _AXIS
+        near, far = last - _AXIS, last - 2 * _AXIS
+        row, width, planes, first, every, above = c[outer + lead - 1], plan[last + P.SOURCE], 1, 0, 1, 0
+        g_plane, t_plane = 0, 0
+        d = offset(plan, c, outer + lead, P.OUTPUT_STRIDE)
+        if lead > 1:
+            planes, first = min(plan[far + P.BY], plan[far + P.OUTPUT] - c[outer]), c[outer]
+            every, above = plan[far + P.WINDOW_STRIDE], plan[far + P.JUMP]
+            g_plane, t_plane = plan[far + P.SOURCE_STRIDE], plan[far + P.AUX_STRIDE]
+        g_row, t_row = plan[near + P.SOURCE_STRIDE], plan[near + P.AUX_STRIDE]
+        places = (
+            offset(plan, c, outer, P.SOURCE_STRIDE) + row // 2 * g_row,
+            offset(plan, c, outer, P.AUX_STRIDE) + row // 2 * t_row,
+        )
+        count = min(plan[near + P.BY], plan[near + P.OUTPUT] - row) // 2
+        to, at, end, skew = y, d, d + planes * count * 4 * width, 0
+        if stream:
+            to, at, end, skew = buffer, 0, P.FAR, (address_of_y // size + d) % lanes
+        at, d, begins = pairs_apart(
+            g, t, places, (g_row, t_row, g_plane, t_plane), planes, first, every, 0,
+            (above, plan[last + P.JUMP], plan[near + P.JUMP]), count, width, to, at, 2 * width,
+            (end, plan[P.SOURCE_END], plan[P.AUX_END]), spare, taps, stream, y, d, skew, 0,
+        )  # fmt: skip
+        if stream:
+            write_past_caches(y, d, skew, buffer, begins, at, True)
 
     if floats:
 
@@ -154,4 +232,4 @@ def make_pairs(dtype: str, taken: Any, canonical: Any, write_past_caches: Any, a
             store(y, d + pitch + x, woven_low(even_below, odd_below))
             store(y, d + pitch + x + lanes, woven_high(even_below, odd_below))
 
-    return inlined(pairs_apart), inlined(pair_by_two)
+    return pairs_apart, inlined(tile_apart), inlined(pair_by_two)
