@@ -171,8 +171,35 @@ def plan_fused(spec: Block, plan: Block) -> None:
     plan[P.STREAM] = large_output(spec, plan)
 
 
+def taps_in_one_plane(plan: Block) -> bool:
+    """Whether windows of 2x2 with indices of taps share nothing, and all planes are written as one, row by row."""
+    if plan[P.SPATIAL] != 2 or plan[P.INDEX_KIND] != 2 or not planes_inside(plan):
+        return False
+    last = last_axis(plan)
+    near = last - P.AXIS
+    size = plan[last + P.OUTPUT]
+    for axis in (near, last):
+        if plan[axis + P.KERNEL] != 2 or plan[axis + P.WINDOW_STRIDE] != 2 or plan[axis + P.DILATION] != 1:
+            return False
+    if plan[near + P.OUTPUT_STRIDE] != size or plan[near + P.AUX_STRIDE] != size or plan[near + P.SOURCE_STRIDE] < 0:
+        return False
+    # what a step along an axis is, from the last outer one on
+    step = 2 * plan[near + P.OUTPUT] * plan[near + P.SOURCE_STRIDE]
+    size *= plan[near + P.OUTPUT]
+    for a in range(plan[P.OUTER]):
+        at = near - (a + 1) * P.AXIS
+        if plan[at + P.SOURCE_STRIDE] != step or plan[at + P.OUTPUT_STRIDE] != size or plan[at + P.AUX_STRIDE] != size:
+            return False
+        step *= plan[at + P.OUTPUT]
+        size *= plan[at + P.OUTPUT]
+    return True
+
+
 def plan_fused_index(spec: Block, plan: Block) -> None:
     """Plans rows of outputs of a forward pooling with indices."""
+    if taps_in_one_plane(plan):
+        _join_planes(plan)
+        plan[P.DENSE] = 1
     lead = plan[P.SPATIAL] - 1
     last = last_axis(plan)
     row = plan[last + P.WINDOW_STRIDE] * min(plan[last + P.OUTPUT], BLOCK) * spec[S.SOURCE_BYTES]
@@ -226,6 +253,8 @@ def _index_refusal(spec: Block, plan: Block) -> int:
     if (plan[last + P.OUTPUT_STRIDE] != 1 or plan[last + P.AUX_STRIDE] != 1) and plan[last + P.OUTPUT] > 1:
         return NOT_CONTIGUOUS
     vector = VECTOR_BYTES // spec[S.SOURCE_BYTES]
+    if plan[P.DENSE] != 0:
+        return ACCEPTED
     if spec[S.FORCED] == 0 and plan[last + P.OUTPUT] < (vector if squares(plan) else vector + 1):
         return SHORT_ROWS
     return ACCEPTED

@@ -6,7 +6,7 @@ Integer arithmetic in the subset that Numba compiles, as in ``planning``.
 from __future__ import annotations
 
 from fastpool import layout as S
-from fastpool.fusing import MOST_LEAD, MOST_TAPS, numbered, planes_go_on, planes_inside, squares
+from fastpool.fusing import MOST_LEAD, MOST_TAPS, numbered, planes_go_on, planes_inside, squares, taps_in_one_plane
 from fastpool.kernels import plan as P
 from fastpool.kernels.taps import extent, written_by_bands
 from fastpool.layout import Block
@@ -359,6 +359,8 @@ def _better_indexed(spec: Block, plan: Block) -> bool:
         # against sweeps, float32: 5x5 7 wide 2.6 times as fast, 224 wide 2.5; 13x13 3.2 and 2.2; 2x2 at stride 1 14
         # wide 1.8 and 224 wide 1.09
         return True
+    if taps_in_one_plane(plan):
+        return False
     # against what needs no scratch: 3x3 of a vector of outputs at least takes 0.6 to 0.95 of the time by columns
     if squares(plan) and plan[last + P.OUTPUT] * spec[S.SOURCE_BYTES] >= VECTOR_BYTES:
         return False

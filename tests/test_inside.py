@@ -90,3 +90,33 @@ def test_planes_are_joined():
         (task,) = fastpool.explain(fastpool.max_pool2d, array, 2).tasks
         tiles[name] = task.form.name
     assert tiles == {"whole": K2S2, "cut": "rows_stacked"}
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "int16", "uint8"])
+def test_taps_of_planes_that_are_one(dtype, by_jit, monkeypatch):
+    # few rows of a tile, so that one ends where the next begins
+    monkeypatch.setattr(fusing, "TILE_BYTES", 900)
+    rng = np.random.default_rng(2)
+    for shape in ((3, 40, 4, 2), (2, 9, 8, 14), (2, 9, 8, 28), (1, 3, 2, 62), (2, 3, 4, 64), (1, 2, 6, 131)):
+        x = data(shape, dtype, rng)
+        for array in (x, x[:, ::2], x[:, :, ::-1]):
+            found = {}
+            for form in ("rows", K2S2):
+                monkeypatch.setenv(config.FORCE_KERNEL.name, form)
+                values, taps = fastpool.max_pool2d(array, 2, return_indices="tap")
+                places = [np.full(made.size + 130, BEHIND, made.dtype) for made in (values, taps)]
+                out = tuple(place[3:][: values.size].reshape(values.shape) for place in places)
+                fastpool.max_pool2d(array, 2, return_indices="tap", out=out)
+                assert [made.tobytes() for made in out] == [values.tobytes(), taps.tobytes()]
+                for place in places:
+                    assert (place[:3] == BEHIND).all()
+                    assert (place[3 + values.size :] == BEHIND).all()
+                found[form] = values.tobytes(), taps.tobytes()
+            assert found["rows"] == found[K2S2]
+
+
+def test_small_planes_of_taps_are_not_stacked():
+    for shape, form in (((8, 64, 14, 14), K2S2), ((8, 64, 8, 8), K2S2), ((8, 64, 15, 15), "rows_stacked")):
+        x = np.zeros(shape, np.float32)
+        (task,) = fastpool.explain(fastpool.max_pool2d, x, 2, return_indices="tap").tasks
+        assert task.form.name == form

@@ -194,6 +194,7 @@ def make_fused_index(variant: Variant, digest: int) -> Any:
         square = square & (plan[axis + P.WINDOW_STRIDE] == stride)
         apart = (lead == 1) & (kernel == 2) & (plan[axis + P.KERNEL] == 2) & (plan[axis + P.DILATION] == 1)
         apart = apart & (plan[axis + P.WINDOW_STRIDE] == 2) & (pad == 0) & (plan[axis + P.PAD] == 0)
+        whole_rows = (plan[P.DENSE] != 0) & (plan[P.BLOCKS] == 1)
         rows = 1
         for a in range(plan[P.OUTER], axes):
             rows *= plan[_HEADER + a * _AXIS + P.KERNEL]
@@ -228,15 +229,21 @@ def make_fused_index(variant: Variant, digest: int) -> Any:
                     if floats and seen:
                         # by rows, which know a NaN
                         made, made_to = stop, stop
-            elif apart & (past == ends) & (ends - begins >= lanes) & (2 * stop <= plan[axis + P.SOURCE]):
+            elif apart & (past == ends) & (2 * stop <= plan[axis + P.SOURCE]) & (whole_rows | (ends - begins >= lanes)):
                 line = plan[axis + P.SOURCE_STRIDE]
                 at = offset(plan, c, plan[P.OUTER], P.SOURCE_STRIDE) + 2 * first * line
+                to = stop
+                if ends < lanes:
+                    # a row is written over the beginning of those after it, and its vectors reach beyond it
+                    to -= (lanes - 1) // ends
+                    while (to > first) & (at + (2 * (to - first) - 1) * line + 2 * lanes > plan[P.SOURCE_END]):
+                        to -= 1
                 seen = pairs(
-                    x, at, line, stop - first, begins, ends, y, d, down, indices, i, index_down, index_of_row(plan, c),
-                    2 * plan[axis + P.INDEX_UNIT], unit, jump, plan[axis + P.JUMP], p, spare,
+                    x, at, line, max(to - first, 0), begins, ends, y, d, down, indices, i, index_down,
+                    index_of_row(plan, c), 2 * plan[axis + P.INDEX_UNIT], unit, jump, plan[axis + P.JUMP], p, spare,
                 )  # fmt: skip
                 if not (floats and seen):
-                    made, made_to = first, stop
+                    made, made_to = first, max(to, first)
             many, whole = 0, False
             for r in range(first, stop):
                 if (r >= made) & (r < made_to):

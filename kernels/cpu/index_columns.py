@@ -119,7 +119,7 @@ def make_squares_of_two(variant: Variant, taps: Taps, put: Any) -> Any:
     ):  # fmt: skip
         """``count`` rows, the first of which reads from element ``at`` on, and the row ``line`` places from there.
 
-        Returns whether a tap was NaN.
+        Rows of less than a vector are written as one. Returns whether a tap was NaN.
         """
         like = everywhere(spare, 0)
         bad = none(like)
@@ -129,7 +129,7 @@ def make_squares_of_two(variant: Variant, taps: Taps, put: Any) -> Any:
             o = begins
             while o < ends:
                 # the last vector begins earlier, so that nothing is read or written beside the row
-                o = min(o, ends - lanes)
+                o = max(min(o, ends - lanes), begins)
                 q = at + 2 * o
                 prefetch(x, q + ahead)
                 a, b, bad = two_apart(x, q, p, bad)
