@@ -19,7 +19,7 @@ from typing import Any
 
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
-from fastpool.kernels.cpu.index_columns import AHEAD, make_columns, make_squares_of_two
+from fastpool.kernels.cpu.index_columns import AHEAD, make_columns, make_squares_of_two, windows_of_two
 from fastpool.kernels.cpu.memory import CODES, SCALARS, address, pointer, pointer_like
 from fastpool.kernels.cpu.numbered_taps import Taps, kept, make_taps
 from fastpool.kernels.cpu.parts import make_parameter
@@ -148,7 +148,7 @@ def make_fused_index(variant: Variant, digest: int) -> Any:
     # as if no tap were NaN, and once more where one was
     taps = make_taps(variant, True)
     near, twos = make_columns(variant, taps, 1, put), make_columns(variant, taps, 2, put)
-    pairs = make_squares_of_two(variant, taps, put)
+    pairs, many_of_two = make_squares_of_two(variant, taps, put), windows_of_two(lanes)
     first_row = last_row = make_row(variant, taps, put)
     if floats:
         last_row = make_row(variant, make_taps(variant, False), put)
@@ -229,14 +229,17 @@ def make_fused_index(variant: Variant, digest: int) -> Any:
                     if floats and seen:
                         # by rows, which know a NaN
                         made, made_to = stop, stop
-            elif apart & (past == ends) & (2 * stop <= plan[axis + P.SOURCE]) & (whole_rows | (ends - begins >= lanes)):
+            elif (
+                apart & (past == ends) & (2 * stop <= plan[axis + P.SOURCE])
+                & (whole_rows | (ends - begins >= many_of_two))
+            ):  # fmt: skip
                 line = plan[axis + P.SOURCE_STRIDE]
                 at = offset(plan, c, plan[P.OUTER], P.SOURCE_STRIDE) + 2 * first * line
                 to = stop
-                if ends < lanes:
+                if ends < many_of_two:
                     # a row is written over the beginning of those after it, and its vectors reach beyond it
-                    to -= (lanes - 1) // ends
-                    while (to > first) & (at + (2 * (to - first) - 1) * line + 2 * lanes > plan[P.SOURCE_END]):
+                    to -= (many_of_two - 1) // ends
+                    while (to > first) & (at + (2 * (to - first) - 1) * line + 2 * many_of_two > plan[P.SOURCE_END]):
                         to -= 1
                 seen = pairs(
                     x, at, line, max(to - first, 0), begins, ends, y, d, down, indices, i, index_down,

