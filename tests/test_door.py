@@ -198,3 +198,52 @@ def test_bfloat16_goes_through_the_door(whole_way: list[str]) -> None:
     assert whole_way == ["forward", "forward"]
     assert again.dtype == x.dtype
     assert first.tobytes() == again.tobytes() == out.tobytes()
+
+
+@pytest.mark.parametrize("kind", ["plane", "tap"])
+def test_results_with_indices_go_through_the_door(whole_way: list[str], kind: Any) -> None:
+    x = picture(2, 3, 6, 8)
+    first = fastpool.max_pool2d(x, 2, return_indices=kind)
+    again = fastpool.max_pool2d(x, 2, return_indices=kind)
+    assert whole_way == ["forward"]
+    assert type(again) is tuple
+    out = (np.empty_like(first[0]), np.empty_like(first[1]))
+    for _ in range(3):
+        assert fastpool.max_pool2d(x, 2, return_indices=kind, out=out) is out
+    assert whole_way == ["forward"] * 2
+    for pair in (again, out):
+        for a, b in zip(first, pair, strict=True):
+            assert a.dtype == b.dtype
+            np.testing.assert_array_equal(a, b)
+    # other memory of the same kind, in a new pair
+    other = (np.empty_like(first[0]), np.empty_like(first[1]))
+    fastpool.max_pool2d(x + 1, 2, return_indices=kind, out=other)
+    assert whole_way == ["forward"] * 2
+    np.testing.assert_array_equal(other[0], first[0] + 1)
+
+
+def test_pairs_that_share_memory_are_refused_by_the_whole_way(whole_way: list[str]) -> None:
+    x = np.zeros((2, 4, 8))
+    y, indices = np.empty((2, 2, 4)), np.empty((2, 2, 4), np.int64)
+    fastpool.max_pool2d(x, 2, return_indices=True, out=(y, indices))
+    fastpool.max_pool2d(x, 2, return_indices=True, out=(y, indices))
+    assert whole_way == ["forward"]
+    with pytest.raises(ValueError, match="overlap"):
+        fastpool.max_pool2d(x, 2, return_indices=True, out=(y, y.view(np.int64)))
+    with pytest.raises(ValueError, match="overlap"):
+        fastpool.max_pool2d(x, 2, return_indices=True, out=(x.reshape(-1)[:16].reshape(2, 2, 4), indices))
+    with pytest.raises(TypeError):
+        fastpool.max_pool2d(x, 2, return_indices=True, out=[y, indices])
+
+
+def test_nothing_is_held_of_pairs(whole_way: list[str]) -> None:
+    x = picture(1, 1, 8, 8)
+    out = fastpool.max_pool2d(x, 2, return_indices=True)
+    fastpool.max_pool2d(x, 2, return_indices=True, out=out)
+    gc.collect()
+    things = (x, out, *out, x.dtype, out[1].dtype)
+    known = [sys.getrefcount(thing) for thing in things]
+    for _ in range(100):
+        fastpool.max_pool2d(x, 2, return_indices=True)
+        fastpool.max_pool2d(x, 2, return_indices=True, out=out)
+    assert [sys.getrefcount(thing) for thing in things] == known

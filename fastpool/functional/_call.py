@@ -177,6 +177,8 @@ def forward(called: str, x: A, options: Options, out: A | None, device: object, 
             _show_door(call.problem, (called, options, device, keepdims, x, out), y)
         return y
     pair: Any = (y, call.indices.give())
+    if key is not None and own:
+        _show_door(call.problem, (called, options, device, keepdims, x, out), pair)
     return pair if out is None else out
 
 
@@ -186,7 +188,9 @@ def _show_door(problem: Problem, arguments: tuple[object, ...], y: Any) -> None:
     from fastpool import library
 
     door, plan = library.door(), library.plan(problem)
-    if door is not None and plan is not None and (arguments[-1] is not None or y.flags.c_contiguous):
+    made = y if type(y) is tuple else (y,)
+    in_order = all(array.flags.c_contiguous for array in made)
+    if door is not None and plan is not None and (arguments[-1] is not None or in_order):
         door.learn(*arguments, plan, plan.address, y)
         _run_known = door.run
 

@@ -4,6 +4,8 @@
  *
  *     learn(called, options, device, keepdims, x, out, plan, handle, y)    keeps a call that was accepted
  *     run(called, options, device, keepdims, x, out) -> y, or None if there is none like it
+ *
+ * With indices ``y``, and ``out`` where it is given, is a pair of arrays.
  *     attach(forward, workspace_size, threads, get_num_threads)                   the library's functions, by address
  */
 #define PY_SSIZE_T_CLEAN
@@ -42,13 +44,13 @@ struct form {
 
 struct call {
     PyObject *called, *options, *device, *keepdims; /* null where the place is free */
-    int has_out;
-    struct form x, out;
+    int has_out, results; /* one, or two with indices */
+    struct form x, out[2];
     PyObject *owner; /* keeps the plan alive */
     const fastpool_plan *plan;
     int rank;
     npy_intp shape[MOST_AXES];
-    PyArray_Descr *descr; /* of a new result */
+    PyArray_Descr *descr[2]; /* of new results */
 };
 
 static struct call calls[CALLS];
@@ -155,6 +157,30 @@ static int environment_speaks(void)
     return 0;
 }
 
+/* The arrays that a call writes to, from a result or what is given for it: how many, or 0 if it is nothing of the kind. */
+static int arrays_of(PyObject *given, PyArrayObject *found[2])
+{
+    if (PyArray_CheckExact(given)) {
+        found[0] = (PyArrayObject *)given;
+        return 1;
+    }
+    if (!PyTuple_CheckExact(given) || PyTuple_Size(given) != 2)
+        return 0;
+    for (int i = 0; i < 2; i++) {
+        PyObject *part = PyTuple_GetItem(given, i);
+        if (!PyArray_CheckExact(part))
+            return 0;
+        found[i] = (PyArrayObject *)part;
+    }
+    return 2;
+}
+
+static int overlap(const struct form *a, PyArrayObject *first, const struct form *b, PyArrayObject *second)
+{
+    const char *from = PyArray_BYTES(first), *to = PyArray_BYTES(second);
+    return from + a->low < to + b->high && to + b->low < from + a->high;
+}
+
 static const struct call *find(PyObject *called, PyObject *options, PyObject *device, PyObject *keepdims,
                                PyArrayObject *x, PyObject *out)
 {
@@ -165,11 +191,17 @@ static const struct call *find(PyObject *called, PyObject *options, PyObject *de
             call->keepdims != keepdims || !same(call->device, device) || !same_options(call->options, options))
             continue;
         if (call->has_out) {
-            PyArrayObject *y = (PyArrayObject *)out;
-            if (!PyArray_CheckExact(out) || !is_like(&call->out, y))
+            PyArrayObject *y[2];
+            if (arrays_of(out, y) != call->results)
                 continue;
-            const char *from = PyArray_BYTES(x), *to = PyArray_BYTES(y);
-            if (from + call->x.low < to + call->out.high && to + call->out.low < from + call->x.high)
+            int like = 1, apart = 1;
+            for (int k = 0; k < call->results; k++) {
+                like &= is_like(&call->out[k], y[k]);
+                apart &= !overlap(&call->x, x, &call->out[k], y[k]);
+            }
+            if (!like)
+                continue;
+            if (!apart || (call->results == 2 && overlap(&call->out[0], y[0], &call->out[1], y[1])))
                 return NULL;
         }
         return call;
@@ -205,43 +237,62 @@ static PyObject *run(PyObject *self, PyObject *const *arguments, Py_ssize_t coun
     /* another thread may take the place while this one runs without the lock */
     const fastpool_plan *plan = known->plan;
     PyObject *owner = known->owner;
-    PyObject *y;
+    int results = known->results;
+    PyArrayObject *written[2] = {NULL, NULL};
+    PyObject *answer;
     if (out != Py_None) {
-        y = out;
-        Py_INCREF(y);
+        arrays_of(out, written);
+        answer = out;
+        Py_INCREF(answer);
     } else {
-        Py_INCREF((PyObject *)known->descr);
-        y = PyArray_Empty(known->rank, (npy_intp *)known->shape, known->descr, 0);
-        if (!y)
+        PyArray_Descr *descr[2] = {known->descr[0], known->descr[1]};
+        npy_intp shape[MOST_AXES];
+        int rank = known->rank;
+        memcpy(shape, known->shape, (size_t)rank * sizeof(npy_intp));
+        answer = NULL;
+        for (int k = 0; k < results; k++) {
+            Py_INCREF((PyObject *)descr[k]);
+            written[k] = (PyArrayObject *)PyArray_Empty(rank, shape, descr[k], 0);
+        }
+        if (results == 1)
+            answer = (PyObject *)written[0];
+        else if (written[0] && written[1])
+            answer = PyTuple_Pack(2, written[0], written[1]);
+        if (results == 2) {
+            /* the pair holds them */
+            Py_XDECREF((PyObject *)written[0]);
+            Py_XDECREF((PyObject *)written[1]);
+        }
+        if (!answer)
             return NULL;
     }
     unsigned char small[STACK];
     size_t bytes = workspace_size(plan, threads);
     unsigned char *workspace = bytes <= sizeof small ? small : malloc(bytes);
     if (!workspace) {
-        Py_DECREF(y);
+        Py_DECREF(answer);
         return PyErr_NoMemory();
     }
     const void *source = PyArray_DATA(x);
-    void *result = PyArray_DATA((PyArrayObject *)y);
+    void *result = PyArray_DATA(written[0]), *indices = results == 2 ? PyArray_DATA(written[1]) : NULL;
     fastpool_status status;
     Py_INCREF(owner);
     if (threads == 1 && workspace == small) {
-        status = forward(plan, source, result, NULL, workspace, bytes, 1);
+        status = forward(plan, source, result, indices, workspace, bytes, 1);
     } else {
         Py_BEGIN_ALLOW_THREADS
-        status = forward(plan, source, result, NULL, workspace, bytes, threads);
+        status = forward(plan, source, result, indices, workspace, bytes, threads);
         Py_END_ALLOW_THREADS
     }
     Py_DECREF(owner);
     if (workspace != small)
         free(workspace);
     if (status != FASTPOOL_OK) {
-        Py_DECREF(y);
+        Py_DECREF(answer);
         PyErr_Format(PyExc_RuntimeError, "libfastpool: status %d", (int)status);
         return NULL;
     }
-    return y;
+    return answer;
 }
 
 static void clear(struct call *call)
@@ -249,7 +300,8 @@ static void clear(struct call *call)
     struct call old = *call;
     memset(call, 0, sizeof *call);
     PyObject *held[] = {old.called, old.options, old.device, old.keepdims, old.owner, (PyObject *)old.x.descr,
-                        (PyObject *)old.out.descr, (PyObject *)old.descr};
+                        (PyObject *)old.out[0].descr, (PyObject *)old.out[1].descr, (PyObject *)old.descr[0],
+                        (PyObject *)old.descr[1]};
     for (size_t i = 0; i < sizeof held / sizeof *held; i++)
         Py_XDECREF(held[i]);
 }
@@ -258,14 +310,15 @@ static PyObject *learn(PyObject *self, PyObject *const *arguments, Py_ssize_t co
 {
     (void)self;
     static unsigned turn;
-    if (count != 9 || !PyTuple_Check(arguments[1]) || !PyArray_CheckExact(arguments[4]) ||
-        !PyArray_CheckExact(arguments[8])) {
+    PyArrayObject *y[2] = {NULL, NULL}, *given[2] = {NULL, NULL};
+    int results = count == 9 ? arrays_of(arguments[8], y) : 0;
+    if (!results || !PyTuple_Check(arguments[1]) || !PyArray_CheckExact(arguments[4])) {
         PyErr_SetString(PyExc_TypeError, "learn: wrong arguments");
         return NULL;
     }
-    PyArrayObject *x = (PyArrayObject *)arguments[4], *y = (PyArrayObject *)arguments[8];
+    PyArrayObject *x = (PyArrayObject *)arguments[4];
     PyObject *out = arguments[5];
-    if (PyArray_NDIM(x) > MOST_AXES || (out != Py_None && !PyArray_CheckExact(out)))
+    if (PyArray_NDIM(x) > MOST_AXES || (out != Py_None && arrays_of(out, given) != results))
         Py_RETURN_NONE;
     for (Py_ssize_t i = 0; i < PyTuple_Size(arguments[1]); i++)
         if (!is_constant(PyTuple_GetItem(arguments[1], i)))
@@ -290,16 +343,20 @@ static PyObject *learn(PyObject *self, PyObject *const *arguments, Py_ssize_t co
     call->keepdims = arguments[3];
     call->has_out = out != Py_None;
     keep_form(&call->x, x);
-    if (call->has_out)
-        keep_form(&call->out, (PyArrayObject *)out);
+    call->results = results;
+    for (int k = 0; k < results; k++) {
+        if (call->has_out)
+            keep_form(&call->out[k], given[k]);
+        call->descr[k] = PyArray_DESCR(y[k]);
+    }
     call->owner = arguments[6];
     call->plan = plan;
-    call->rank = PyArray_NDIM(y);
-    memcpy(call->shape, PyArray_DIMS(y), (size_t)call->rank * sizeof(npy_intp));
-    call->descr = PyArray_DESCR(y);
+    call->rank = PyArray_NDIM(y[0]);
+    memcpy(call->shape, PyArray_DIMS(y[0]), (size_t)call->rank * sizeof(npy_intp));
     call->called = arguments[0];
     PyObject *held[] = {call->called, call->options, call->device, call->keepdims, call->owner,
-                        (PyObject *)call->x.descr, (PyObject *)call->out.descr, (PyObject *)call->descr};
+                        (PyObject *)call->x.descr, (PyObject *)call->out[0].descr, (PyObject *)call->out[1].descr,
+                        (PyObject *)call->descr[0], (PyObject *)call->descr[1]};
     for (size_t i = 0; i < sizeof held / sizeof *held; i++)
         Py_XINCREF(held[i]);
     Py_RETURN_NONE;
