@@ -105,9 +105,11 @@ def loaded(kernel: Any, device: int) -> int:
     """The driver's handle of a kernel, compiled for the current device, which is number ``device``."""
     dispatcher = cuda.jit(signature(kernel))(kernel.function)
     (made,) = dispatcher.overloads.values()
-    handle = made.library.get_cufunc().kernel.handle
+    function = made.library.get_cufunc()
     _kept.append(dispatcher)
-    return int(handle)
+    # a kernel of cuda.core, or in earlier versions a function of the driver's
+    handle = getattr(function, "kernel", function).handle
+    return int(getattr(handle, "value", handle))
 
 
 _kept: list[Any] = []

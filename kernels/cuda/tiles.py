@@ -26,8 +26,8 @@ from fastpool.kernels.registry import Variant
 ACROSS, DOWN = 32, 8
 """Threads of a block along a row, and rows of them."""
 
-SHARED_BYTES = 24576
-"""Bytes of one of the two copies of a tile."""
+SHARED_BYTES = 24064
+"""Bytes of one of the two copies of a tile: both stay below the 48 KiB that any block may have."""
 
 _SIZE1, _SIZE2, _PAD1, _PAD2 = N.SIZE1, N.SIZE2, N.PAD1, N.PAD2
 _STEP0, _STEP1, _STEP2, _STEP_NEAR, _STEP_FAR = N.STEP0, N.STEP1, N.STEP2, N.STEP_NEAR, N.STEP_FAR
