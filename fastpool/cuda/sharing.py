@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from fastpool.cuda.asked import (
+    DECODES,
     FORWARD,
     NARROW,
     NO_ROLE,
@@ -71,6 +72,9 @@ def tiles(asked: Asked) -> Taken | str:
     axes = axes_of(plan)
     if plan[axes[2] + P.SOURCE_STRIDE] != 1:
         return APART
+    # equal taps are told apart by their place in the tile
+    if variant.role == "index" and axes[1] and plan[axes[1] + P.JUMP] < plan[axes[2] + P.JUMP]:
+        return DECODES
     outputs = [plan[at + P.OUTPUT] if at else 1 for at in axes]
     room, best = capacity(variant), (MOST_HALO, 0, 0)
     for high in (1, 4, 8, 16, 32):

@@ -69,7 +69,7 @@ class Case(NamedTuple):
         return f"{self.problem}-{self.memory}"
 
 
-def cases(asks: Sequence[Ask] = ASKS, each: int = 3) -> Iterator[Case]:
+def cases(asks: Sequence[Ask] = ASKS, each: int = 2) -> Iterator[Case]:
     """``each`` cases for every ask, so that all windows, layouts and memories come up among those of each role."""
     number = 0
     for ask in asks:
