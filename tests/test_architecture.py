@@ -130,7 +130,7 @@ def test_only_engines_and_planning_know_kernels():
     }
     for name, imported in IMPORTS.items():
         if not inside(name, "fastpool.kernels") and any(inside(found, "fastpool.kernels") for found in imported):
-            assert name in allowed, name
+            assert name in allowed or inside(name, "fastpool.cuda"), name
 
 
 def test_nobody_imports_kernels_by_the_name_of_the_folder():
@@ -163,7 +163,8 @@ def test_the_environment_is_read_in_config_alone():
 def test_the_compiler_is_imported_by_device_kernels_alone():
     """Elsewhere inside a function at most, so that ``import fastpool`` does not wait for it."""
     for name, tree in TREES.items():
-        if inside(name, "fastpool.kernels.cpu", "fastpool.kernels.c_abi", "fastpool.build", "fastpool.njit"):
+        devices = ("fastpool.kernels.cpu", "fastpool.kernels.cuda", "fastpool.kernels.c_abi")
+        if inside(name, *devices, "fastpool.build", "fastpool.njit"):
             continue
         for node in ast.iter_child_nodes(tree):
             if isinstance(node, (ast.Import, ast.ImportFrom)):

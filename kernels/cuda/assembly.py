@@ -40,14 +40,13 @@ def tools() -> pathlib.Path | None:
     return None
 
 
-def disassembled(kernel: Kernel, capability: tuple[int, int]) -> tuple[str, str]:
-    """(what the assembler says of resources, the machine code as text)."""
+def disassembled(text: str, capability: tuple[int, int]) -> tuple[str, str]:
+    """(what the assembler says of resources, the machine code as text), of a kernel in PTX."""
     folder = tools()
     if folder is None:
         raise RuntimeError(
             "assembly: no assembler: the packages nvidia-cuda-nvcc and nvidia-cuda-nvdisasm have it; install them"
         )
-    text = compile_text(kernel, capability)
     arch = f"sm_{capability[0]}{capability[1]}"
     with tempfile.TemporaryDirectory() as name:
         source, made = pathlib.Path(name) / "kernel.ptx", pathlib.Path(name) / "kernel.cubin"
@@ -60,7 +59,12 @@ def disassembled(kernel: Kernel, capability: tuple[int, int]) -> tuple[str, str]
 
 def facts(kernel: Kernel, capability: tuple[int, int]) -> Facts:
     """What the machine code of a kernel consists of."""
-    said, shown = disassembled(kernel, capability)
+    return facts_of(compile_text(kernel, capability), capability)
+
+
+def facts_of(text: str, capability: tuple[int, int]) -> Facts:
+    """The same of a kernel in PTX."""
+    said, shown = disassembled(text, capability)
     lines = re.findall(r"/\*[0-9a-f]{4,}\*/\s+(.*?);", shown)
     operations = [re.sub(r"^@!?U?P\w+\s+", "", line) for line in lines]
     registers, local = re.search(r"Used (\d+) registers", said), re.search(r"(\d+) bytes stack frame", said)

@@ -86,15 +86,18 @@ def signature(kernel: Any) -> Any:
 
 def compile_text(kernel: Any, capability: tuple[int, int]) -> str:
     """A kernel in the assembly language of the compiler (PTX), for a device of that capability. Needs no GPU."""
+    return compile_function(kernel.function, signature(kernel), capability)
+
+
+def compile_function(function: Any, types: Any, capability: tuple[int, int]) -> str:
+    """The same of a function that takes arguments of these types."""
     from numba.cuda import dispatcher
 
     # functions of the device ask for the current one, whose capability they are compiled for
     asked = dispatcher.get_current_device
     dispatcher.get_current_device = lambda: python_types.SimpleNamespace(compute_capability=capability)
     try:
-        text, _ = cuda.compile(
-            kernel.function, signature(kernel), device=False, output="ptx", abi="numba", cc=capability
-        )
+        text, _ = cuda.compile(function, types, device=False, output="ptx", abi="numba", cc=capability)
     finally:
         dispatcher.get_current_device = asked
     return str(text)
