@@ -4,6 +4,7 @@ python docs/generate.py            write them
 python docs/generate.py --check    write nothing; exit code 1 if a page is not what it should be
 """
 
+import json
 import re
 import sys
 from pathlib import Path
@@ -100,7 +101,32 @@ def performance():
     return re.sub(marks, measured, text, flags=re.DOTALL)
 
 
-PAGES = {"environment.md": environment, "kernels.md": kernels, "performance.md": performance}
+def cuda():
+    """The page of GPUs: the table of the machine code between its marks; the rest stays."""
+    text = (DOCS / "cuda.md").read_text(encoding="utf-8")
+    written = json.loads((DOCS / "cuda_code.json").read_text(encoding="utf-8"))
+    versions = ", ".join(f"{name} {version}" for name, version in written["versions"].items())
+    rows = []
+    for name, kernel in written["kernels"].items():
+        facts = kernel["facts"]
+        words = [_accesses(facts["90"][kind]) for kind in ("loads", "stores")]
+        for kind in ("registers", "instructions", "local"):
+            most = max(one[kind] for one in facts.values())
+            words.append(f"{facts['90'][kind]}" + (f" ({most})" if most != facts["90"][kind] else ""))
+        rows.append((f"`{name}`", kernel["case"], *words))
+    header = ["kernel", "case", "loads", "stores", "registers", "instructions", "local memory"]
+    told = f"Compiled with {versions}.\n\n{table(header, rows)}"
+    marks = r"(<!-- begin cuda_code.json[^>]*-->)\n.*?(<!-- end cuda_code.json -->)"
+    return re.sub(marks, lambda match: f"{match[1]}\n\n{told}\n{match[2]}", text, flags=re.DOTALL)
+
+
+def _accesses(sizes):
+    """Accesses in words: how many of the largest, of how many bytes, and how many others."""
+    largest, many, count = sizes
+    return f"{many} of {largest}" + (f", {count - many} smaller" if count > many else "")
+
+
+PAGES = {"cuda.md": cuda, "environment.md": environment, "kernels.md": kernels, "performance.md": performance}
 
 
 def stale():

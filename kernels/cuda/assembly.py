@@ -16,7 +16,8 @@ class Facts(NamedTuple):
     """What the machine code of a kernel consists of.
 
     ``loads`` and ``stores`` are the bytes of those of global memory, the largest first; ``local`` the bytes of local
-    memory, ``divisions`` the calls of a routine, which is how 64-bit integers are divided.
+    memory; ``calls`` the calls of a routine, as for a quotient of floats that are too small or large for the fast way;
+    ``divisions`` those that divide 64-bit integers.
     """
 
     instructions: int
@@ -24,6 +25,7 @@ class Facts(NamedTuple):
     local: int
     loads: tuple[int, ...]
     stores: tuple[int, ...]
+    calls: int
     divisions: int
 
 
@@ -76,7 +78,8 @@ def facts_of(text: str, capability: tuple[int, int]) -> Facts:
         int(local[1]),
         _sizes(operations, "LDG"),
         _sizes(operations, "STG"),
-        sum(operation.startswith("CALL") for operation in operations),
+        sum(operation.startswith("CALL") and "`(.L_" not in operation for operation in operations),
+        sum(re.match(r"CALL\S* .*_(div|rem)_[su]64", operation) is not None for operation in operations),
     )
 
 
