@@ -1,0 +1,1 @@
+"""The parts of asv_benchmarks/gpu.py."""
