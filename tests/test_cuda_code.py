@@ -12,8 +12,9 @@ import pytest
 REGISTERS = 64
 """A thread's at most: with more, a processor of the GPU has less than half of its threads under way."""
 
-LOOSE = {"general": 1024, "blocks": 256}
-"""Bytes of local memory that a form may use, where it is not none: a stack of blocks of taps of any number."""
+LOOSE = {"general": 1024, "blocks": 512, "points": 64, "lanes": 64}
+"""Bytes of local memory that a form may use, where it is not none: those for windows of any number of taps, whose sums
+keep blocks of taps. What is compiled in, and what no order holds, has none."""
 
 
 @pytest.mark.parametrize("capability", [80, 90, 100])
