@@ -120,8 +120,25 @@ def window_argmax(x: Any, origin: Any, kernel_size: Any, dilation: Any = 1, nan:
 
     See Also
     --------
-    window_max : The element alone, with an example.
+    window_max : The element alone.
     fastpool.max_pool2d : The same for all windows of an array, with ``return_indices=True``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from fastpool.cuda import window_argmax
+    >>> @cuda.jit
+    ... def peaks(x, where):
+    ...     i = cuda.grid(1)
+    ...     if i < where.size:
+    ...         value, index = window_argmax(x, 4 * i, 4)
+    ...         where[i] = index
+    >>> x = np.array([3, 9, 2, 1, 0, 5, 5, 4], np.float32)
+    >>> where = np.zeros(2, np.int64)
+    >>> peaks[1, 2](x, where)
+    >>> where
+    array([1, 5])
     """
     return _call("max", True, x, (origin, kernel_size, dilation), nan)
 
@@ -206,8 +223,26 @@ def window_mean(
 
     See Also
     --------
-    window_max : The largest element, with an example.
+    window_max : The largest element, with an example of two axes.
     fastpool.avg_pool2d : The same for all windows of an array.
+
+    Examples
+    --------
+    A sound smoothed, where the ends have fewer neighbours:
+
+    >>> import numpy as np
+    >>> from numba import cuda
+    >>> from fastpool.cuda import window_mean
+    >>> @cuda.jit
+    ... def smooth(x, y):
+    ...     i = cuda.grid(1)
+    ...     if i < y.size:
+    ...         y[i] = window_mean(x, i - 1, 3, count_include_pad=False)
+    >>> x = np.array([2, 4, 6, 2], np.float32)
+    >>> y = np.zeros_like(x)
+    >>> smooth[1, 4](x, y)
+    >>> y
+    array([3., 4., 4., 4.], dtype=float32)
     """
     options = {"divisor": divisor_override, "include_pad": count_include_pad}
     return _call("mean", False, x, (origin, kernel_size, dilation), nan, **options)[0]

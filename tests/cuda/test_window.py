@@ -160,8 +160,9 @@ def test_one_integer_holds_for_every_axis():
     assert y.tolist() == [52.0, 1.0, -np.inf, 5.0]
 
 
-def test_the_example_runs(capsys):
-    test = doctest.DocTestParser().get_doctest(public.window_max.__doc__, {}, "window_max", None, None)
+@pytest.mark.parametrize("name", ["window_max", "window_argmax", "window_mean"])
+def test_the_examples_run(name, capsys):
+    test = doctest.DocTestParser().get_doctest(getattr(public, name).__doc__, {}, name, None, None)
     assert test.examples
     assert doctest.DocTestRunner().run(test).failed == 0, capsys.readouterr().out
 
