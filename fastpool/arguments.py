@@ -163,25 +163,23 @@ def index_kind(called: str, name: str, value: object) -> str:
     return one_of(called, name, value, INDEX_KINDS)
 
 
-def check_device(called: str, device: object) -> None:
-    """Refuse every device but the CPU."""
-    if device is None or (isinstance(device, str) and device == "cpu"):
-        return
-    if not isinstance(device, str):
+def device(called: str, value: object) -> str:
+    """The device that a caller asks for: "" for where the array is, ``"cpu"``, or ``"cuda"`` with or without a
+    number.
+    """
+    if value is None:
+        return ""
+    if not isinstance(value, str):
         raise type_error(
             called,
-            f"device={shown(device)} ({type_name(device)})",
+            f"device={shown(value)} ({type_name(value)})",
             "must be None or a word",
             "leave it out to stay where the array is",
         )
-    if device.partition(":")[0] == "cuda":
-        raise value_error(
-            called,
-            f"device={device!r}",
-            "CUDA is not part of this version, which runs on the CPU",
-            "leave device out",
-        )
-    raise value_error(called, f"device={device!r}", "unknown device", f"known: {listed(['cpu', 'cuda'])}")
+    word, colon, number = value.partition(":")
+    if value == "cpu" or (word == "cuda" and (number.isascii() and number.isdigit() if colon else True)):
+        return value
+    raise value_error(called, f"device={value!r}", "unknown device", f"known: {listed(['cpu', 'cuda', 'cuda:0'])}, ...")
 
 
 def shape_of(called: str, name: str, shape: tuple[object, ...]) -> Ints:

@@ -1,31 +1,30 @@
-"""Arrays of every kind in, the caller's own kind out. The only file that knows other libraries' arrays.
+"""Arrays of every kind in, the caller's own kind out.
 
-An array that comes in is looked at in *storage form*: a NumPy array on the same memory, float16 as it is,
-bfloat16 as its bits in uint16. Nothing is copied, with two exceptions: data that NumPy cannot address in
-whole, aligned elements, and torch tensors that conjugate or negate lazily. A library is never imported to
-recognise its arrays: what has made an array is loaded already.
+An array that comes in is looked at in *storage form*: a NumPy array on the same memory, float16 as it is, bfloat16 as
+its bits in uint16. For an array on a GPU that form is made over the device's address: its shape, its strides and its
+address can be asked for, its elements cannot be read. What each library's arrays are like is said in ``host_arrays``
+and ``device_arrays``, and nowhere else. A library is never imported to recognise its arrays: what has made an array is
+loaded already.
 """
 
 from __future__ import annotations
 
 import sys
-from typing import Any, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 import numpy as np
 
-from fastpool.errors import message, type_error, type_name, value_error
+from fastpool.errors import type_error, type_name, value_error
+from fastpool.host_arrays import NUMPY, DlpackKind, JaxKind, TorchKind, elsewhere
 from fastpool.memory import Array, memory_order
 from fastpool.problem import DTYPES, Ints
 
-KNOWN = "numpy.ndarray, torch.Tensor, jax.Array, and arrays with __dlpack__ on the CPU"
+if TYPE_CHECKING:
+    from fastpool.cuda.place import Place
 
-# Where long double is double, the later entry wins and it is called float64.
-SHORT = {np.dtype(name): short for short, name in reversed(DTYPES.items()) if short != "bf16"}
-"""Short names of element types by NumPy's."""
+KNOWN = "numpy.ndarray, torch.Tensor, cupy.ndarray, jax.Array, and arrays with __dlpack__ or __cuda_array_interface__"
 
-_TORCH = {f"torch.{name}": short for short, name in DTYPES.items() if "long" not in name}
-
-_ON_CPU = (1, 3, 11)
+_ON_CPU, _ON_CUDA = (1, 3, 11), (2, 13)
 _DEVICES = {
     1: "CPU",
     2: "CUDA",
@@ -41,7 +40,7 @@ _DEVICES = {
     15: "WebGPU",
     16: "Hexagon",
 }
-"""DLPack's device types; the memory of those in ``_ON_CPU`` is ordinary memory."""
+"""DLPack's device types; the memory of those in ``_ON_CPU`` is ordinary memory, that in ``_ON_CUDA`` a GPU's."""
 
 _INSTEAD = {
     "dask": (
@@ -58,9 +57,23 @@ _INSTEAD = {
 
 
 class Kind(Protocol):
-    """One library's arrays."""
+    """One library's arrays on one device."""
 
     name: str
+
+    @property
+    def where(self) -> str:
+        """The device, in words."""
+
+    @property
+    def device(self) -> int | None:
+        """The number of the GPU, None for the CPU."""
+
+    def place(self) -> Place | None:
+        """Where a call on these arrays is queued now, or None where it runs on the CPU and is waited for."""
+
+    def empty(self, shape: Ints, dtype: str, order: Ints) -> Array:
+        """Memory for a new array, dense with its axes in that order, in storage form."""
 
     def storage(self, called: str, name: str, x: Any, writing: bool) -> tuple[Array, str]:
         """The array in storage form and its element type; an error if that cannot be."""
@@ -116,16 +129,11 @@ def take(called: str, name: str, x: object) -> Source:
     ValueError
         If it lies on another device, has no axes, or would need its gradient recorded.
     """
-    kind = _NUMPY if type(x) is np.ndarray else _kind_of(called, name, x)
+    kind = NUMPY if type(x) is np.ndarray else _kind_of(called, name, x)
     data, dtype = kind.storage(called, name, x, False)
     if data.ndim == 0:
         raise value_error(called, f"{name} with no axes", "an array with at least one axis is needed", "pool x[None]")
     return Source(kind, dtype, data)
-
-
-def stored(x: Array, dtype: str) -> Array:
-    """A plain array of that element type in storage form."""
-    return x.view(np.uint16) if dtype == "bf16" else x
 
 
 def holds(data: Array, x: object) -> bool:
@@ -178,18 +186,28 @@ def check_kind(called: str, name: str, x: object, kind: Kind) -> None:
             f"all arrays of a call must be of one kind, here {kind.name}",
             "convert it first",
         )
+    if found.where != kind.where:
+        raise value_error(
+            called,
+            f"{name} is on {found.where}",
+            f"all arrays of a call must be on one device, here {kind.where}",
+            "move it there first",
+        )
 
 
-def _kind_of(called: str, name: str, x: object) -> Kind:
+def _kind_of(called: str, name: str, x: Any) -> Kind:
     if isinstance(x, np.ndarray):
-        return _NUMPY
-    torch = sys.modules.get("torch")
-    if torch is not None and isinstance(x, getattr(torch, "Tensor", ())):
-        return _TorchKind(torch)
-    jax = sys.modules.get("jax")
-    if jax is not None and isinstance(x, getattr(jax, "Array", ())):
-        return _JaxKind(jax)
+        return NUMPY
     given = f"{name} is a {type_name(x)}"
+    torch, jax = sys.modules.get("torch"), sys.modules.get("jax")
+    if torch is not None and _is(x, torch, "Tensor"):
+        if x.device.type == "cuda":
+            return _on_device("torch_kind", called, given, torch, x)
+        return TorchKind(torch)
+    if jax is not None and _is(x, jax, "Array"):
+        if not isinstance(x, jax.core.Tracer) and {device.platform for device in x.devices()} & {"gpu", "cuda"}:
+            return _on_device("jax_kind", called, given, jax, x)
+        return JaxKind(jax)
     if isinstance(x, list | tuple | range):
         raise type_error(called, given, "an array is needed", f"give np.asarray({name})")
     if isinstance(x, bool | int | float | complex | np.generic):
@@ -197,220 +215,26 @@ def _kind_of(called: str, name: str, x: object) -> Kind:
     instead = _INSTEAD.get(type(x).__module__.partition(".")[0])
     if instead is not None:
         raise type_error(called, given, *instead)
+    if not isinstance(x, type) and (hasattr(x, "__cuda_ndarray__") or hasattr(x, "__cuda_array_interface__")):
+        return _on_device("interface_kind", called, name, x)
     if isinstance(x, type) or not hasattr(x, "__dlpack__") or not hasattr(x, "__dlpack_device__"):
-        if hasattr(x, "__cuda_array_interface__"):
-            raise ValueError(_elsewhere(called, given, "a CUDA device"))
         raise type_error(called, given, f"known kinds are {KNOWN}", "convert it first; nothing is converted silently")
     device, number = x.__dlpack_device__()
+    if int(device) in _ON_CUDA:
+        return _on_device("dlpack_kind", called, name, x, number)
     if int(device) not in _ON_CPU:
         where = _DEVICES.get(int(device), f"type {int(device)}")
-        raise ValueError(_elsewhere(called, given, f"device {where}:{number}"))
-    return _DlpackKind(called, given, x)
+        raise elsewhere(called, given, f"device {where}:{number}")
+    return DlpackKind(called, given, x)
 
 
-def _elsewhere(called: str, given: str, where: str) -> str:
-    rule = f"it is on {where}, and this version runs on the CPU alone (CUDA is not part of it)"
-    return message(called, given, rule, "copy it to the CPU first")
+def _is(x: object, library: Any, name: str) -> bool:
+    return isinstance(x, getattr(library, name, ()))
 
 
-def _bad_dtype(called: str, name: str, dtype: object, way_out: str = "") -> TypeError:
-    known = ", ".join(DTYPES.values())
-    way_out = way_out or "convert it to one of them"
-    return type_error(called, f"{name} of dtype {dtype}", f"the element type must be one of {known}", way_out)
+def _on_device(kind: str, called: str, *given: Any) -> Kind:
+    """A kind of arrays on a GPU. The module is loaded when the first of them comes."""
+    from fastpool import device_arrays
 
-
-def _addressable(called: str, name: str, x: Array, writing: bool) -> Array:
-    """The array, or a copy where its elements are not aligned or its strides are no whole elements."""
-    if x.flags.aligned and (x.flags.c_contiguous or not any(stride % x.itemsize for stride in x.strides)):
-        return x
-    if writing:
-        raise value_error(
-            called,
-            f"{name} with strides of {x.strides} bytes for elements of {x.itemsize}",
-            "its elements must be aligned and whole elements apart",
-            "leave it out for a new array",
-        )
-    return x.copy(order="K")
-
-
-class _NumpyKind:
-    name = "numpy.ndarray"
-
-    def storage(self, called: str, name: str, x: Any, writing: bool) -> tuple[Array, str]:
-        if type(x) is not np.ndarray:
-            x = self._plain(called, name, x)
-        dtype = SHORT.get(x.dtype)
-        if dtype is None:
-            if x.dtype.name != "bfloat16":
-                raise self._refusal(called, name, x.dtype)
-            dtype = "bf16"
-            x = stored(x, dtype)
-        return _addressable(called, name, x, writing), dtype
-
-    def _plain(self, called: str, name: str, x: Array) -> Array:
-        if isinstance(x, np.memmap):
-            return np.asarray(x)
-        ways_out = {
-            np.ma.MaskedArray: (
-                "a masked array's mask would be lost",
-                "give x.filled(value), or x.filled(np.nan) with nan='ignore'",
-            ),
-            np.matrix: ("a matrix keeps two axes in every operation", "give np.asarray(x)"),
-            np.recarray: ("a record array has fields", "give one field, x['name']"),
-        }
-        for kind, (rule, way_out) in ways_out.items():
-            if isinstance(x, kind):
-                raise type_error(called, f"{name} is a {type_name(x)}", rule, way_out)
-        raise type_error(
-            called,
-            f"{name} is a {type_name(x)}",
-            "what a subclass of numpy.ndarray adds would be lost",
-            "give np.asarray(x)",
-        )
-
-    def _refusal(self, called: str, name: str, dtype: np.dtype[Any]) -> TypeError:
-        if not dtype.isnative and dtype.newbyteorder("=") in SHORT:
-            rule = "the bytes of an element must be in this machine's order"
-            way_out = "give x.astype(x.dtype.newbyteorder('='))"
-            return type_error(called, f"{name} of dtype {dtype.str}", rule, way_out)
-        ways_out = {
-            "O": "give x.astype(np.float64) if it holds numbers",
-            "S": "convert the text to numbers first",
-            "U": "convert the text to numbers first",
-            "T": "convert the text to numbers first",
-            "M": "give x.view(np.int64) for max and min",
-            "m": "give x.view(np.int64)",
-            "V": "give one field, x['name']" if dtype.names else "",
-        }
-        return _bad_dtype(called, name, dtype, ways_out.get(dtype.kind, ""))
-
-    def lacks(self, dtype: str) -> str:
-        return ""
-
-    def give(self, data: Array, dtype: str) -> Any:
-        # an array of bfloat16 came in, so its library is loaded
-        return data.view(sys.modules["ml_dtypes"].bfloat16) if dtype == "bf16" else data
-
-    def wrote(self, out: Any) -> None:
-        pass
-
-
-_NUMPY = _NumpyKind()
-
-
-class _TorchKind:
-    name = "torch.Tensor"
-
-    def __init__(self, torch: Any) -> None:
-        self.torch = torch
-
-    def storage(self, called: str, name: str, x: Any, writing: bool) -> tuple[Array, str]:
-        if x.device.type != "cpu":
-            raise ValueError(_elsewhere(called, f"{name} is a {type_name(x)}", f"device {x.device}"))
-        if x.layout != self.torch.strided:
-            raise type_error(called, f"{name} of layout {x.layout}", "a tensor must be strided", "give x.to_dense()")
-        if x.requires_grad and self.torch.is_grad_enabled():
-            raise value_error(
-                called,
-                f"{name} requires grad",
-                "torch does not see this call, so no gradient would be recorded",
-                "give x.detach(), with fastpool.vjp for the gradient, or call inside torch.no_grad()",
-            )
-        dtype = _TORCH.get(str(x.dtype))
-        if dtype is None:
-            raise _bad_dtype(called, name, x.dtype)
-        x = x.detach()
-        if x.is_conj() or x.is_neg():
-            if writing:
-                raise value_error(
-                    called,
-                    f"{name} is a lazy conjugate or negative",
-                    "it cannot be written to",
-                    "give x.resolve_conj().resolve_neg()",
-                )
-            x = x.resolve_conj().resolve_neg()
-        if dtype == "bf16":
-            x = x.view(self.torch.uint16)
-        return _addressable(called, name, x.numpy(), writing), dtype
-
-    def lacks(self, dtype: str) -> str:
-        return ""
-
-    def give(self, data: Array, dtype: str) -> Any:
-        tensor = self.torch.from_numpy(data)
-        return tensor.view(self.torch.bfloat16) if dtype == "bf16" else tensor
-
-    def wrote(self, out: Any) -> None:
-        # autograd then notices that a tensor it has saved is not what it was
-        self.torch.autograd.graph.increment_version(out)
-
-
-class _JaxKind:
-    name = "jax.Array"
-
-    def __init__(self, jax: Any) -> None:
-        self.jax = jax
-
-    def storage(self, called: str, name: str, x: Any, writing: bool) -> tuple[Array, str]:
-        given = f"{name} is a {type_name(x)}"
-        if writing:
-            raise value_error(called, given, "jax arrays cannot be written to", "leave it out for a new one")
-        if isinstance(x, self.jax.core.Tracer):
-            raise type_error(
-                called,
-                given,
-                "jax is tracing, so there are no elements yet",
-                "call this function through jax.pure_callback",
-            )
-        devices = sorted(x.devices(), key=str)
-        if len(devices) != 1 or devices[0].platform != "cpu":
-            raise ValueError(_elsewhere(called, given, f"device {', '.join(map(str, devices))}"))
-        # shares memory on the CPU, bfloat16 included, which DLPack refuses
-        return _NUMPY.storage(called, name, np.asarray(x), False)
-
-    def lacks(self, dtype: str) -> str:
-        wide = dtype in ("i64", "u64", "f64", "c128")
-        if wide and not self.jax.config.jax_enable_x64:
-            return (
-                "jax holds no 64-bit elements while jax_enable_x64 is off; "
-                "turn it on, ask for return_indices='tap', or give np.asarray(x)"
-            )
-        return ""
-
-    def give(self, data: Array, dtype: str) -> Any:
-        if dtype == "bf16":
-            return self.jax.numpy.asarray(_NUMPY.give(data, dtype))
-        return self.jax.dlpack.from_dlpack(data)
-
-    def wrote(self, out: Any) -> None:
-        pass
-
-
-class _DlpackKind:
-    def __init__(self, called: str, given: str, x: Any) -> None:
-        self.name = type_name(x)
-        places = (getattr(x, "__array_namespace__", lambda: None)(), type(x))
-        roots = (*places, sys.modules.get(type(x).__module__.partition(".")[0]))
-        makers = [getattr(place, "from_dlpack", None) for place in roots]
-        self.maker = next((maker for maker in makers if maker is not None), None)
-        if self.maker is None:
-            raise type_error(called, given, "it has no from_dlpack to make the result with", "give np.from_dlpack(x)")
-
-    def storage(self, called: str, name: str, x: Any, writing: bool) -> tuple[Array, str]:
-        try:
-            data = np.from_dlpack(x)
-        except (BufferError, RuntimeError, TypeError, ValueError) as error:
-            raise type_error(
-                called, f"{name} is a {type_name(x)}", f"NumPy cannot read it ({error})", "convert it first"
-            ) from error
-        return _NUMPY.storage(called, name, data, writing)
-
-    def lacks(self, dtype: str) -> str:
-        return ""
-
-    def give(self, data: Array, dtype: str) -> Any:
-        assert self.maker is not None
-        return self.maker(data)
-
-    def wrote(self, out: Any) -> None:
-        pass
+    found: Kind = getattr(device_arrays, kind)(called, *given)
+    return found

@@ -57,6 +57,8 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> Report | None:
     if mode not in ("stdout", "dicts"):
         rule = "the mode must be 'stdout' or 'dicts'"
         raise ValueError(message("show_config", f"mode={shown(mode)}", rule, "'dicts' returns the data"))
+    from fastpool.cuda import devices
+
     report: Report = {
         "versions": _versions(),
         "processor": _processor(),
@@ -64,7 +66,7 @@ def show_config(mode: Literal["stdout", "dicts"] = "stdout") -> Report | None:
         "kernel cache": _kernel_cache(),
         "environment": {variable.name: variable.read() for variable in config.VARIABLES},
         "C library": _c_library(),
-        "CUDA": {"available": False, "note": "not part of this version"},
+        "CUDA": devices.report(),
     }
     if mode == "dicts":
         return report

@@ -16,6 +16,7 @@ from fastpool import config, library
 from fastpool.problem import Problem
 
 if TYPE_CHECKING:
+    from fastpool.cuda.place import Place
     from fastpool.explanation import Explanation
 
 
@@ -28,7 +29,8 @@ def forced_form() -> str:
         If no form has the name that the environment gives.
     """
     forced = config.forced_kernel()
-    if not forced:
+    # those of the GPU are known where they are planned
+    if not forced or forced.startswith(config.ON_GPU):
         return ""
     from fastpool.kernels.registry import FORMS
 
@@ -147,6 +149,80 @@ def backward(
     else:
         jit.backward(problem, forced, dy, dx, x, indices)
     return ""
+
+
+def forward_at(
+    problem: Problem, x: np.ndarray, y: np.ndarray, indices: np.ndarray | None, place: Place | None, to: str
+) -> None:
+    """The same for arrays that lie at a place on a GPU, or are computed on another device than theirs, or both.
+
+    On their own GPU the work is queued and not waited for. ``to`` is the other device, or "".
+    """
+    _tell_at(problem, place, to, (x, y, indices))
+    if place is None:
+        from fastpool.cuda import copying
+
+        copying.forward_there(problem, x, y, indices, int(to.partition(":")[2]))
+    elif to:
+        from fastpool.cuda import copying
+
+        copying.forward_here(problem, x, y, indices, place)
+    else:
+        from fastpool.cuda import memory, running
+
+        with memory.joined(place.device, place.stream, (x,), (y, indices)):
+            running.forward(problem, x, y, indices, place)
+
+
+def backward_at(
+    problem: Problem,
+    dy: np.ndarray,
+    dx: np.ndarray,
+    x: np.ndarray | None,
+    indices: np.ndarray | None,
+    place: Place | None,
+    to: str,
+) -> str:
+    """The same for arrays that lie at a place on a GPU, or are computed on another device than theirs, or both.
+
+    A GPU does not check indices: what names no tap of its window gives its gradient to nobody.
+    """
+    _tell_at(problem, place, to, (dy, dx, x, indices))
+    if place is None:
+        from fastpool.cuda import copying
+
+        copying.backward_there(problem, dy, dx, x, indices, int(to.partition(":")[2]))
+    elif to:
+        from fastpool.cuda import copying
+
+        return _wrong(problem) if copying.backward_here(problem, dy, dx, x, indices, place) else ""
+    else:
+        from fastpool.cuda import memory, running
+
+        with memory.joined(place.device, place.stream, (dy, x, indices), (dx,)):
+            running.backward(problem, dy, dx, x, indices, place)
+    return ""
+
+
+def _tell_at(problem: Problem, place: Place | None, to: str, arrays: tuple[np.ndarray | None, ...]) -> None:
+    if config.verbose_dispatch():
+        device = None if place is None else place.device
+        print(f"fastpool: {explain_at(problem, device, to, arrays)}", file=sys.stderr)
+
+
+def explain_at(problem: Problem, device: int | None, to: str, arrays: tuple[np.ndarray | None, ...]) -> Explanation:
+    """Which kernels a problem gets on a GPU, or on another device than its arrays', and what the copies cost.
+
+    ``device`` is the GPU on which the arrays lie, or None; ``to`` the other device, or "". ``arrays`` are those that
+    there are already; those that a call makes are aligned.
+    """
+    from fastpool.cuda import explanation
+
+    if to == "cpu":
+        return explanation.with_copies_here(explain(problem))
+    if device is None:
+        return explanation.with_copies_there(problem, int(to.partition(":")[2]))
+    return explanation.on_device(problem, device, arrays)
 
 
 def _wrong(problem: Problem) -> str:

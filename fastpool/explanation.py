@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 from fastpool import tiling
-from fastpool.jit import Task, parts
+from fastpool.jit import parts
 from fastpool.kernels import plan as P
 from fastpool.kernels.registry import FORMS
 from fastpool.problem import Problem
@@ -25,7 +26,8 @@ class Explanation:
 
     problem: Problem
     engine: str
-    tasks: tuple[Task, ...]
+    tasks: tuple[Any, ...]
+    copies: str = ""
 
     @property
     def kernels(self) -> tuple[str, ...]:
@@ -33,7 +35,19 @@ class Explanation:
         return tuple(task.name for task in self.tasks)
 
     def __str__(self) -> str:
-        lines = [f"problem  {self.problem}", f"engine   {_ENGINES[self.engine]}"]
+        lines = [f"problem  {self.problem}", f"engine   {self.engine_text}"]
+        if self.copies:
+            lines.append(f"copies   {self.copies}")
+        return "\n".join([*lines, *self.task_lines()])
+
+    @property
+    def engine_text(self) -> str:
+        """What the engine is."""
+        return _ENGINES[self.engine]
+
+    def task_lines(self) -> list[str]:
+        """The kernels, and the forms that were refused."""
+        lines = []
         for task in self.tasks:
             lines.append(f"{task.role:8s} {task.name}")
             if task.variant is not None:
@@ -47,4 +61,4 @@ class Explanation:
                     lines.append(f"  {form.name:15s} {verdict}")
             rest = [form for form in FORMS[len(task.verdicts) :] if task.role in form.roles]
             lines += [f"  {form.name:15s} comes later" for form in rest]
-        return "\n".join(lines)
+        return lines

@@ -174,6 +174,11 @@ class Problem(_Fields):
         return self.dtype
 
     @property
+    def reads_x(self) -> bool:
+        """Whether the gradient is computed from the elements of x."""
+        return not self.indices if self.op in ("max", "min") else self.op == "lp" or self.nan == "ignore"
+
+    @property
     def index_dtype(self) -> str:
         """Element type of the indices: int64, or for taps the smallest unsigned type with a value to spare."""
         if self.indices != "tap":

@@ -24,14 +24,14 @@ def unaligned() -> np.ndarray:
     return np.frombuffer(bytearray(17), np.uint8)[1:].view(np.float32).reshape(1, 1, 2, 2)
 
 
-class OnGpu:
-    """An array that says it lies on a CUDA device."""
+class OnAccelerator:
+    """An array that says it lies on a device of a kind that is not known."""
 
     def __dlpack__(self, **_: Any) -> Any:
         raise AssertionError("the device is asked first")
 
     def __dlpack_device__(self) -> tuple[int, int]:
-        return 2, 1
+        return 8, 1
 
 
 class CudaInterface:
@@ -74,8 +74,9 @@ TABLE = [
     bad("record array", T, r"recarray|x\['name'\]", "max_pool1d", np.rec.array([(1.0,), (2.0,)]), 2),
     bad("ndarray subclass", T, r"subclass of numpy.ndarray|np.asarray\(x\)",
         "max_pool2d", X.view(type("Quantity", (np.ndarray,), {})), 2),
-    bad("on a GPU", V, "OnGpu|device CUDA:1|copy it to the CPU", "max_pool2d", OnGpu(), 2),
-    bad("on a GPU, without DLPack", V, "CudaInterface|a CUDA device|copy it to the CPU",
+    bad("on another device", V, "OnAccelerator|device Metal:1|copy it to one of these",
+        "max_pool2d", OnAccelerator(), 2),
+    bad("on a GPU, half described", T, "CudaInterface|lacks one of shape, typestr, data and version",
         "max_pool2d", CudaInterface(), 2),
     # element types
     bad("byte order", T, r"dtype >f4|machine's order|newbyteorder", "max_pool2d", X.astype(">f4"), 2),

@@ -99,6 +99,18 @@ def base_plan(request: list[int], table: Any, row: int, role: int, kind: int, fa
     return plan
 
 
+def _forced(names: list[str]) -> str:
+    """The form that is to be tried first, or ""."""
+    forced = config.forced_kernel()
+    if not forced.startswith(config.ON_GPU):
+        return ""
+    name = forced.removeprefix(config.ON_GPU)
+    if name not in names:
+        known = ", ".join(config.ON_GPU + form for form in names)
+        raise ValueError(f"FASTPOOL_FORCE_KERNEL={forced!r}: no kernel form has this name; known: {known}")
+    return name
+
+
 def _steps(
     problem: Problem, request: list[int], table: Any, row: int, role: int, kind: int, aligned: bool
 ) -> list[Task]:
@@ -113,7 +125,7 @@ def _steps(
     plans = {family: base_plan(request, table, row, role, kind, family) for family in ("rows", "lanes")}
     asked = Asked(variant, plans, aligned)
     verdicts: list[tuple[str, str]] = []
-    wanted = config.forced_kernel().removeprefix("cuda_")
+    wanted = _forced([form for form, _ in forms.FORMS])
     attempts = sorted(forms.FORMS, key=lambda form: form[0] != wanted)
     for name, attempt in attempts:
         taken = attempt(asked)

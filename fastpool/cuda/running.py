@@ -18,7 +18,7 @@ from fastpool.problem import Problem
 
 def forward(problem: Problem, x: np.ndarray, y: np.ndarray, indices: np.ndarray | None, place: Place) -> None:
     """Queues what writes y, and the indices if there are any."""
-    first, *rest = tasks(problem, _aligned(x, y, indices))
+    first, *rest = tasks(problem, aligned(x, y, indices))
     if first.left is None:
         _run(first, x, y, indices, place)
         return
@@ -37,7 +37,7 @@ def backward(
     place: Place,
 ) -> None:
     """Queues what writes dx, every element of it."""
-    steps = tasks(problem, _aligned(dy, dx, x, indices))
+    steps = tasks(problem, aligned(dy, dx, x, indices))
     last = steps[-1]
     if len(steps) == 1:
         _run(last, dy, dx, indices if last.role == "scatter" else x, place)
@@ -51,6 +51,24 @@ def backward(
         shares = place.empty(problem.out_shape, f"float{8 * size}")
         _run(steps[0], x, shares, dy, place)
         _run(last, shares, dx, x, place)
+
+
+def ready(problem: Problem, device: int, aligned: bool) -> Any:
+    """``queue(source, output, aux, stream)`` for a problem of one kernel, with addresses and the stream's handle, or
+    None. The source is x or dy, the output y or dx, ``aux`` the indices or what else the kernel reads, or 0;
+    ``aligned`` says whether all of them will be multiples of 16.
+    """
+    from fastpool.kernels.cuda import package
+
+    steps = tasks(problem, aligned)
+    if package.SIMULATED or len(steps) != 1 or steps[0].grid == 0:
+        return None
+    launch, first = _launch(steps[0], device)
+
+    def queue(source: int, output: int, aux: int, stream: int) -> None:
+        launch((*first, source, output, aux), stream)
+
+    return queue
 
 
 def _run(task: Task, source: np.ndarray | None, output: np.ndarray, aux: np.ndarray | None, place: Place) -> None:
@@ -69,7 +87,7 @@ def _run(task: Task, source: np.ndarray | None, output: np.ndarray, aux: np.ndar
     launch((*first, _address(source), _address(output), _address(aux)), place.stream)
 
 
-def _aligned(*arrays: np.ndarray | None) -> bool:
+def aligned(*arrays: np.ndarray | None) -> bool:
     """Whether all arrays begin where vectors of 16 bytes may."""
     return not any(_address(array) % 16 for array in arrays)
 

@@ -8,132 +8,22 @@ fails.
 from __future__ import annotations
 
 from functools import lru_cache
-from typing import Any, NamedTuple, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import numpy as np
 
 from fastpool import arguments, arrays
 from fastpool.arguments import SELECTING, Options
-from fastpool.arrays import Outline, Source
+from fastpool.arrays import Kind, Outline, Source
 from fastpool.errors import type_error, type_name, value_error
+from fastpool.functional import _queued
+from fastpool.functional._planned import Backward, Forward, Target
 from fastpool.functional._repeat import Recipe, Recipes, apart, likeness
-from fastpool.memory import (
-    Array,
-    element_strides,
-    empty_in_order,
-    memory_order,
-    overlap,
-    overlaps_itself,
-    strides_in_order,
-)
+from fastpool.host_arrays import stored
+from fastpool.memory import Array, element_strides, memory_order
 from fastpool.problem import DTYPES, Ints, Problem
 
 A = TypeVar("A")
-
-
-class Target:
-    """Where a result goes: the caller's array, or one that is made when it is first needed.
-
-    ``dropped`` are the axes of length 1 that the caller does not see.
-    """
-
-    def __init__(self, outline: Outline, dropped: Ints = (), given: object = None, data: Array | None = None) -> None:
-        self.outline = outline
-        self.dropped = dropped
-        self.given = given
-        self._data = np.expand_dims(data, dropped) if data is not None and dropped else data
-
-    @classmethod
-    def checked(cls, called: str, name: str, outline: Outline, given: object = None, dropped: Ints = ()) -> Target:
-        """The target of a call, if it can hold the result."""
-        if given is None:
-            arrays.check_holds(called, outline)
-            return cls(outline, dropped)
-        seen = tuple(size for axis, size in enumerate(outline.shape) if axis not in dropped)
-        data = arrays.take_out(called, name, given, outline._replace(shape=seen))
-        if overlaps_itself(data):
-            raise value_error(
-                called,
-                f"{name} of shape {data.shape} with strides of {data.strides} bytes",
-                "two of its elements share memory",
-                "give an array that does not repeat elements",
-            )
-        return cls(outline, dropped, given, data)
-
-    @property
-    def strides(self) -> Ints:
-        """Strides in elements, in the normal form of a Problem."""
-        if self._data is None:
-            return strides_in_order(self.outline.shape, self.outline.order)
-        return element_strides(self._data)
-
-    @property
-    def data(self) -> Array:
-        """The memory, in storage form."""
-        if self._data is None:
-            self._data = empty_in_order(self.outline.shape, self.outline.dtype, self.outline.order)
-        return self._data
-
-    def give(self) -> Any:
-        """The caller's own array, or a new one of the caller's kind."""
-        kind = self.outline.kind
-        if self.given is not None:
-            kind.wrote(self.given)
-            return self.given
-        data = self.data.squeeze(self.dropped) if self.dropped else self.data
-        return kind.give(data, self.outline.dtype)
-
-    def refuse_overlap(self, called: str, name: str, inputs: dict[str, Array]) -> None:
-        """Refuse a caller's array that shares memory with one of the inputs."""
-        if self.given is None:
-            return
-        for other, data in inputs.items():
-            if overlap(self.data, data):
-                raise value_error(
-                    called,
-                    f"{name} overlaps {other}",
-                    "the result must not share memory with what is read",
-                    f"give another array, or leave {name} out",
-                )
-
-
-class Forward(NamedTuple):
-    """A forward call that has passed every check. Nothing is written before ``run``."""
-
-    problem: Problem
-    x: Source
-    y: Target
-    indices: Target | None
-
-    def run(self) -> None:
-        """Compute y, and the indices if there are any."""
-        if 0 not in self.problem.out_shape:
-            from fastpool import dispatch
-
-            indices = None if self.indices is None else self.indices.data
-            dispatch.forward(self.problem, self.x.data, self.y.data, indices)
-
-
-class Backward(NamedTuple):
-    """A backward call that has passed every check but that of the indices' range. Nothing is written before
-    ``run``.
-    """
-
-    called: str
-    problem: Problem
-    grad: Source
-    dx: Target
-    x: Array | None
-    indices: Array | None
-
-    def run(self) -> None:
-        """Compute dx."""
-        if 0 not in self.problem.shape:
-            from fastpool import dispatch
-
-            wrong = dispatch.backward(self.problem, self.grad.data, self.dx.data, self.x, self.indices)
-            if wrong:
-                raise value_error(self.called, "indices", wrong, "give those that the forward returned")
 
 
 _known = Recipes()
@@ -146,31 +36,36 @@ def forward(called: str, x: A, options: Options, out: A | None, device: object, 
     """Run the public function ``called``; with indices the result is a pair of arrays, whatever its type
     says.
     """
-    if _run_known is not None:
-        answer: A | None = _run_known(called, options, device, keepdims, x, out)
-        if answer is not None:
-            return answer
+    answer: A | None = None
+    if type(x) is not np.ndarray:
+        answer = _queued.forward(called, x, options, out, device, keepdims)
+    elif _run_known is not None:
+        answer = _run_known(called, options, device, keepdims, x, out)
+    if answer is not None:
+        return answer
     outs: tuple[Any, ...] = out if type(out) is tuple else (out,)
     key = likeness(called, options, (device, keepdims, type(out) is tuple), (x, *outs))
     known = _known.find(key)
     own = True
     if known is not None and apart((x,), outs):
-        source = Source(known.kind, known.dtype, arrays.stored(cast(Array, x), known.dtype))
+        source = Source(known.kind, known.dtype, stored(cast(Array, x), known.dtype))
         outs += (None,) * (len(known.targets) - len(outs))
         pairs = zip(known.targets, outs, strict=True)
         targets = [
-            Target(outline, dropped, array, None if array is None else arrays.stored(array, outline.dtype))
+            Target(outline, dropped, array, None if array is None else stored(array, outline.dtype))
             for (outline, dropped), array in pairs
         ]
         call = Forward(known.problem, source, targets[0], targets[1] if len(targets) == 2 else None)
     else:
         call = plan_forward(called, x, options, out, device, keepdims)
-        own = arrays.holds(call.x.data, x)
+        own = not call.to and arrays.holds(call.x.data, x)
         if own:
             found = [target for target in (call.y, call.indices) if target is not None]
             shapes = tuple((target.outline, target.dropped) for target in found)
             _known.keep(key, Recipe(call.problem, call.x.kind, call.x.dtype, shapes))
     call.run()
+    if call.x.kind.device is not None:
+        _queued.keep_forward(called, x, options, out, device, keepdims, call)
     y: A = call.y.give()
     if call.indices is None:
         if key is not None and own:
@@ -205,6 +100,10 @@ def backward(
     indices: A | None = None,
 ) -> A:
     """Run the public function ``called``, a backward."""
+    if type(grad_output) is not np.ndarray:
+        answer: A | None = _queued.backward(called, grad_output, x, options, out, device, indices)
+        if answer is not None:
+            return answer
     shape, array = (x, None) if type(x) is tuple else (None, x)
     key = likeness(called, options, (device, shape), (grad_output, array, indices, out))
     known = _known.find(key)
@@ -216,11 +115,13 @@ def backward(
         call = Backward(called, known.problem, grad, target, x_data, cast("Array | None", indices))
     else:
         call = plan_backward(called, grad_output, x, options, out, device, indices)
-        if call.grad.data is grad_output and (call.x is None or call.x is array):
+        if not call.to and call.grad.data is grad_output and (call.x is None or call.x is array):
             kind, dtype = call.grad.kind, call.grad.dtype
             targets = ((call.dx.outline, call.dx.dropped),)
             _known.keep(key, Recipe(call.problem, kind, dtype, targets, call.x is not None))
     call.run()
+    if call.grad.kind.device is not None:
+        _queued.keep_backward(called, grad_output, x, options, out, device, indices, call)
     dx: A = call.dx.give()
     return dx
 
@@ -238,15 +139,15 @@ def plan_forward(
 
     ``record`` is the kind of indices to compute where the caller asks for none and there are some.
     """
-    arguments.check_device(called, device)
+    asked = arguments.device(called, device)
     source = arrays.take(called, "x", x)
-    asked = arguments.index_kind(called, "return_indices", options.return_indices)
-    problem = arguments.problem(called, "fwd", source.dtype, source.data.shape, options, asked)
-    if record and not asked and problem.op in SELECTING:
+    kind = arguments.index_kind(called, "return_indices", options.return_indices)
+    problem = arguments.problem(called, "fwd", source.dtype, source.data.shape, options, kind)
+    if record and not kind and problem.op in SELECTING:
         problem = problem._replace(indices=record)
     dropped = () if arguments.flag(called, "keepdims", keepdims) else problem.axes
-    y_out, indices_out = _outs(called, out, asked)
-    y_name, indices_name = ("out[0]", "out[1]") if asked else ("out", "indices")
+    y_out, indices_out = _outs(called, out, kind)
+    y_name, indices_name = ("out[0]", "out[1]") if kind else ("out", "indices")
     order = memory_order(source.data)
     like = Outline(source.kind, problem.out_dtype, problem.out_shape, order)
     y = Target.checked(called, y_name, like, y_out, dropped)
@@ -258,7 +159,7 @@ def plan_forward(
         inputs = {"x": source.data} if y_out is None else {"x": source.data, y_name: y.data}
         indices.refuse_overlap(called, indices_name, inputs)
     problem = _placed(problem, element_strides(source.data), y.strides, () if indices is None else indices.strides, ())
-    return Forward(problem, source, y, indices)
+    return Forward(problem, source, y, indices, _computing(called, "x", source.kind, asked, problem))
 
 
 def plan_backward(
@@ -274,7 +175,7 @@ def plan_backward(
 
     ``x`` is the forward's input, its shape, or its Outline. Arrays may also be Sources, looked at before.
     """
-    arguments.check_device(called, device)
+    asked = arguments.device(called, device)
     kind = arguments.index_kind(called, "index_kind", options.index_kind)
     grad = arrays.take(called, "grad_output", grad_output)
     x_data = None
@@ -299,7 +200,7 @@ def plan_backward(
         inputs["indices"] = index_data
     dx = Target.checked(called, "out", like, out)
     dx.refuse_overlap(called, "out", inputs)
-    if not reads_x(problem):
+    if not problem.reads_x:
         x_data = None
     elif x_data is None:
         raise type_error(
@@ -315,14 +216,17 @@ def plan_backward(
         () if index_data is None else element_strides(index_data),
         () if x_data is None else element_strides(x_data),
     )
-    return Backward(called, problem, grad, dx, x_data, index_data)
+    to = _computing(called, "grad_output", grad.kind, asked, problem)
+    return Backward(called, problem, grad, dx, x_data, index_data, to)
 
 
-def reads_x(problem: Problem) -> bool:
-    """Whether the gradient is computed from the elements of x."""
-    if problem.op in SELECTING:
-        return not problem.indices
-    return problem.op == "lp" or problem.nan == "ignore"
+def _computing(called: str, name: str, kind: Kind, asked: str, problem: Problem) -> str:
+    """The device that computes, if it is not that of the arrays; an error if it cannot."""
+    if kind.device is None and asked in ("", "cpu"):
+        return ""
+    from fastpool.cuda import checking
+
+    return checking.computing(called, f"{name} on {kind.where}", kind.device, asked, problem)
 
 
 def _why(problem: Problem) -> str:

@@ -57,8 +57,9 @@ class Family(NamedTuple):
 PARAMETERS = {
     "x": (
         "array",
-        "{shape} {dtypes} NumPy, torch, JAX, or any array on the CPU with ``__dlpack__``; any strides. It "
-        "is not copied, unless its elements are not aligned.",
+        "{shape} {dtypes} NumPy, torch, CuPy, JAX, Numba's device arrays, or any array with ``__dlpack__`` or "
+        "``__cuda_array_interface__``, on the CPU or on a CUDA device; any strides. It is not copied, unless its "
+        "elements are not aligned. On a GPU the work is queued on the library's current stream.",
     ),
     "grad_output": (
         "array",
@@ -124,7 +125,8 @@ PARAMETERS = {
     "keepdims": ("bool", "Keep the spatial axes, with length 1."),
     "indices": (
         "array, optional",
-        "The forward's indices. Left out: they are found again from x. They are checked before anything is written.",
+        "The forward's indices. Left out: they are found again from x. They are checked before anything is "
+        "written, but on a GPU, where an index that names no tap of its window is passed over.",
     ),
     "index_kind": (
         '{{"plane", "tensor", "tap"}}',
@@ -134,7 +136,7 @@ PARAMETERS = {
     "out": (
         "array{pair}, optional",
         "Where to write, and then the object that is returned{pair_is}: x's kind of array, with the shape "
-        "and dtype of the result, writable, sharing no memory with {inputs}.",
+        "and dtype of the result, on x's device, writable, sharing no memory with {inputs}.",
     ),
     "nan": (
         '{{"propagate", "ignore"}}',
@@ -142,8 +144,9 @@ PARAMETERS = {
         "nothing but NaN gives NaN{and_index}.",
     ),
     "device": (
-        '{{"cpu"}}, optional',
-        "Where to compute. Left out: where x is. CUDA is not part of this version.",
+        '{{"cpu", "cuda"}}, optional',
+        'Where to compute. Left out: where x is. Another device than x\'s (``"cuda"``, ``"cuda:1"``, ``"cpu"``) '
+        "means copies there and back, which are waited for; ``explain`` tells what they take.",
     ),
 }
 """Type and description of every parameter; the names in braces are filled in per function."""
@@ -167,8 +170,8 @@ SIZE_SOURCE = "PyTorch, ``pooling_output_shape_pad_lr`` in ATen/native/Pool.h; O
 ERRORS = {
     "TypeError": "If an argument is of a wrong type: no known kind of array, an element type that is not "
     "pooled, a float or bool where an integer belongs.",
-    "ValueError": "If a size, shape, index or word breaks a rule, or an array is on another device. "
-    "Nothing has been written to ``out`` then.",
+    "ValueError": "If a size, shape, index or word breaks a rule, arrays are on different devices, or a device "
+    "cannot be used. Nothing has been written to ``out`` then.",
 }
 
 

@@ -36,11 +36,11 @@ class Recipe(NamedTuple):
     reads_x: bool = False
 
 
-def _plain(values: Iterable[object]) -> bool:
+def plain(values: Iterable[object]) -> bool:
     """Whether all values are Python's own, in tuples and lists, too: those of NumPy would be told by their bytes."""
     for value in values:
         kind = type(value)
-        if kind not in _PLAIN and not (kind in (tuple, list) and _plain(cast(Iterable[object], value))):
+        if kind not in _PLAIN and not (kind in (tuple, list) and plain(cast(Iterable[object], value))):
             return False
     return True
 
@@ -60,7 +60,7 @@ def likeness(called: str, options: Options, others: tuple[object, ...], arrays: 
         Its arrays; one may also be None.
     """
     written: Any = (*options, *others)
-    if not _plain(written):
+    if not plain(written):
         return None
     # unlike a hash, this tells 1 from True and from 1.0, inside of tuples, too
     known: list[Hashable] = [called, marshal.dumps(written, 2)]

@@ -74,7 +74,7 @@ def vjp(fn: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> tuple[Any,
         kind = plan.problem.indices
         options = options._replace(index_kind=kind)
         indices = Source(plan.x.kind, plan.problem.index_dtype, plan.indices.data)
-    elif _call.reads_x(plan.problem):
+    elif plan.problem.reads_x:
         kept = plan.x
     check_dtype(called, plan.problem.op, "bwd", plan.problem.dtype)
     plan.run()
@@ -84,6 +84,6 @@ def vjp(fn: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> tuple[Any,
         result = pair if call.out is None else call.out
 
     def pullback(dy: Any) -> Any:
-        return _call.backward(called, dy, kept, options, None, None, indices)
+        return _call.backward(called, dy, kept, options, None, call.device, indices)
 
     return result, pullback

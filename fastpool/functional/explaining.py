@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fastpool.functional import _call
 from fastpool.functional._binding import FUNCTIONS, bind
+from fastpool.functional._planned import Backward, Forward
 
 if TYPE_CHECKING:
     from fastpool.explanation import Explanation
@@ -31,7 +32,8 @@ def explain(fn: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> Explan
     Returns
     -------
     Explanation
-        ``str`` of it is a table with one line per registered kernel, the chosen one and the refused ones.
+        ``str`` of it is a table with one line per registered kernel, the chosen one and the refused ones. On a
+        GPU it tells the kernels' grids and blocks, and what the copies take that ``device`` asks for.
 
     Raises
     ------
@@ -56,7 +58,7 @@ def explain(fn: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> Explan
     from fastpool import dispatch
 
     call = bind("explain", fn, FUNCTIONS, (x, *args), kwargs)
-    plan: _call.Forward | _call.Backward
+    plan: Forward | Backward
     if call.called.endswith("_backward"):
         plan = _call.plan_backward(
             call.called,
@@ -67,4 +69,7 @@ def explain(fn: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> Explan
         )
     else:
         plan = _call.plan_forward(call.called, options=call.options, out=call.out, device=call.device, **call.arrays)
-    return dispatch.explain(plan.problem)
+    kind = plan.grad.kind if isinstance(plan, Backward) else plan.x.kind
+    if kind.device is None and not plan.to:
+        return dispatch.explain(plan.problem)
+    return dispatch.explain_at(plan.problem, kind.device, plan.to, plan.given())

@@ -19,10 +19,9 @@ from typing import Any
 import numpy as np
 from numba.np.numpy_support import as_dtype
 
-from fastpool import arguments, arrays, measuring
+from fastpool import arguments, host_arrays, measuring
 from fastpool.axes import pooled_axes
 from fastpool.errors import axes_text, type_error, value_error
-from fastpool.functional._call import reads_x
 from fastpool.njit import record
 from fastpool.njit.given import (
     constant,
@@ -65,7 +64,7 @@ class Call:
         if not 1 <= self.rank <= record.MAX_RANK:
             rule = f"inside @njit arrays have from 1 to {record.MAX_RANK} axes"
             raise value_error(called, f"x with {axes_text(self.rank)}", rule, "index or reshape it first")
-        arguments.check_device(called, constant(called, "device", given["device"]))
+        self._check_device(constant(called, "device", given["device"]))
         self.nan = self._word("nan", NAN_RULES)
         if self.dtype[0] in "iu" or self.dtype == "b1":
             self.nan = "propagate"
@@ -108,10 +107,15 @@ class Call:
             kind = np.dtype(as_dtype(array.dtype))
         except (NotImplementedError, TypeError):
             kind = np.dtype(object)
-        if kind not in arrays.SHORT or arrays.SHORT[kind] not in NUMBERED or kind == np.float16:
+        if kind not in host_arrays.SHORT or host_arrays.SHORT[kind] not in NUMBERED or kind == np.float16:
             rule = "inside @njit it must be bool, an integer, float32, float64 or complex"
             raise type_error(self.called, f"{name} of dtype {array.dtype}", rule, "convert it first")
-        return arrays.SHORT[kind]
+        return host_arrays.SHORT[kind]
+
+    def _check_device(self, device: object) -> None:
+        if arguments.device(self.called, device) not in ("", "cpu"):
+            rule = "inside @njit a call runs on the CPU"
+            raise value_error(self.called, f"device={device!r}", rule, "leave it out, or make the call outside")
 
     def _check_sizes(self, shape: tuple[Any, ...]) -> None:
         if not all(map(is_integer, shape)):
@@ -341,7 +345,7 @@ class Call:
 
     def reads_x(self) -> bool:
         """Whether a gradient is computed from the elements of x."""
-        return reads_x(self.problem)
+        return self.problem.reads_x
 
     def check_status(self) -> None:
         """Raise what a status tells."""

@@ -104,20 +104,35 @@ class Launch:
         self.device = device
         with current(device):
             self.handle = package.loaded(kernel, device)
-        self._call = library().cuLaunchKernel
+        lib = library()
+        self._call, self._where = lib.cuLaunchKernel, lib.cuCtxGetDevice
         self._sizes = (grid, 1, 1, *block, 1, 0)
-        self._rest = rest
         self._type = ctypes.c_uint64 * (pointers + len(rest) // 8)
-        self._bytes = ctypes.sizeof(self._type)
         self._blank = bytes(8 * pointers) + rest
-        self._extra = ctypes.c_void_p * 5
+        self._count = pointers
+        self._free: list[tuple[Any, ...]] = []
+
+    def _packed(self) -> tuple[Any, ...]:
+        """(the slots, the array that tells the driver of them, a place for a device's number and how to pass that)."""
+        slots = self._type.from_buffer_copy(self._blank)
+        size, now = ctypes.c_size_t(ctypes.sizeof(self._type)), ctypes.c_int(-1)
+        extra = (ctypes.c_void_p * 5)(_BUFFER, ctypes.addressof(slots), _SIZE, ctypes.addressof(size), _END)
+        return slots, extra, now, ctypes.byref(now), size
 
     def __call__(self, addresses: tuple[int, ...], stream: int) -> None:
         """Queues the kernel on a stream, for arrays at these addresses."""
-        slots = self._type.from_buffer_copy(self._blank)
-        slots[: len(addresses)] = [*addresses]
-        size = ctypes.c_size_t(self._bytes)
-        extra = self._extra(_BUFFER, ctypes.addressof(slots), _SIZE, ctypes.addressof(size), _END)
-        with current(self.device):
+        # The driver copies what is packed. Threads take blocks of their own, since a launch lets other threads run;
+        # to make a block takes as long as the rest of a launch.
+        try:
+            packed = self._free.pop()
+        except IndexError:
+            packed = self._packed()
+        slots, extra, now, pointer, _ = packed
+        slots[: self._count] = addresses
+        if self._where(pointer) == 0 and now.value == self.device:
             status = self._call(self.handle, *self._sizes, stream, None, extra)
+        else:
+            with current(self.device):
+                status = self._call(self.handle, *self._sizes, stream, None, extra)
+        self._free.append(packed)
         check(status, "launching a kernel")

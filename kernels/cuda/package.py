@@ -37,6 +37,16 @@ def builtin() -> bool:
     return getattr(cuda, "implementation", "NVIDIA") == "Built-in"
 
 
+def toolkit() -> tuple[int, int]:
+    """The CUDA of the compilers that the package has found; (0, 0) where it does not say."""
+    try:
+        major, minor = cuda.runtime.get_version()
+    # whatever the package raises where a part of it is missing
+    except Exception:
+        return 0, 0
+    return int(major), int(minor)
+
+
 def device(function: Callable[..., Any]) -> Any:
     """A plain function as a function of the device, with the plain functions that it calls or captures.
 

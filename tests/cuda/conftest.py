@@ -1,14 +1,9 @@
-"""These tests run in Numba's simulator, which has to be chosen before Numba is imported: tests/test_cuda.py does it."""
+"""These tests run in Numba's simulator, which has to be chosen before Numba is imported: tests/test_cuda.py does it.
+
+By hand: NUMBA_ENABLE_CUDASIM=1 python -m pytest tests/cuda
+"""
 
 import os
 
-import pytest
-
-SIMULATED = os.environ.get("NUMBA_ENABLE_CUDASIM") == "1"
-
-
-def pytest_collection_modifyitems(items):
-    if not SIMULATED:
-        for item in items:
-            if item.path.parent.name == "cuda":
-                item.add_marker(pytest.mark.skip(reason="run by tests/test_cuda.py, in Numba's simulator of a GPU"))
+# elsewhere there is nothing to collect
+collect_ignore_glob = [] if os.environ.get("NUMBA_ENABLE_CUDASIM") == "1" else ["test_*.py"]

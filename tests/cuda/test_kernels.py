@@ -58,6 +58,12 @@ def test_every_form_gives_the_same_bits(monkeypatch, op: str, form: str) -> None
         np.testing.assert_array_equal(bits(answers[0]), bits(answers[1]), str(problem))
 
 
+def test_a_form_that_is_not_there_cannot_be_forced(monkeypatch) -> None:
+    monkeypatch.setenv("FASTPOOL_FORCE_KERNEL", "cuda_rows_k9")
+    with pytest.raises(ValueError, match=r"'cuda_rows_k9': no kernel form has this name; known: cuda_rows_hot, "):
+        planning.tasks(make("max", (1, 2, 6, 16), (2, 3), 2))
+
+
 @pytest.mark.parametrize("threads", [300, 2000])
 @pytest.mark.parametrize(
     ("op", "dtype", "shape", "axes", "padding"),
