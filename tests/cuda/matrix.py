@@ -88,6 +88,11 @@ def cases(asks: Sequence[Ask] = ASKS, each: int = 2) -> Iterator[Case]:
             number += 1
 
 
+def is_forward(case: Case) -> bool:
+    """Whether a case is no gradient."""
+    return case.problem.direction == "fwd"
+
+
 class Device(NamedTuple):
     """Where cases run: how an array gets there and back, and the place."""
 
