@@ -166,6 +166,7 @@ def numbers_of(
     lanes = (P.SOURCE_LANE, P.OUTPUT_LANE, P.AUX_LANE, P.INDEX_LANE)
     for name, field in zip(("STEP", "OUT", "AUX", "UNIT"), lanes, strict=True):
         n[getattr(N, f"{name}_LANE")] = plan[field]
+    n[N.WINDOWS1], n[N.WINDOWS2] = (plan[at + P.OUTPUT] if at else 1 for at in axes[1:])
     n[N.LANES] = plan[P.LANES]
     n[N.DIVISOR] = plan[P.DIVISOR]
     if outputs is not None:

@@ -20,6 +20,7 @@ from fastpool.cuda.asked import (
     axes_of,
     common_refusal,
     extent,
+    has_aux,
     hot_window,
     lane_vector,
     numbers_of,
@@ -28,6 +29,7 @@ from fastpool.cuda.asked import (
 )
 from fastpool.cuda.sharing import blocks, chunks, tiles
 from fastpool.kernels import plan as P
+from fastpool.kernels.registry import SIZES
 
 Attempt = Callable[[Asked], "Taken | str"]
 
@@ -36,6 +38,7 @@ MOST_ORDERED = 15
 
 OTHER_WINDOW = "is for windows of 2 taps 2 apart, or 3 taps 2 or 1 apart, along each axis"
 NOT_IN_VECTORS = "reads and writes whole, aligned vectors along rows, as long as their outputs times the stride"
+NOT_IN_ROWS = "is for rows of neighbours, of two or four outputs at least"
 NO_LANES = "is for lanes that are neighbours in memory, in whole, aligned vectors"
 SHARING = "makes gradients of windows that share no element"
 ORDERED = "adds up to 15 taps along an axis, counted ones without dilation"
@@ -58,6 +61,31 @@ def rows(asked: Asked) -> Taken | str:
     last = axes_of(plan)[2]
     threads, numbers = numbers_of(plan, plan[last + P.OUTPUT] // vector, None)
     return Taken("rows", (window, vector, plan[last + P.PAD]), threads, numbers)
+
+
+def rows_loose(asked: Asked) -> Taken | str:
+    """Some outputs of a row for each thread, for windows that are compiled in and rows of any length."""
+    variant = asked.variant
+    if variant.role not in (*FORWARD, *BACKWARD):
+        return NO_ROLE
+    plan = asked.plans["rows"]
+    refusal = common_refusal(asked, plan)
+    if refusal:
+        return refusal
+    window = hot_window(plan)
+    if window is None:
+        return OTHER_WINDOW
+    last = axes_of(plan)[2]
+    backward, width = variant.role in BACKWARD, plan[last + P.OUTPUT]
+    fields = (P.SOURCE_STRIDE, P.OUTPUT_STRIDE, *((P.AUX_STRIDE,) if has_aux(variant) else ()))
+    outputs = 2 if SIZES[variant.output] == 8 or len(variant.state) == 2 else 4
+    if any(plan[last + field] != 1 for field in fields) or width < outputs or (backward and plan[last + P.PAD] > 1):
+        return NOT_IN_ROWS
+    threads, numbers = numbers_of(plan, -(-width // outputs), None)
+    if threads > NARROW - 1024:
+        return NOT_NARROW
+    arguments = (window, outputs, plan[last + P.PAD], True) if backward else (window, outputs, -1)
+    return Taken("rows", arguments, threads, numbers)
 
 
 def _lanes(asked: Asked, hot: bool, vectors: bool) -> Taken | str:
@@ -136,6 +164,7 @@ def general(asked: Asked) -> Taken | str:
 FORMS: tuple[tuple[str, Attempt], ...] = (
     ("rows_hot", rows),
     ("lanes_hot", lanes_hot),
+    ("rows_loose", rows_loose),
     ("points_hot", points_hot),
     ("tiles", tiles),
     ("chunks", chunks),

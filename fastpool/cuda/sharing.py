@@ -97,7 +97,7 @@ def tiles(asked: Asked) -> Taken | str:
     across1 = -(-outputs[1] // high)
     n[N.OUTPUTS1] = across1
     n[N.OUTPUTS1_BY], n[N.OUTPUTS1_SHIFT] = reciprocal(across1)
-    n[N.TILE1], n[N.TILE2], n[N.WINDOWS1], n[N.WINDOWS2] = high, wide, outputs[1], outputs[2]
+    n[N.TILE1], n[N.TILE2] = high, wide
     blocks_in_all = threads // outputs[1] * across1
     return Taken("tiles", (), blocks_in_all, tuple(n), block=ACROSS, rows=DOWN, each=1)
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from fastpool.kernels.cuda import numbers as N
-from fastpool.kernels.cuda.memory import DECODE, ENCODE, SCALARS, load, vector_load, vector_store
+from fastpool.kernels.cuda.memory import DECODE, ENCODE, SCALARS, load, store, vector_load, vector_store
 from fastpool.kernels.cuda.package import cuda as cuda
 from fastpool.kernels.cuda.package import device, rebound
 from fastpool.kernels.cuda.parts import make_parts, shares
@@ -28,7 +28,7 @@ from fastpool.kernels.cuda.rows import Window
 from fastpool.kernels.cuda.thread import between, make_coordinates
 from fastpool.kernels.registry import Variant
 
-_COUNT = N.COUNT
+_COUNT, _WINDOWS2 = N.COUNT, N.WINDOWS2
 _SIZE0, _SIZE1, _SIZE2, _PAD0, _PAD1 = N.SIZE0, N.SIZE1, N.SIZE2, N.PAD0, N.PAD1
 _STEP0, _STEP1, _STEP_NEAR, _STEP_FAR = N.STEP0, N.STEP1, N.STEP_NEAR, N.STEP_FAR
 _OUT0, _OUT1, _OUT_NEAR, _OUT_FAR = N.OUT0, N.OUT1, N.OUT_NEAR, N.OUT_FAR
@@ -51,10 +51,11 @@ def neutral(variant: Variant) -> Any:
     return real(-0.0) if variant.state[0][0] == "f" else real(0)
 
 
-def make_rows_gather(variant: Variant, window: Window, vector: int, left: int) -> Any:
+def make_rows_gather(variant: Variant, window: Window, vector: int, left: int, loose: bool = False) -> Any:
     """The kernel of a gradient of sums: ``kernel(source, output, aux, p, n)``, with ``n`` as in ``numbers``.
 
-    ``vector`` elements a thread, a multiple of the stride; ``left`` padding before a row.
+    ``vector`` elements a thread, a multiple of the stride; ``left`` padding before a row. ``loose``: rows may be of any
+    length, and are read and written element by element.
     """
     (k0, k1, k2), (s0, s1, s2) = window
     w0, w1, w2 = windows_of(k0, s0), windows_of(k1, s1), windows_of(k2, s2)
@@ -93,7 +94,7 @@ def make_rows_gather(variant: Variant, window: Window, vector: int, left: int) -
                     if sharing:
                         lead = _INT(between(_INT(o0 * s0 - _INT(n[_PAD0])), k0, n[_LOW0], n[_HIGH0]))
                         lead = _INT(lead * between(_INT(o1 * s1 - _INT(n[_PAD1])), k1, n[_LOW1], n[_HIGH1]))
-                    if there:
+                    if there and not loose:
                         load_main(raw, 0, source, at)
                     for u in range(columns):
                         place = first + u
@@ -103,7 +104,7 @@ def make_rows_gather(variant: Variant, window: Window, vector: int, left: int) -
                             divisor = n[_DIVISOR]
                             if sharing and divisor == 0:
                                 divisor = _LONG(lead * between(_INT(o2 * s2 - left), k2, n[_LOW2], n[_HIGH2]))
-                            if (place >= 0) & (place < main):
+                            if (place >= 0) & (place < main) & (not loose):
                                 s = leaf(raw[place], divisor, p)
                             else:
                                 s = leaf(load(source, at + place), divisor, p)
@@ -115,7 +116,12 @@ def make_rows_gather(variant: Variant, window: Window, vector: int, left: int) -
         if reads_x:
             by = _LONG(near) * n[_AUX_NEAR] + _LONG(far) * n[_AUX_FAR]
             by += _INT(i0 * _INT(n[_AUX0]) + i1 * _INT(n[_AUX1]) + c * vector)
-            load_given(given, 0, aux, by)
+            if loose:
+                for e in range(vector):
+                    if c * vector + e < _INT(n[_WINDOWS2]):
+                        given[e] = load(aux, by + e)
+            else:
+                load_given(given, 0, aux, by)
         for e in range(vector):
             s = none
             for u in range(columns):
@@ -125,12 +131,17 @@ def make_rows_gather(variant: Variant, window: Window, vector: int, left: int) -
             made[e] = finish(s, _LONG(1), _LONG(1), given[e], p)
         to = _LONG(near) * n[_OUT_NEAR] + _LONG(far) * n[_OUT_FAR]
         to += _INT(i0 * _INT(n[_OUT0]) + i1 * _INT(n[_OUT1]) + c * vector)
-        store_outputs(output, to, made)
+        if loose:
+            for e in range(vector):
+                if c * vector + e < _INT(n[_WINDOWS2]):
+                    store(output, to + e, made[e])
+        else:
+            store_outputs(output, to, made)
 
     return rebound(kernel)
 
 
-def make_rows_scatter(variant: Variant, window: Window, vector: int, left: int) -> Any:
+def make_rows_scatter(variant: Variant, window: Window, vector: int, left: int, loose: bool = False) -> Any:
     """The kernel of a gradient of a selection, likewise."""
     (k0, k1, k2), (s0, s1, s2) = window
     w0, w1, w2 = windows_of(k0, s0), windows_of(k1, s1), windows_of(k2, s2)
@@ -168,13 +179,14 @@ def make_rows_scatter(variant: Variant, window: Window, vector: int, left: int) 
                     at = x + _INT(o0 * _INT(n[_STEP0]) + o1 * _INT(n[_STEP1]) + c * main)
                     by = y + _INT(o0 * _INT(n[_AUX0]) + o1 * _INT(n[_AUX1]) + c * main)
                     lead = _INT(j0 * _INT(n[_JUMP0]) + j1 * _INT(n[_JUMP1]))
-                    load_main(raw, 0, source, at)
-                    load_main(raw_index, 0, aux, by)
+                    if not loose:
+                        load_main(raw, 0, source, at)
+                        load_main(raw_index, 0, aux, by)
                     for u in range(columns):
                         place = first + u
                         o2 = _INT(c * main + place)
                         if (o2 >= 0) & (o2 < _INT(n[_SIZE2])):
-                            if (place >= 0) & (place < main):
+                            if (place >= 0) & (place < main) & (not loose):
                                 g, named = raw[place], raw_index[place]
                             else:
                                 g, named = load(source, at + place), load(aux, by + place)
@@ -192,6 +204,11 @@ def make_rows_scatter(variant: Variant, window: Window, vector: int, left: int) 
             made[e] = encode(total[e])
         to = _LONG(near) * n[_OUT_NEAR] + _LONG(far) * n[_OUT_FAR]
         to += _INT(i0 * _INT(n[_OUT0]) + i1 * _INT(n[_OUT1]) + c * vector)
-        store_outputs(output, to, made)
+        if loose:
+            for e in range(vector):
+                if c * vector + e < _INT(n[_WINDOWS2]):
+                    store(output, to + e, made[e])
+        else:
+            store_outputs(output, to, made)
 
     return rebound(kernel)

@@ -66,9 +66,9 @@ def _words(make: str, arguments: tuple[Any, ...]) -> list[str]:
             pairs = zip(*argument, strict=True)
             words.append("".join(f"k{k}s{s}" for k, s in pairs if (k, s) != (1, 1)))
         elif isinstance(argument, bool):
-            words += [("states" if make == "blocks" else "wide")] * argument
+            words += [{"blocks": "states", "rows": "loose"}.get(make, "wide")] * argument
         elif argument is not None:
-            words.append(f"v{argument}" if len(words) < 2 else f"p{argument}")
+            words.append(f"v{argument}" if len(words) < 2 else f"p{argument}" if argument >= 0 else "loose")
     return words
 
 

@@ -81,7 +81,7 @@ from __future__ import annotations
     FORWARD0,  # elements of the forward's input
     FORWARD1,
     FORWARD2,
-    TILE1,  # windows of a tile along axes 1 and 2, and of all
+    TILE1,  # windows of a tile along axes 1 and 2; and outputs in all
     TILE2,
     WINDOWS1,
     WINDOWS2,

@@ -17,14 +17,14 @@ from typing import Any
 import numpy as np
 
 from fastpool.kernels.cuda import numbers as N
-from fastpool.kernels.cuda.memory import SCALARS, load, vector_load, vector_store
+from fastpool.kernels.cuda.memory import SCALARS, load, store, vector_load, vector_store
 from fastpool.kernels.cuda.package import cuda as cuda
 from fastpool.kernels.cuda.package import rebound
 from fastpool.kernels.cuda.parts import make_parts
 from fastpool.kernels.cuda.thread import between, make_coordinates, make_states
 from fastpool.kernels.registry import Variant
 
-_COUNT = N.COUNT
+_COUNT, _PAD2, _WINDOWS2 = N.COUNT, N.PAD2, N.WINDOWS2
 _SIZE0, _SIZE1, _SIZE2, _PAD0, _PAD1 = N.SIZE0, N.SIZE1, N.SIZE2, N.PAD0, N.PAD1
 _STEP0, _STEP1, _STEP_NEAR, _STEP_FAR = N.STEP0, N.STEP1, N.STEP_NEAR, N.STEP_FAR
 _OUT0, _OUT1, _OUT_NEAR, _OUT_FAR = N.OUT0, N.OUT1, N.OUT_NEAR, N.OUT_FAR
@@ -43,8 +43,10 @@ def make_rows(variant: Variant, window: Window, vector: int, left: int) -> Any:
     """The kernel of a variant for one window: ``vector`` outputs a thread, ``left`` padding before a row.
 
     ``kernel(source, output, aux, p, n)``, with ``n`` as in ``numbers``. Rows of the input are as long as their outputs
-    times the stride, and whole vectors.
+    times the stride, and whole vectors. With a ``left`` of -1 they may be of any length, with any padding, and are read
+    and written element by element.
     """
+    loose = left < 0
     (k0, k1, k2), (s0, s1, s2) = window
     nothing, leaf, combine, moved, finish, place = make_parts(variant)
     get, put = make_states(variant)
@@ -52,7 +54,8 @@ def make_rows(variant: Variant, window: Window, vector: int, left: int) -> Any:
     numbered = variant.role == "index"
     counts_taps = (variant.reduction.counted or len(variant.state) == 2) and not numbered
     main, columns = vector * s2, (vector - 1) * s2 + k2
-    behind = left + main
+    behind = columns if loose else left + main
+    before = columns if loose else left
     load_main, store_outputs = vector_load(main), vector_store(vector)
     source_type, output_type, aux_type = (SCALARS[dtype] for dtype in (variant.source, variant.output, variant.aux))
     state_type, count_type = SCALARS[variant.state[0]], SCALARS[variant.state[-1]]
@@ -67,7 +70,7 @@ def make_rows(variant: Variant, window: Window, vector: int, left: int) -> Any:
         slab, slab_counts = cuda.local.array(columns, state_type), cuda.local.array(columns, count_type)
         total, total_counts = cuda.local.array(columns, state_type), cuda.local.array(columns, count_type)
         i0, i1 = _INT(o0 * s0 - _INT(n[_PAD0])), _INT(o1 * s1 - _INT(n[_PAD1]))
-        i2 = _INT(c * main - left)
+        i2 = _INT(c * main - (_INT(n[_PAD2]) if loose else left))
         x = _LONG(near) * n[_STEP_NEAR] + _LONG(far) * n[_STEP_FAR]
         for j1 in range(k1):
             for j0 in range(k0):
@@ -77,12 +80,13 @@ def make_rows(variant: Variant, window: Window, vector: int, left: int) -> Any:
                     put(row, row_counts, u, nothing())
                 if (p0 >= 0) & (p0 < _INT(n[_SIZE0])) & (p1 >= 0) & (p1 < _INT(n[_SIZE1])):
                     at = x + _INT(p0 * _INT(n[_STEP0]) + p1 * _INT(n[_STEP1]) + i2)
-                    load_main(raw, 0, source, at + left)
-                    for u in range(main):
-                        if left + u < columns:
-                            put(row, row_counts, left + u, moved(leaf(raw[u], _LONG(1), p), amount))
-                    for u in range(left):
-                        if i2 + u >= 0:
+                    if not loose:
+                        load_main(raw, 0, source, at + left)
+                        for u in range(main):
+                            if left + u < columns:
+                                put(row, row_counts, left + u, moved(leaf(raw[u], _LONG(1), p), amount))
+                    for u in range(before):
+                        if (i2 + u >= 0) & ((not loose) | (i2 + u < _INT(n[_SIZE2]))):
                             put(row, row_counts, u, moved(leaf(load(source, at + u), _LONG(1), p), amount))
                     for u in range(behind, columns):
                         if i2 + u < _INT(n[_SIZE2]):
@@ -121,10 +125,20 @@ def make_rows(variant: Variant, window: Window, vector: int, left: int) -> Any:
                 beside[v] = place(s, flat + (v * s2) * n[_UNIT2])
         to = _LONG(near) * n[_OUT_NEAR] + _LONG(far) * n[_OUT_FAR]
         to += _INT(o0 * _INT(n[_OUT0]) + o1 * _INT(n[_OUT1]) + c * vector)
-        store_outputs(output, to, made)
+        if loose:
+            for v in range(vector):
+                if c * vector + v < _INT(n[_WINDOWS2]):
+                    store(output, to + v, made[v])
+        else:
+            store_outputs(output, to, made)
         if numbered:
             by = _LONG(near) * n[_AUX_NEAR] + _LONG(far) * n[_AUX_FAR]
             by += _INT(o0 * _INT(n[_AUX0]) + o1 * _INT(n[_AUX1]) + c * vector)
-            store_outputs(aux, by, beside)
+            if loose:
+                for v in range(vector):
+                    if c * vector + v < _INT(n[_WINDOWS2]):
+                        store(aux, by + v, beside[v])
+            else:
+                store_outputs(aux, by, beside)
 
     return rebound(kernel)
