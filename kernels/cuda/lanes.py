@@ -18,7 +18,7 @@ from fastpool.kernels.cuda import numbers as N
 from fastpool.kernels.cuda.memory import SCALARS, load, store, vector_load, vector_store
 from fastpool.kernels.cuda.package import cuda as cuda
 from fastpool.kernels.cuda.package import device, rebound
-from fastpool.kernels.cuda.parts import make_parts
+from fastpool.kernels.cuda.parts import count_of, make_parts
 from fastpool.kernels.cuda.rows import Window
 from fastpool.kernels.cuda.thread import between, make_coordinates, make_states
 from fastpool.kernels.registry import Variant
@@ -68,6 +68,7 @@ def make_lanes(variant: Variant, window: Window | None, vector: int) -> Any:
     coordinates = make_coordinates(2)
     numbered = variant.role == "index"
     counts_taps = (variant.reduction.counted or len(variant.state) == 2) and not numbered
+    number = count_of(variant)
     source_type, output_type, aux_type = (SCALARS[dtype] for dtype in (variant.source, variant.output, variant.aux))
     state_type, count_type = SCALARS[variant.state[0]], SCALARS[variant.state[-1]]
     together = variant.reduction.repeatable or variant.state[0][0] in "iu"
@@ -167,14 +168,14 @@ def make_lanes(variant: Variant, window: Window | None, vector: int) -> Any:
                 for v in range(vector):
                     add(total, total_counts, v, total_of(column, column_counts, v, k1), j2)
         made, beside = cuda.local.array(vector, output_type), cuda.local.array(vector, aux_type)
-        divisor, inside = _LONG(1), _LONG(1)
+        divisor, inside = number(1), _INT(1)
         if counts_taps:
-            divisor = _LONG(between(i0, k0, n[_LOW0], n[_HIGH0]) * between(i1, k1, n[_LOW1], n[_HIGH1]))
-            divisor *= between(i2, k2, n[_LOW2], n[_HIGH2])
-            inside = _LONG(between(i0, k0, 0, n[_FORWARD0]) * between(i1, k1, 0, n[_FORWARD1]))
-            inside *= between(i2, k2, 0, n[_FORWARD2])
+            many = _INT(between(i0, k0, n[_LOW0], n[_HIGH0]) * between(i1, k1, n[_LOW1], n[_HIGH1]))
+            divisor = number(_INT(many * between(i2, k2, n[_LOW2], n[_HIGH2])))
+            many = _INT(between(i0, k0, 0, n[_FORWARD0]) * between(i1, k1, 0, n[_FORWARD1]))
+            inside = _INT(many * between(i2, k2, 0, n[_FORWARD2]))
         if n[_DIVISOR] != 0:
-            divisor, inside = n[_DIVISOR], _LONG(-1)
+            divisor, inside = number(n[_DIVISOR]), _INT(-1)
         flat = _LONG(0)
         if numbered:
             flat = i0 * n[_UNIT0] + i1 * n[_UNIT1] + i2 * n[_UNIT2] + near * n[_UNIT_NEAR] + far * n[_UNIT_FAR]

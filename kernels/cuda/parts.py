@@ -67,6 +67,11 @@ def parameter(variant: Variant, bits: int) -> Any:
     return real(number if variant.state[0][0] == "f" else bits)
 
 
+def count_of(variant: Variant) -> Any:
+    """The type in which ``finish`` takes a divisor: an integer with pairs, which count taps themselves."""
+    return np.int64 if len(variant.state) == 2 else SCALARS[variant.state[0]]
+
+
 def _make_decode(variant: Variant, dtype: str) -> Any:
     """Element of the source or of ``aux`` to value; one as wide as the states where these are wider than all."""
     decode = device(DECODE[dtype])

@@ -20,7 +20,7 @@ from fastpool.kernels.cuda import numbers as N
 from fastpool.kernels.cuda.memory import SCALARS, load, store, vector_load, vector_store
 from fastpool.kernels.cuda.package import cuda as cuda
 from fastpool.kernels.cuda.package import rebound
-from fastpool.kernels.cuda.parts import make_parts
+from fastpool.kernels.cuda.parts import count_of, make_parts
 from fastpool.kernels.cuda.thread import between, make_coordinates, make_states
 from fastpool.kernels.registry import Variant
 
@@ -57,6 +57,8 @@ def make_rows(variant: Variant, window: Window, vector: int, left: int) -> Any:
     behind = columns if loose else left + main
     before = columns if loose else left
     load_main, store_outputs = vector_load(main), vector_store(vector)
+    # a divisor is made a number of the states' type from 32 bits: from 64 it takes several instructions
+    number = count_of(variant)
     source_type, output_type, aux_type = (SCALARS[dtype] for dtype in (variant.source, variant.output, variant.aux))
     state_type, count_type = SCALARS[variant.state[0]], SCALARS[variant.state[-1]]
 
@@ -102,10 +104,10 @@ def make_rows(variant: Variant, window: Window, vector: int, left: int) -> Any:
                     s = combine(get(total, total_counts, u), s)
                 put(total, total_counts, u, s)
         made, beside = cuda.local.array(vector, output_type), cuda.local.array(vector, aux_type)
-        lead, lead_inside, fixed = 1, 1, n[_DIVISOR]
+        lead, lead_inside, fixed = _INT(1), _INT(1), number(n[_DIVISOR])
         if counts_taps:
-            lead = between(i0, k0, n[_LOW0], n[_HIGH0]) * between(i1, k1, n[_LOW1], n[_HIGH1])
-            lead_inside = between(i0, k0, 0, n[_FORWARD0]) * between(i1, k1, 0, n[_FORWARD1])
+            lead = _INT(between(i0, k0, n[_LOW0], n[_HIGH0]) * between(i1, k1, n[_LOW1], n[_HIGH1]))
+            lead_inside = _INT(between(i0, k0, 0, n[_FORWARD0]) * between(i1, k1, 0, n[_FORWARD1]))
         flat = _LONG(0)
         if numbered:
             flat = i0 * n[_UNIT0] + i1 * n[_UNIT1] + i2 * n[_UNIT2] + near * n[_UNIT_NEAR] + far * n[_UNIT_FAR]
@@ -113,13 +115,13 @@ def make_rows(variant: Variant, window: Window, vector: int, left: int) -> Any:
             s = get(total, total_counts, v * s2)
             for j in range(1, k2):
                 s = combine(s, moved(get(total, total_counts, v * s2 + j), _INT(j * _INT(n[_JUMP2]))))
-            divisor, inside = _LONG(1), _LONG(1)
+            divisor, inside = number(1), _INT(1)
             if counts_taps:
                 first = _INT(i2 + v * s2)
-                divisor = _LONG(lead * between(first, k2, n[_LOW2], n[_HIGH2]))
-                inside = _LONG(lead_inside * between(first, k2, 0, n[_FORWARD2]))
-            if fixed != 0:
-                divisor, inside = fixed, _LONG(-1)
+                divisor = number(_INT(lead * between(first, k2, n[_LOW2], n[_HIGH2])))
+                inside = _INT(lead_inside * between(first, k2, 0, n[_FORWARD2]))
+            if n[_DIVISOR] != 0:
+                divisor, inside = fixed, _INT(-1)
             made[v] = finish(s, divisor, inside, 0, p)
             if numbered:
                 beside[v] = place(s, flat + (v * s2) * n[_UNIT2])
