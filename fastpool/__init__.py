@@ -49,6 +49,7 @@ from fastpool.functional import (
     min_pool3d_backward,
     pool,
     pool_backward,
+    reduction,
     sum_pool1d,
     sum_pool1d_backward,
     sum_pool2d,
@@ -58,7 +59,10 @@ from fastpool.functional import (
     vjp,
 )
 
+from fastpool.own import Reduction
+
 __all__ = [
+    "Reduction",
     "__version__",
     "avg_pool1d",
     "avg_pool1d_backward",
@@ -100,6 +104,7 @@ __all__ = [
     "min_pool3d_backward",
     "pool",
     "pool_backward",
+    "reduction",
     "set_num_threads",
     "show_config",
     "sum_pool1d",

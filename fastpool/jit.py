@@ -16,6 +16,7 @@ from fastpool.kernels import registry
 from fastpool.kernels import rows as T
 from fastpool.kernels.registry import FORMS, ROLES, Form, Variant
 from fastpool.kernels.table import table as table_now
+from fastpool.own import is_own
 from fastpool.problem import INDEX_KINDS, Problem
 
 GRAIN_BYTES = tiling.PARALLEL_BYTES
@@ -43,7 +44,15 @@ class Task:
 
         if self.variant is None:
             raise AssertionError(f"{self.problem}: the reference is called elsewhere")
-        kernel = engine.compile_kernel(self.variant, self.form.walk(self.role), config.cache_dir())
+        try:
+            kernel = engine.compile_kernel(self.variant, self.form.walk(self.role), config.cache_dir())
+        except Exception as error:
+            from fastpool import making
+
+            told = making.refused(self.variant, error)
+            if told is None:
+                raise
+            raise told from error
         return engine, kernel, _address(self.plan), int(self.plan[P.WORK]), int(self.plan[P.TILES])
 
     @property
@@ -114,6 +123,10 @@ def _tasks(problem: Problem, forced: str, generation: int) -> tuple[Task, ...]:
 
 def tasks(problem: Problem, forced: str) -> tuple[Task, ...]:
     """The tasks of a problem, with the reductions that are known now; ``forced`` is a form's name or ""."""
+    if is_own(problem.op):
+        from fastpool import making
+
+        making.know(problem.op)
     return _tasks(problem, forced, registry.generation())
 
 

@@ -97,7 +97,7 @@ class Problem(_Fields):
     Attributes
     ----------
     op : str
-        One of ``OPS``.
+        One of ``OPS``, or the key of a user's reduction.
     direction : str
         ``"fwd"`` or ``"bwd"``.
     dtype : str
@@ -116,7 +116,7 @@ class Problem(_Fields):
     divisor : int
         The divisor of a mean, or 0 to count taps.
     norm : float
-        The exponent of Lp.
+        The exponent of Lp; of a user's reduction its parameter.
     nan : str
         ``"propagate"`` or ``"ignore"``.
     x_strides, y_strides, index_strides, aux_strides : tuple of int
@@ -176,7 +176,9 @@ class Problem(_Fields):
     @property
     def reads_x(self) -> bool:
         """Whether the gradient is computed from the elements of x."""
-        return not self.indices if self.op in ("max", "min") else self.op == "lp" or self.nan == "ignore"
+        if self.op in ("max", "min"):
+            return not self.indices
+        return self.op not in ("mean", "sum") or self.nan == "ignore"
 
     @property
     def index_dtype(self) -> str:
@@ -238,7 +240,7 @@ class Problem(_Fields):
                 ("ceil", self.ceil),
                 ("xpad", not self.include_pad),
                 (f"div{self.divisor}", self.divisor != 0),
-                (f"p{self.norm!r}", self.op == "lp"),
+                (f"p{self.norm!r}", self.op == "lp" or self.norm != 2.0),
                 ("skipna", self.nan == "ignore"),
             )
             if shown

@@ -9,7 +9,7 @@ import math
 from dataclasses import replace
 from typing import Any
 
-from fastpool.kernels.reductions import Reduction, larger_of_numbers, pick
+from fastpool.kernels.reductions import Reduction, in_no_window, larger_of_numbers, pick
 
 
 def larger_number(a, b):
@@ -75,6 +75,47 @@ def of_type(reduction: Reduction, real: Any) -> Reduction:
         return real(element(s, count, inside, p))
 
     return replace(reduction, lift=lift, lower=lower)
+
+
+def of_states(reduction: Reduction, reals: list[Any]) -> Reduction:
+    """The same reduction with everything that its functions are given, and give, of the types of its states.
+
+    Those of a user compute as they come to it: a float32 times 0.5 is a float64 where Numba compiles it. What is kept
+    in registers would then have other bits than what went through scratch, and layouts differ.
+    """
+    lift_any, combine_any = reduction.lift, reduction.combine
+    pull_any, push_any = reduction.pull, reduction.push
+    first, last = reals[0], reals[-1]
+
+    def lift_single(x, p):
+        return first(lift_any(first(x), p))
+
+    def combine_single(a, b):
+        return first(combine_any(a, b))
+
+    def lift_pair(x, p):
+        s = lift_any(first(x), p)
+        return (first(s[0]), last(s[1]))
+
+    def combine_pair(a, b):
+        s = combine_any(a, b)
+        return (first(s[0]), last(s[1]))
+
+    def pull(g, s, count, inside, p):
+        return first(pull_any(g, s, count, inside, p))
+
+    def push(a, x, p):
+        return first(0) if in_no_window(a) else first(push_any(a, first(x), p))
+
+    pair = len(reals) == 2
+    return replace(
+        reduction,
+        identity=tuple(real(number) for real, number in zip(reals, reduction.identity, strict=True)),
+        lift=lift_pair if pair else lift_single,
+        combine=combine_pair if pair else combine_single,
+        pull=None if pull_any is None else pull,
+        push=None if push_any is None else push,
+    )
 
 
 def of_bits(reduction: Reduction, bits: int, infinity: int, nan: int) -> Reduction:

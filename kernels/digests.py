@@ -42,9 +42,14 @@ def digest(reduction: R.Reduction) -> int:
 
 def content(function: Any) -> str:
     """A digest of what a function does: equal for two that do the same, whichever process made them."""
+    return digest_of(function)[:16]
+
+
+def digest_of(thing: Any) -> str:
+    """A digest of functions, numbers and tuples of these: equal for what does the same in any process."""
     sha = hashlib.sha256()
-    _feed(sha, function, set())
-    return sha.hexdigest()[:16]
+    _feed(sha, thing, set())
+    return sha.hexdigest()
 
 
 def reached(function: Any) -> list[types.FunctionType]:

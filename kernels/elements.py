@@ -19,6 +19,9 @@ BITS = {
 
 SCALARS: dict[str, Any] = {
     "u8": np.uint8,
+    "u16": np.uint16,
+    "u32": np.uint32,
+    "u64": np.uint64,
     "i8": np.int8,
     "i16": np.int16,
     "i32": np.int32,

@@ -60,6 +60,8 @@ class Reduction:
         Its functions work on vectors of elements, too: they choose by ``pick``.
     keyed : bool
         ``p`` has the type of the state's first component, and turns elements into keys and back.
+    untyped : bool
+        Its functions may be given, and may give, numbers of other types than its states have.
     """
 
     name: str
@@ -81,6 +83,7 @@ class Reduction:
     keyed: bool = False
     calm: Function | None = None
     on_vectors: bool = False
+    untyped: bool = False
 
 
 def pick(chosen, a, b):

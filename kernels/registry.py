@@ -218,10 +218,15 @@ def _selection(base: R.Reduction, dtype: str, role: str, skip: bool, index: str,
 def _value(base: R.Reduction, dtype: str, role: str, skip: bool, long: bool) -> Variant | None:
     if base is R.MAX and role == "forward" and dtype in HALVES and not skip:
         return _by_keys(base, dtype, f"{base.name}_{role}_{dtype}")
+    if skip and len(base.state) == 2:
+        # there is no room for the number of taps that are not NaN
+        return None
     identity = tuple(_number(word, dtype) for word in base.identity)
     reduction = dataclasses.replace(base, identity=identity)
     vector: R.Reduction | None = reduction if base.on_vectors and role == "forward" and not skip and not long else None
     first = _state_dtype(base.state[0], dtype, long)
+    if base.untyped:
+        reduction = D.of_states(reduction, [SCALARS[_state_dtype(word, dtype, long)] for word in base.state])
     result = result_dtype(base, dtype)
     if base.select:
         reduction = D.of_type(D.numbers_only(reduction) if skip else reduction, SCALARS[first])

@@ -47,6 +47,7 @@ from fastpool.functional.min_pool import (
     min_pool3d,
     min_pool3d_backward,
 )
+from fastpool.functional.reducing import reduction
 from fastpool.functional.sum_pool import (
     sum_pool1d,
     sum_pool1d_backward,
@@ -94,6 +95,7 @@ __all__ = [
     "min_pool3d_backward",
     "pool",
     "pool_backward",
+    "reduction",
     "sum_pool1d",
     "sum_pool1d_backward",
     "sum_pool2d",

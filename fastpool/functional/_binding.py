@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from fastpool.arguments import Options
 from fastpool.errors import shown, type_error
 from fastpool.functional import avg_pool, general, global_pool, lp_pool, max_pool, min_pool, sum_pool
+from fastpool.own import named
 
 FUNCTIONS: dict[str, Callable[..., Any]] = {
     name: getattr(module, name)
@@ -56,5 +57,7 @@ def bind(caller: str, function: object, known: Iterable[str], args: tuple[Any, .
     }
     if "window" in given:
         given["kernel_size"] = given["window"]
+    if "op" in given:
+        given["op"], given["norm_type"] = named(given["op"], given["norm_type"])
     options = Options(**{field: given[field] for field in Options._fields if field in given})
     return Call(name, arrays, options, given["out"], given["device"])

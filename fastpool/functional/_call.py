@@ -21,6 +21,7 @@ from fastpool.functional._planned import Backward, Forward, Target
 from fastpool.functional._repeat import Recipe, Recipes, apart, likeness
 from fastpool.host_arrays import stored
 from fastpool.memory import Array, element_strides, memory_order
+from fastpool.own import shown
 from fastpool.problem import DTYPES, Ints, Problem
 
 A = TypeVar("A")
@@ -206,7 +207,7 @@ def plan_backward(
         raise type_error(
             called,
             f"x given by its shape {like.shape}",
-            f"the gradient of {problem.op} {_why(problem)}",
+            f"the gradient of {shown(problem.op)} {_why(problem)}",
             "give the array x",
         )
     problem = _placed(
@@ -232,7 +233,7 @@ def _computing(called: str, name: str, kind: Kind, asked: str, problem: Problem)
 def _why(problem: Problem) -> str:
     if problem.op in SELECTING:
         return "without indices depends on the elements of x"
-    return "depends on the elements of x" + (" where NaN is ignored" if problem.op != "lp" else "")
+    return "depends on the elements of x" + (" where NaN is ignored" if problem.op in ("mean", "sum") else "")
 
 
 @lru_cache(maxsize=1024)

@@ -76,7 +76,10 @@ PARAMETERS = {
         "Number of elements that a window takes along each pooled axis, at least 1. An int holds for "
         "every pooled axis.",
     ),
-    "op": ('{{"max", "min", "mean", "sum", "lp"}}', "What is computed from the elements of a window."),
+    "op": (
+        '{{"max", "min", "mean", "sum", "lp"}} or Reduction',
+        "What is computed from the elements of a window; a Reduction is one's own, see ``reduction``.",
+    ),
     "axes": (
         "int or tuple of int, optional",
         "The pooled axes; negative ones count from the end. Left out: the last ``len(window)`` axes for a "

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, Protocol, SupportsIndex, TypeAlias, TypeVar, cast, overload
 
+from fastpool.own import Reduction
+
 A = TypeVar("A")
 """The caller's kind of array."""
 
@@ -16,7 +18,7 @@ IndexKind: TypeAlias = Literal["plane", "tensor", "tap"]
 Indices: TypeAlias = Literal[True, "plane", "tensor", "tap"]
 NanRule: TypeAlias = Literal["propagate", "ignore"]
 Device: TypeAlias = str | None
-Op: TypeAlias = Literal["max", "min", "mean", "sum", "lp"]
+Op: TypeAlias = Literal["max", "min", "mean", "sum", "lp"] | Reduction
 Words: TypeAlias = Literal["channels_first", "channels_last"]
 Letters1d: TypeAlias = Literal["NCL", "NLC", "NL", "CL", "LC", "L", "NCW", "NWC", "NW", "CW", "WC", "W"]
 Letters2d: TypeAlias = Literal["NCHW", "NHWC", "NHW", "CHW", "HWC", "HW"]

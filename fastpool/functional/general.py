@@ -8,21 +8,23 @@ from fastpool.arguments import Options
 from fastpool.functional import _call
 from fastpool.functional._docs import Family, documented
 from fastpool.functional._types import A, Device, IndexKind, Indices, NanRule, Op, Padding, Shape, Sizes
+from fastpool.own import named
 
 __all__ = ["pool", "pool_backward"]
 
 FAMILY = Family(
     dtypes="Bool (max and min), integer (all but lp), floating (float16, bfloat16 and longdouble "
-    "included), or complex (mean and sum).",
+    "included), or complex (mean and sum); for a reduction of one's own those that it names, but no longdouble.",
     result="that of x, but int64 or uint64 for sums of integers",
-    padding="it is never a maximum or minimum, and counts as 0 in a sum",
+    padding="it is never a maximum or minimum, and counts as 0 in a sum, and as no element "
+    "in a reduction of one's own",
     nan="the result of the other elements",
-    reads_x='for lp, for max and min without ``indices``, and for mean and sum with ``nan="ignore"``',
+    reads_x='for lp and reductions of one\'s own, for max and min without ``indices``, and for mean and sum with ``nan="ignore"``',
     rules="Each operation follows the rules of its own function: ``max_pool2d``, ``min_pool2d``, "
-    "``avg_pool2d``, ``sum_pool2d`` or ``lp_pool2d``. Row-major order in a window, and the plane that "
+    "``avg_pool2d``, ``sum_pool2d`` or ``lp_pool2d``, or of ``reduction``. Row-major order in a window, and the plane that "
     "indices count in, have their axes in the order of ``axes``.",
     gradient="Each operation follows the rules of its own function: ``max_pool2d_backward``, "
-    "``min_pool2d_backward``, ``avg_pool2d_backward``, ``sum_pool2d_backward`` or ``lp_pool2d_backward``.",
+    "``min_pool2d_backward``, ``avg_pool2d_backward``, ``sum_pool2d_backward`` or ``lp_pool2d_backward``, or of ``reduction``.",
     selected="maximum or minimum",
 )
 
@@ -103,7 +105,7 @@ def pool(
     nan: NanRule = "propagate",
     device: Device = None,
 ) -> Any:
-    """Maximum, minimum, mean, sum or Lp norm of each window, over any axes.
+    """Maximum, minimum, mean, sum, Lp norm or own reduction of each window, over any axes.
 
     {page}
 
@@ -129,6 +131,7 @@ def pool(
     array([[1, 1, 1],
            [1, 1, 1]])
     """
+    name, norm = named(op, norm_type)
     options = Options(
         window,
         stride,
@@ -139,8 +142,8 @@ def pool(
         return_indices=return_indices,
         count_include_pad=count_include_pad,
         divisor_override=divisor_override,
-        norm_type=norm_type,
-        op=op,
+        norm_type=norm,
+        op=name,
         axes=axes,
     )
     return _call.forward("pool", x, options, out, device)
@@ -181,6 +184,7 @@ def pool_backward(
            [2., 2.],
            [2., 2.]])
     """
+    name, norm = named(op, norm_type)
     options = Options(
         window,
         stride,
@@ -191,8 +195,8 @@ def pool_backward(
         index_kind=index_kind,
         count_include_pad=count_include_pad,
         divisor_override=divisor_override,
-        norm_type=norm_type,
-        op=op,
+        norm_type=norm,
+        op=name,
         axes=axes,
     )
     return _call.backward("pool_backward", grad_output, x_or_shape, options, out, device, indices)

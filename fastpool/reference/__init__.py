@@ -9,7 +9,8 @@ order, the same in every row:
 
 - ``geometry``: array to matrix and back, the columns of each window.
 - ``exact``: element types, exact sums, rounding.
-- ``extrema``: max and min. ``linear``: sum and mean. ``norm``: Lp. Each has a forward and a backward.
+- ``extrema``: max and min. ``linear``: sum and mean. ``norm``: Lp. ``own``: reductions of users. Each has a forward
+  and a backward.
 
 The rules are those of DESIGN.md, and where that is silent those of PyTorch:
 
@@ -23,6 +24,7 @@ The rules are those of DESIGN.md, and where that is silent those of PyTorch:
 - Sums of integers wrap in 64 bits. A mean of integers divides that sum, truncating toward zero. In backward
   each quotient is truncated, and their sum wraps.
 - Complex numbers are summed part by part.
+- A user's reduction is what its functions say, in the types of its states and in the kernels' order.
 - With ``nan="ignore"`` a NaN is no value: it is in neither sum nor divisor and gets no gradient. A window
   without any value gives NaN (complex: in both parts) and the index of an empty window. A complex number is
   NaN if either part is. Integers and bool have no NaN: for them the option changes nothing.
@@ -33,7 +35,8 @@ from __future__ import annotations
 import numpy as np
 
 from fastpool.problem import DTYPES, Problem
-from fastpool.reference import extrema, linear, norm
+from fastpool.own import is_own
+from fastpool.reference import extrema, linear, norm, own
 from fastpool.reference.exact import Array, decode, encode
 from fastpool.reference.geometry import from_planes, to_planes
 
@@ -74,6 +77,8 @@ def forward(problem: Problem, x: Array) -> tuple[Array, Array | None]:
             indices = from_planes(found, problem.out_shape, problem.axes)
     elif problem.op == "lp":
         y = norm.forward(problem, planes)
+    elif is_own(problem.op):
+        y = own.forward(problem, planes)
     else:
         y = linear.forward(problem, planes)
     return from_planes(encode(problem.out_dtype, y), problem.out_shape, problem.axes), indices
@@ -119,6 +124,8 @@ def backward(problem: Problem, dy: Array, x: Array | None, indices: Array | None
         dx = extrema.backward(problem, gradient, planes, found)
     elif problem.op == "lp":
         dx = norm.backward(problem, gradient, planes)
+    elif is_own(problem.op):
+        dx = own.backward(problem, gradient, planes)
     else:
         dx = linear.backward(problem, gradient, planes)
     return from_planes(encode(problem.dtype, dx), problem.shape, problem.axes)
