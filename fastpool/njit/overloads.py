@@ -15,7 +15,7 @@ from fastpool.config import get_num_threads, set_num_threads
 from fastpool.errors import type_error, value_error
 from fastpool.functional import vjp
 from fastpool.functional._binding import FUNCTIONS
-from fastpool.njit import symbols
+from fastpool.njit import reductions, symbols
 from fastpool.njit.given import constant, entries, is_array, is_integer, is_none, types
 from fastpool.njit.helpers import HELPERS, choose_threads, make_known, thread_count
 from fastpool.njit.record import CURRENT
@@ -196,6 +196,7 @@ def _overload(called: str, function: Callable[..., Any]) -> None:
 def register() -> None:
     """Registers all public functions that compute."""
     make_known()
+    reductions.register()
     for called, function in FUNCTIONS.items():
         _overload(called, function)
 

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastpool import config, dispatch, measuring
+from fastpool import config, dispatch, measuring, own
 from fastpool import request as Q
 from fastpool.kernels import rows as T
 from fastpool.kernels.table import table
@@ -27,6 +27,9 @@ from fastpool.problem import DTYPES, INDEX_KINDS, OPS, Ints, Problem
 
 FAILED, INTERRUPTED = -1, -2
 """Statuses of a twin in which an exception was raised, which is printed; and in which the user's Ctrl-C arrived."""
+
+OWN, OWN_NUMBERS = 1 << 20, "index_strides"
+"""The operation of a user's reduction in a spec; and where its numbers are, which has no indices."""
 
 _SHAPE_OF = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_void_p, ctypes.c_void_p)
 _RUN = ctypes.CFUNCTYPE(ctypes.c_int, *[ctypes.c_void_p] * 5, ctypes.c_int)
@@ -73,12 +76,20 @@ class Spec:
         given = self.word("strided") >> record.STRIDES.index(name) & 1
         return self.array(name, self.word("rank")) if given else ()
 
+    def _own(self) -> str:
+        """The key of a user's reduction."""
+        found = own.by_number(*self.array(OWN_NUMBERS, 2))
+        if found is None:
+            raise RuntimeError("the reduction that code was compiled with is not defined in this process")
+        return found.key
+
     def problem(self) -> Problem:
         """The Problem, whose sizes may not make sense yet."""
         rank, pooled = self.word("rank"), self.word("pooled")
+        operation = self.word("operation")
         kind = self.word("indices")
         return Problem(
-            op=OPS[self.word("operation")],
+            op=self._own() if operation == OWN else OPS[operation],
             direction="bwd" if self.word("direction") else "fwd",
             dtype=NUMBERED[self.word("dtype")],
             shape=self.array("shape", rank),
@@ -105,6 +116,9 @@ def _measured(problem: Problem) -> tuple[int, Ints]:
     """The status of a problem, and the shape of its result."""
     if min(*problem.kernel, *problem.stride, *problem.dilation) < 1 or min(*problem.pad_begin, *problem.pad_end) < 0:
         return measuring.INVALID_WINDOW, ()
+    if own.is_own(problem.op):
+        # the sizes of a result do not depend on the operation
+        problem = problem._replace(op="max")
     request = Q.request_of(problem, table())
     status = measuring.measure(request)
     first = Q.REQUEST + Q.Y_SIZE

@@ -22,7 +22,7 @@ from numba.np.numpy_support import as_dtype
 from fastpool import arguments, host_arrays, measuring
 from fastpool.axes import pooled_axes
 from fastpool.errors import axes_text, type_error, value_error
-from fastpool.njit import record
+from fastpool.njit import record, twins
 from fastpool.njit.given import (
     constant,
     entries,
@@ -36,7 +36,9 @@ from fastpool.njit.given import (
 )
 from fastpool.njit.lines import ERRORS, Lines, failing
 from fastpool.njit.record import CURRENT
+from fastpool.njit.reductions import ReductionType
 from fastpool.njit.twins import INTERRUPTED, NUMBERED
+from fastpool.own import shown
 from fastpool.problem import INDEX_KINDS, NAN_RULES, OPS, Problem
 
 
@@ -50,7 +52,8 @@ class Call:
         self.lines = Lines(called, tuple(given))
         self.lines.names |= helpers
         word, self.place = arguments.operation(called)
-        self.op = word or self._word("op", OPS)
+        self.own = given["op"] if isinstance(given.get("op"), ReductionType) else None
+        self.op = word or (self.own.key_of if self.own else self._word("op", OPS))
         self.source_name = next(name for name in ("x", "x_or_shape") if name in given)
         self.grad: Any = self._array("grad_output") if self.backward else None
         shape = entries(given[self.source_name]) if self.source_name == "x_or_shape" else None
@@ -130,7 +133,7 @@ class Call:
             kind = "" if is_none(given) else self._word("index_kind", INDEX_KINDS)
         if kind and self.op not in arguments.SELECTING:
             name = "indices" if self.backward else "return_indices"
-            raise value_error(self.called, name, f"{self.op} selects no element", "leave it out; max and min have them")
+            raise value_error(self.called, name, f"{shown(self.op)} selects no element", "leave it out; max and min have them")
         return kind
 
     def _axes(self) -> tuple[str, ...]:
@@ -176,7 +179,8 @@ class Call:
         add("spec = new_spec()", "words = as_words(spec)")
         numbers = {
             "struct_size": CURRENT.size * 8,
-            "operation": OPS.index(self.op),
+            # the sizes of a result do not depend on the operation
+            "operation": 0 if self.own else OPS.index(self.op),
             "direction": int(self.backward),
             "dtype": NUMBERED.index(self.dtype),
             "indices": INDEX_KINDS.index(self.kind) if self.kind else -1,
@@ -204,7 +208,8 @@ class Call:
 
     def _write_norm(self) -> None:
         if self.op != "lp":
-            self.lines.add(f"spec[{CURRENT.norm}] = float_bits(2.0)")
+            norm = self.own.parameter if self.own else 2.0
+            self.lines.add(f"spec[{CURRENT.norm}] = float_bits({norm!r})")
             return
         if not is_number(self.given["norm_type"]):
             rule = f"must be a number, not {self.given['norm_type']}"
@@ -219,9 +224,11 @@ class Call:
         )
 
     def _write_divisor(self) -> None:
-        if self.op != "mean" or "count_include_pad" not in self.given:
+        if (self.op != "mean" and not self.own) or "count_include_pad" not in self.given:
             return
         self._write_flag("count_include_pad", "include_pad")
+        if self.own:
+            return
         divisor = self.given["divisor_override"]
         if is_none(divisor):
             return
@@ -365,6 +372,14 @@ class Call:
     def run(self, x: str, dy: str, indices: str, result: str) -> None:
         """Run, by the library or its twin; else by the engines for what the library lacks."""
         pointers = ", ".join(f"{name}.ctypes.data" if name else "0" for name in (x, dy, indices, result))
+        if self.own:
+            words, numbers = f"words[{CURRENT.word('operation')}]", (self.own.number, self.own.name_number)
+            self.lines.add(f"{words} = {twins.OWN}")
+            for at, number in enumerate(numbers):
+                self.lines.add(f"spec[{CURRENT.entry(twins.OWN_NUMBERS, at)}] = {number}")
+            self.call(f"other(spec, {pointers}, 1)", "1")
+            self.check_status()
+            return
         unsupported = measuring.UNSUPPORTED
         self.call(f"run(spec, {pointers}, thread_count())")
         self.lines.add(f"if status == {unsupported}:")

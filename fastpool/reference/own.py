@@ -207,7 +207,6 @@ def _received(problem: Problem, column: int, shares: list[Any], zero: Any) -> An
         origins = int(place) + window.pad_begin - taps * window.dilation
         outputs = origins[origins % window.stride == 0] // window.stride
         along.append([int(o) if 0 <= o < window.output else -1 for o in outputs])
-    states: list[State] = [()]
     numbers = [0]
     for outputs, window in zip(along, problem.windows, strict=True):
         numbers = [-1 if n < 0 or o < 0 else n * window.output + o for n in numbers for o in outputs]
