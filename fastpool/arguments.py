@@ -237,12 +237,16 @@ def _check_own(called: str, op: str, direction: str, dtype: str) -> None:
     kind = "b" if dtype == "b1" else "f" if dtype == "bf16" else dtype[0]
     if kind not in reduction.kinds:
         words = [word for word, kinds in own.KINDS.items() if kinds in reduction.kinds]
-        way_out = "convert x, or pool its real and imaginary part" if kind == "c" else "convert x, or let dtypes name it"
+        way_out = (
+            "convert x, or pool its real and imaginary part" if kind == "c" else "convert x, or let dtypes name it"
+        )
         raise type_error(called, given, f"reduction {reduction.name} takes {' and '.join(words)}", way_out)
     if direction == "bwd":
         if not reduction.has_gradient:
             rule = f"reduction {reduction.name} has no rule for its gradient"
-            raise type_error(called, f"op={reduction.name}", rule, "give the class a function pull(g, s), see reduction")
+            raise type_error(
+                called, f"op={reduction.name}", rule, "give the class a function pull(g, s), see reduction"
+            )
         if kind != "f":
             raise type_error(called, given, "gradients of own reductions are those of floats", "convert x first")
 

@@ -16,8 +16,7 @@ FAMILY = Family(
     dtypes="Bool (max and min), integer (all but lp), floating (float16, bfloat16 and longdouble "
     "included), or complex (mean and sum); for a reduction of one's own those that it names, but no longdouble.",
     result="that of x, but int64 or uint64 for sums of integers",
-    padding="it is never a maximum or minimum, and counts as 0 in a sum, and as no element "
-    "in a reduction of one's own",
+    padding="it is never a maximum or minimum, and counts as 0 in a sum, and as no element in a reduction of one's own",
     nan="the result of the other elements",
     reads_x='for lp and reductions of one\'s own, for max and min without ``indices``, and for mean and sum with ``nan="ignore"``',
     rules="Each operation follows the rules of its own function: ``max_pool2d``, ``min_pool2d``, "

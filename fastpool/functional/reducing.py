@@ -129,7 +129,9 @@ def reduction(definition: type) -> Reduction:
 
     if not isinstance(definition, type):
         rule = "it must be a class with the functions of the reduction"
-        raise type_error("reduction", f"{shown(definition)} ({type_name(definition)})", rule, "write @reduction over it")
+        raise type_error(
+            "reduction", f"{shown(definition)} ({type_name(definition)})", rule, "write @reduction over it"
+        )
     name = definition.__name__
     called = f"reduction {name}"
     if name in own.RESERVED:

@@ -133,7 +133,9 @@ class Call:
             kind = "" if is_none(given) else self._word("index_kind", INDEX_KINDS)
         if kind and self.op not in arguments.SELECTING:
             name = "indices" if self.backward else "return_indices"
-            raise value_error(self.called, name, f"{shown(self.op)} selects no element", "leave it out; max and min have them")
+            raise value_error(
+                self.called, name, f"{shown(self.op)} selects no element", "leave it out; max and min have them"
+            )
         return kind
 
     def _axes(self) -> tuple[str, ...]:

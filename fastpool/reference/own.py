@@ -44,9 +44,7 @@ def _in_numpy(function: own.Function) -> own.Function:
         if isinstance(inner, types.FunctionType) and inner is not function:
             changed[name] = _in_numpy(inner)
     scope = {**function.__globals__, **changed}
-    return types.FunctionType(
-        function.__code__, scope, function.__name__, function.__defaults__, function.__closure__
-    )
+    return types.FunctionType(function.__code__, scope, function.__name__, function.__defaults__, function.__closure__)
 
 
 class _Definition:
