@@ -58,7 +58,6 @@ from fastpool.functional import (
     sum_pool3d_backward,
     vjp,
 )
-
 from fastpool.own import Reduction
 
 __all__ = [

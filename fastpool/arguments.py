@@ -106,11 +106,8 @@ def problem(called: str, direction: str, dtype: str, shape: Ints, options: Optio
     ceil = flag(called, "ceil_mode", options.ceil_mode)
     include_pad = flag(called, "count_include_pad", options.count_include_pad)
     divisor = _divisor(called, options.divisor_override, dtype) if op == "mean" else 0
-    norm = _norm(called, options.norm_type) if op == "lp" else 2.0
-    counted = op == "mean"
-    if own.is_own(op):
-        _check_nan(called, op, nan, dtype)
-        norm, counted = float(options.norm_type), own.known[op].counted  # type: ignore[arg-type]
+    norm = _norm(called, options.norm_type) if op == "lp" else own.parameter(op, options.norm_type)
+    own.check_nan(called, op, nan, dtype)
     axes = pooled_axes(called, place, options.layout, options.kernel_size, options.axes, len(shape))
     sizes = tuple(shape[axis] for axis in axes)
     _check_axes(called, axes, sizes)
@@ -145,7 +142,7 @@ def problem(called: str, direction: str, dtype: str, shape: Ints, options: Optio
         dilation=dilation,
         ceil=ceil,
         indices=indices,
-        include_pad=include_pad or not counted,
+        include_pad=include_pad or not own.counts(op),
         divisor=divisor,
         norm=norm,
         # integers and bool have no NaN to ignore
@@ -221,46 +218,13 @@ def _checked(called: str, **fields: object) -> Problem:
 
 
 def _op(called: str, value: object) -> str:
-    if isinstance(value, str):
-        return value if value in own.known else one_of(called, "op", value, OPS)
-    given = f"op={shown(value)} ({type_name(value)})"
-    way_out = "put @fastpool.reduction over the class" if isinstance(value, type) else f"known words: {listed(OPS)}"
-    raise type_error(called, given, "must be a word, or a reduction", way_out)
-
-
-def _check_own(called: str, op: str, direction: str, dtype: str) -> None:
-    """Refuse what a user's reduction does not take, or has no gradient for."""
-    reduction = own.known[op]
-    given = f"x of dtype {DTYPES[dtype]}"
-    if dtype in ("fld", "cld"):
-        raise type_error(called, given, "own reductions take no long double", "give x.astype(np.float64)")
-    kind = "b" if dtype == "b1" else "f" if dtype == "bf16" else dtype[0]
-    if kind not in reduction.kinds:
-        words = [word for word, kinds in own.KINDS.items() if kinds in reduction.kinds]
-        way_out = (
-            "convert x, or pool its real and imaginary part" if kind == "c" else "convert x, or let dtypes name it"
-        )
-        raise type_error(called, given, f"reduction {reduction.name} takes {' and '.join(words)}", way_out)
-    if direction == "bwd":
-        if not reduction.has_gradient:
-            rule = f"reduction {reduction.name} has no rule for its gradient"
-            raise type_error(
-                called, f"op={reduction.name}", rule, "give the class a function pull(g, s), see reduction"
-            )
-        if kind != "f":
-            raise type_error(called, given, "gradients of own reductions are those of floats", "convert x first")
-
-
-def _check_nan(called: str, op: str, nan: str, dtype: str) -> None:
-    if nan == "ignore" and dtype[0] in "fb" and dtype != "b1" and len(own.known[op].state) == 2:
-        rule = f"reduction {own.shown(op)} has pairs as states, which leave no room for the number of values"
-        raise value_error(called, "nan='ignore'", rule, "let lift give the identity where x != x")
+    return own.key_of(called, value) or one_of(called, "op", value, OPS)
 
 
 def check_dtype(called: str, op: str, direction: str, dtype: str) -> None:
     """Refuse an element type that an operation, or its gradient, does not take."""
     if own.is_own(op):
-        _check_own(called, op, direction, dtype)
+        own.check_dtype(called, op, direction, dtype)
         return
     given = f"x of dtype {DTYPES[dtype]}"
     if dtype[0] == "c" and op not in ("sum", "mean"):

@@ -10,7 +10,9 @@ import zlib
 from collections.abc import Callable
 from typing import Any
 
-from fastpool.problem import OPS
+from fastpool.errors import listed, type_error, type_name, value_error
+from fastpool.errors import shown as shown_value
+from fastpool.problem import DTYPES, OPS
 
 Function = Callable[..., Any]
 
@@ -124,6 +126,25 @@ def named(op: object, norm: object) -> tuple[object, object]:
     return op, norm
 
 
+def key_of(called: str, op: object) -> str:
+    """The key that an operation was given by, or "" for another word."""
+    if isinstance(op, str):
+        return op if op in known else ""
+    given = f"op={shown_value(op)} ({type_name(op)})"
+    way_out = "put @fastpool.reduction over the class" if isinstance(op, type) else f"known words: {listed(OPS)}"
+    raise type_error(called, given, "must be a word, or a reduction", way_out)
+
+
+def parameter(op: str, given: object) -> float:
+    """The parameter of an operation, as a Problem has it."""
+    return float(given) if is_own(op) else NO_PARAMETER  # type: ignore[arg-type]
+
+
+def counts(op: str) -> bool:
+    """Whether an operation reads the divisor."""
+    return op == "mean" or (is_own(op) and known[op].counted)
+
+
 def is_own(op: str) -> bool:
     """Whether an operation is a user's reduction."""
     return op not in OPS
@@ -148,3 +169,31 @@ def by_number(number: int, name: int) -> Reduction | None:
 def number_of(name: str) -> int:
     """A number for a name, the same in any process."""
     return zlib.crc32(name.encode())
+
+
+def check_dtype(called: str, op: str, direction: str, dtype: str) -> None:
+    """Refuse an element type that a user's reduction does not take, and a gradient that it does not have."""
+    reduction = known[op]
+    given = f"x of dtype {DTYPES[dtype]}"
+    if dtype in ("fld", "cld"):
+        raise type_error(called, given, "own reductions take no long double", "give x.astype(np.float64)")
+    kind = "b" if dtype == "b1" else "f" if dtype == "bf16" else dtype[0]
+    if kind not in reduction.kinds:
+        words = [word for word, kinds in KINDS.items() if kinds in reduction.kinds]
+        way_out = "pool its real and imaginary part" if kind == "c" else "convert x, or let dtypes name it"
+        raise type_error(called, given, f"reduction {reduction.name} takes {' and '.join(words)}", way_out)
+    if direction == "bwd":
+        if not reduction.has_gradient:
+            rule = f"reduction {reduction.name} has no rule for its gradient"
+            raise type_error(
+                called, f"op={reduction.name}", rule, "give the class a function pull(g, s), see reduction"
+            )
+        if kind != "f":
+            raise type_error(called, given, "gradients of own reductions are those of floats", "convert x first")
+
+
+def check_nan(called: str, op: str, nan: str, dtype: str) -> None:
+    """Refuse to leave out NaN where nothing counts the values."""
+    if nan == "ignore" and dtype in ("f16", "bf16", "f32", "f64") and is_own(op) and len(known[op].state) == 2:
+        rule = f"reduction {shown(op)} has pairs as states, which leave no room for the number of values"
+        raise value_error(called, "nan='ignore'", rule, "let lift give the identity where x != x")

@@ -282,6 +282,7 @@ def test_order_of_combining_is_that_of_the_oracle() -> None:
 def test_layouts_strides_and_threads_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     x = numbers(4, 12, 40, 33).astype(np.float32)
     first = fastpool.pool(x, (3, 3), product, stride=2, padding=1)
+    forms = set()
     for form in ("rows", "lanes", "rows_slide", ""):
         monkeypatch.setenv(config.FORCE_KERNEL.name, form)
         for threads in (1, 3):
@@ -289,12 +290,15 @@ def test_layouts_strides_and_threads_give_the_same_bits(monkeypatch: pytest.Monk
                 last = np.ascontiguousarray(np.moveaxis(x, 1, -1))
                 y = fastpool.pool(last, (3, 3), product, axes=(1, 2), stride=2, padding=1)
                 np.testing.assert_array_equal(np.moveaxis(y, -1, 1), first)
+                told = fastpool.explain(fastpool.pool, last, (3, 3), product, axes=(1, 2), stride=2, padding=1)
+                forms |= set(told.kernels)
                 backwards = x[::-1, :, ::-1, ::-1].copy()[::-1, :, ::-1, ::-1]
                 y = fastpool.pool(backwards, (3, 3), product, stride=2, padding=1)
                 np.testing.assert_array_equal(y, first)
                 spread = np.zeros((4, 12, 80, 66), np.float32)[:, :, ::2, ::2]
                 spread[...] = x
                 np.testing.assert_array_equal(fastpool.pool(spread, (3, 3), product, stride=2, padding=1), first)
+    assert len(forms) >= 3
 
 
 @pytest.mark.parametrize("rank", [1, 3, 5])

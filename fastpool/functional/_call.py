@@ -12,7 +12,7 @@ from typing import Any, TypeVar, cast
 
 import numpy as np
 
-from fastpool import arguments, arrays
+from fastpool import arguments, arrays, own
 from fastpool.arguments import SELECTING, Options
 from fastpool.arrays import Kind, Outline, Source
 from fastpool.errors import type_error, type_name, value_error
@@ -21,7 +21,6 @@ from fastpool.functional._planned import Backward, Forward, Target
 from fastpool.functional._repeat import Recipe, Recipes, apart, likeness
 from fastpool.host_arrays import stored
 from fastpool.memory import Array, element_strides, memory_order
-from fastpool.own import shown
 from fastpool.problem import DTYPES, Ints, Problem
 
 A = TypeVar("A")
@@ -207,7 +206,7 @@ def plan_backward(
         raise type_error(
             called,
             f"x given by its shape {like.shape}",
-            f"the gradient of {shown(problem.op)} {_why(problem)}",
+            f"the gradient of {own.shown(problem.op)} {_why(problem)}",
             "give the array x",
         )
     problem = _placed(

@@ -14,16 +14,17 @@ __all__ = ["pool", "pool_backward"]
 
 FAMILY = Family(
     dtypes="Bool (max and min), integer (all but lp), floating (float16, bfloat16 and longdouble "
-    "included), or complex (mean and sum); for a reduction of one's own those that it names, but no longdouble.",
+    "included), or complex (mean and sum); for a Reduction those that it names, but no longdouble.",
     result="that of x, but int64 or uint64 for sums of integers",
-    padding="it is never a maximum or minimum, and counts as 0 in a sum, and as no element in a reduction of one's own",
+    padding="it is never a maximum or minimum, counts as 0 in a sum, and as no element in a Reduction",
     nan="the result of the other elements",
-    reads_x='for lp and reductions of one\'s own, for max and min without ``indices``, and for mean and sum with ``nan="ignore"``',
+    reads_x='for lp and a Reduction, for max and min without ``indices``, and for mean and sum with ``nan="ignore"``',
     rules="Each operation follows the rules of its own function: ``max_pool2d``, ``min_pool2d``, "
-    "``avg_pool2d``, ``sum_pool2d`` or ``lp_pool2d``, or of ``reduction``. Row-major order in a window, and the plane that "
-    "indices count in, have their axes in the order of ``axes``.",
+    "``avg_pool2d``, ``sum_pool2d``, ``lp_pool2d`` or ``reduction``. Row-major order in a window, and the "
+    "plane that indices count in, have their axes in the order of ``axes``.",
     gradient="Each operation follows the rules of its own function: ``max_pool2d_backward``, "
-    "``min_pool2d_backward``, ``avg_pool2d_backward``, ``sum_pool2d_backward`` or ``lp_pool2d_backward``, or of ``reduction``.",
+    "``min_pool2d_backward``, ``avg_pool2d_backward``, ``sum_pool2d_backward``, ``lp_pool2d_backward`` or "
+    "``reduction``.",
     selected="maximum or minimum",
 )
 

@@ -35,7 +35,7 @@ SAMPLES = (0.5, 0.25, 0.75)
 CLOSE = 1e-5
 
 
-def reduction(definition: type) -> Reduction:
+def reduction(definition: type[Any]) -> Reduction:
     """Make a reduction of a class with a handful of scalar functions, for ``pool`` to move over any array.
 
     A window's result is made from *states*: one number, or a pair of numbers. ``lift`` makes the state of one
@@ -127,7 +127,7 @@ def reduction(definition: type) -> Reduction:
     """
     from fastpool import making
 
-    if not isinstance(definition, type):
+    if not inspect.isclass(definition):
         rule = "it must be a class with the functions of the reduction"
         raise type_error(
             "reduction", f"{shown(definition)} ({type_name(definition)})", rule, "write @reduction over it"

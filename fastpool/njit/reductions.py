@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from numba.core import types as numba_types
-from numba.extending import NativeValue, models, register_model, typeof_impl, unbox
 from numba.core.imputils import lower_constant
+from numba.extending import NativeValue, models, register_model, typeof_impl, unbox
 
 from fastpool import own
 
@@ -26,14 +26,15 @@ def register() -> None:
     """Makes reductions known to Numba's compiler."""
     register_model(ReductionType)(models.OpaqueModel)
 
-    @typeof_impl.register(own.Reduction)
     def typeof(value: own.Reduction, context: Any) -> ReductionType:
         return ReductionType(value.key, value.norm, value.number, own.number_of(value.name))
 
-    @lower_constant(ReductionType)
     def constant(context: Any, builder: Any, kind: Any, value: Any) -> Any:
         return context.get_dummy_value()
 
-    @unbox(ReductionType)
     def from_object(kind: Any, value: Any, context: Any) -> NativeValue:
         return NativeValue(context.context.get_dummy_value())
+
+    typeof_impl.register(own.Reduction)(typeof)
+    lower_constant(ReductionType)(constant)
+    unbox(ReductionType)(from_object)

@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 from numba.np.numpy_support import as_dtype
 
-from fastpool import arguments, host_arrays, measuring
+from fastpool import arguments, host_arrays, measuring, own
 from fastpool.axes import pooled_axes
 from fastpool.errors import axes_text, type_error, value_error
 from fastpool.njit import record, twins
@@ -38,7 +38,6 @@ from fastpool.njit.lines import ERRORS, Lines, failing
 from fastpool.njit.record import CURRENT
 from fastpool.njit.reductions import ReductionType
 from fastpool.njit.twins import INTERRUPTED, NUMBERED
-from fastpool.own import shown
 from fastpool.problem import INDEX_KINDS, NAN_RULES, OPS, Problem
 
 
@@ -71,6 +70,7 @@ class Call:
         self.nan = self._word("nan", NAN_RULES)
         if self.dtype[0] in "iu" or self.dtype == "b1":
             self.nan = "propagate"
+        own.check_nan(called, self.op, self.nan, self.dtype)
         arguments.check_dtype(called, self.op, "bwd" if self.backward else "fwd", self.dtype)
         self.kind = self._kind()
         self.axes = self._axes()
@@ -134,7 +134,7 @@ class Call:
         if kind and self.op not in arguments.SELECTING:
             name = "indices" if self.backward else "return_indices"
             raise value_error(
-                self.called, name, f"{shown(self.op)} selects no element", "leave it out; max and min have them"
+                self.called, name, f"{own.shown(self.op)} selects no element", "leave it out; max and min have them"
             )
         return kind
 

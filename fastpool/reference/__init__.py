@@ -34,8 +34,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from fastpool.problem import DTYPES, Problem
 from fastpool.own import is_own
+from fastpool.problem import DTYPES, Problem
 from fastpool.reference import extrema, linear, norm, own
 from fastpool.reference.exact import Array, decode, encode
 from fastpool.reference.geometry import from_planes, to_planes

@@ -38,7 +38,7 @@ _MATH = _Math("math")
 def _in_numpy(function: own.Function) -> own.Function:
     """The same function, its ``math`` replaced; also in those that it calls by name."""
     used = {name: value for name, value in function.__globals__.items() if name in function.__code__.co_names}
-    changed = {name: _MATH for name, value in used.items() if value is math}
+    changed: dict[str, Any] = {name: _MATH for name, value in used.items() if value is math}
     for name, value in used.items():
         inner = getattr(value, "py_func", value)
         if isinstance(inner, types.FunctionType) and inner is not function:
