@@ -563,6 +563,25 @@ def test_compiled_code_finds_an_edited_definition_by_its_name() -> None:
     assert own.by_number(1, 2) is None
 
 
+def test_a_definition_may_inherit() -> None:
+    class Sums:
+        identity = 0.0
+        state = "wide"
+
+        def combine(a, b):
+            return a + b
+
+    @fastpool.reduction
+    class sum_of_squares(Sums):
+        state = "double"
+
+        def lift(x):
+            return x * x
+
+    assert sum_of_squares.state == ("double",)
+    np.testing.assert_array_equal(fastpool.pool(np.arange(4.0), 2, sum_of_squares), [1.0, 13.0])
+
+
 # ---- refused ----
 
 

@@ -18,7 +18,9 @@ IndexKind: TypeAlias = Literal["plane", "tensor", "tap"]
 Indices: TypeAlias = Literal[True, "plane", "tensor", "tap"]
 NanRule: TypeAlias = Literal["propagate", "ignore"]
 Device: TypeAlias = str | None
-Op: TypeAlias = Literal["max", "min", "mean", "sum", "lp"] | Reduction
+Op: TypeAlias = Literal["max", "min", "mean", "sum", "lp"] | Reduction | type[Any]
+"""Type checkers take a decorated class for the class that it was; at run time it is a Reduction."""
+
 Words: TypeAlias = Literal["channels_first", "channels_last"]
 Letters1d: TypeAlias = Literal["NCL", "NLC", "NL", "CL", "LC", "L", "NCW", "NWC", "NW", "CW", "WC", "W"]
 Letters2d: TypeAlias = Literal["NCHW", "NHWC", "NHW", "CHW", "HWC", "HW"]

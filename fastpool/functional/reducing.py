@@ -138,7 +138,9 @@ def reduction(definition: type[Any]) -> Reduction:
         raise value_error(called, f"name {name!r}", "it is taken by a built-in operation", "choose another name")
     if not (name.isascii() and len(name) <= own.LONGEST_NAME):
         raise value_error(called, "name", f"it must be at most {own.LONGEST_NAME} ASCII characters", "shorten it")
-    given = {word: value for word, value in vars(definition).items() if not word.startswith("__")}
+    given: dict[str, Any] = {}
+    for part in reversed(definition.__mro__[:-1]):
+        given |= {word: value for word, value in vars(part).items() if not word.startswith("__")}
     unknown = [word for word in given if word not in NEEDED and word not in VALUES and not word.startswith("_")]
     if unknown:
         known = listed([*NEEDED, *VALUES])
