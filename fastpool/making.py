@@ -15,6 +15,7 @@ from fastpool.kernels.elements import HALVES, SCALARS
 from fastpool.kernels.reductions import Reduction
 from fastpool.kernels.registry import Variant
 from fastpool.own import Function, arity
+from fastpool.tracing import on_vectors
 
 _lock = threading.Lock()
 _made: dict[str, Reduction] = {}
@@ -74,7 +75,19 @@ def _make(reduction: own.Reduction) -> Reduction:
         pull_reads_state=True,
         push_reads_x="push" in functions,
         untyped=True,
+        vectors=_vectors(reduction),
     )
+
+
+def _vectors(reduction: own.Reduction) -> tuple[Any, Any, Any] | None:
+    """Its functions on vectors, if all of them can be made so."""
+    if len(reduction.state) == 2:
+        return None
+    of_one = ("vector",)
+    lift = on_vectors("lift", reduction.functions["lift"], "x, p", of_one)
+    combine = on_vectors("combine", reduction.functions["combine"], "a, b", of_one * 2)
+    lower = on_vectors("lower", reduction.functions["lower"], "s, count, inside, p", ("vector", "count"))
+    return (lift, combine, lower) if lift and combine and lower else None
 
 
 def _with_parameter(function: Any, needed: int) -> Any:

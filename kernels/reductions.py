@@ -62,6 +62,8 @@ class Reduction:
         ``p`` has the type of the state's first component, and turns elements into keys and back.
     untyped : bool
         Its functions may be given, and may give, numbers of other types than its states have.
+    vectors : tuple of functions
+        ``lift``, ``combine`` and ``lower`` of vectors of floats, where these are others.
     """
 
     name: str
@@ -84,6 +86,7 @@ class Reduction:
     calm: Function | None = None
     on_vectors: bool = False
     untyped: bool = False
+    vectors: tuple[Function, Function, Function] | None = None
 
 
 def pick(chosen, a, b):

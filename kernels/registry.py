@@ -224,6 +224,9 @@ def _value(base: R.Reduction, dtype: str, role: str, skip: bool, long: bool) -> 
     identity = tuple(_number(word, dtype) for word in base.identity)
     reduction = dataclasses.replace(base, identity=identity)
     vector: R.Reduction | None = reduction if base.on_vectors and role == "forward" and not skip and not long else None
+    if base.vectors is not None and kind(dtype) == "f" and role == "forward" and not skip and not long:
+        lift, combine, lower = base.vectors
+        vector = dataclasses.replace(reduction, lift=lift, combine=combine, lower=lower)
     first = _state_dtype(base.state[0], dtype, long)
     if base.untyped:
         reduction = D.of_states(reduction, [SCALARS[_state_dtype(word, dtype, long)] for word in base.state])

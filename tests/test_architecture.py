@@ -122,6 +122,7 @@ def test_only_engines_and_planning_know_kernels():
         "fastpool.scattering",
         "fastpool.selecting",
         "fastpool.tiling",
+        "fastpool.tracing",
         "fastpool.layout",
         "fastpool.window",
         "fastpool.diagnostics",

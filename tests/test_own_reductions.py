@@ -18,7 +18,7 @@ import pytest
 from numba import njit, prange
 
 import fastpool
-from fastpool import config, own, reference
+from fastpool import config, own, reference, tracing
 from fastpool.kernels import registry, rows
 
 Array = np.ndarray
@@ -521,6 +521,17 @@ class edited:
         return a + b
 
 
+@fastpool.reduction
+class traced:
+    identity = 0.0
+
+    def combine(a, b):
+        return a + b
+
+
+fastpool.pool(np.arange(8.0), 4, traced)
+
+
 @njit(cache=True)
 def compiled(x):
     return fastpool.pool(x, 4, edited)
@@ -547,9 +558,9 @@ def test_an_edited_definition_is_compiled_again(tmp_path: Path, repository: Path
         assert done.returncode == 0, done.stderr
         return done.stdout.strip()
 
-    assert run("1.0") == "6.0 22.0 6.0 22.0 [False]"
-    assert run("2.0") == "12.0 44.0 12.0 44.0 [False]"
-    assert run("2.0") == "12.0 44.0 12.0 44.0 [True]"
+    assert run("1.0") == "6.0 22.0 6.0 22.0 [False, False]"
+    assert run("2.0") == "12.0 44.0 12.0 44.0 [True, False]"
+    assert run("2.0") == "12.0 44.0 12.0 44.0 [True, True]"
 
 
 def test_compiled_code_finds_an_edited_definition_by_its_name() -> None:
@@ -582,7 +593,83 @@ def test_a_definition_may_inherit() -> None:
     np.testing.assert_array_equal(fastpool.pool(np.arange(4.0), 2, sum_of_squares), [1.0, 13.0])
 
 
+# ---- on vectors ----
+
+
+@pytest.mark.parametrize(
+    ("function", "kinds", "text"),
+    [
+        (lambda a, b: a + b, ("vector", "vector"), "(a + b)"),
+        (lambda a, b: a if a > b else b, ("vector", "vector"), "pick((a > b), a, b)"),
+        (lambda a, b: a if (a > b) | (a != a) else b, ("vector", "vector"), "pick(((a > b) | (a != a)), a, b)"),
+        (lambda a, b: a / b if b > 0 else a, ("vector", "count"), "((a / b) if (b > 0) else a)"),
+        (lambda a, b: a if a > b and b == b else b, ("vector", "vector"), "pick((a > b), pick((b == b), a, b), b)"),
+        (lambda a, b: a * 2.0, ("vector", "vector"), None),
+        (lambda a, b: a - (b - 1), ("vector", "count"), None),
+        (lambda a, b: a if a > 0 else b, ("vector", "vector"), None),
+        (lambda a, b: a**b, ("vector", "vector"), None),
+        (lambda a, b: math.hypot(a, b), ("vector", "vector"), None),
+        (lambda a, b: max(a, b), ("vector", "vector"), None),
+        (lambda a, b: 1.0, ("vector", "vector"), None),
+        (lambda a, b: b, ("vector", "count"), None),
+    ],
+)
+def test_what_is_traced(function: Any, kinds: tuple[str, ...], text: str | None) -> None:
+    names = ("a", "b")
+    if text is None:
+        assert tracing.on_vectors("f", function, "a, b", kinds) is None
+        return
+    assert tracing.on_vectors("f", function, "a, b", kinds) is not None
+    assert tracing._written(function, names, kinds, []) == text
+
+
+def test_ways_that_grow_are_not_traced() -> None:
+    def many(a, b):
+        for _ in (a, b, a, b, a, b, a, b, a, b):
+            if a > b:
+                a = a + b
+        return a
+
+    assert tracing.on_vectors("f", many, "a, b", ("vector", "vector")) is None
+
+
+@pytest.mark.parametrize(
+    ("given", "like"),
+    [
+        ({"identity": 0.0, "combine": add}, "sum"),
+        ({"identity": 0.0, "combine": add, "lower": mean}, "mean"),
+        ({"identity": -math.inf, "combine": larger, "repeatable": True}, "max"),
+    ],
+    ids=["sum", "mean", "max"],
+)
+def test_vectors_give_the_bits_of_the_built_in_operation(given: dict[str, Any], like: str) -> None:
+    op = define("own_" + like, state="same", **given)
+    rng = np.random.default_rng(0)
+    forms = set()
+    for window, stride, padding in ((2, 2, 0), (3, 2, 1), (3, 1, 1), (7, 1, 3), (5, 3, 2)):
+        x = rng.normal(size=(6, 3, 31, 45)).astype(np.float32)
+        x[rng.random(x.shape) < 0.02] = np.nan
+        x[rng.random(x.shape) < 0.02] = np.inf
+        options = {"stride": stride, "padding": padding}
+        y = fastpool.pool(x, (window, window), op, **options)
+        np.testing.assert_array_equal(y, fastpool.pool(x, (window, window), like, **options))
+        forms |= {
+            name.split("__")[1] for name in fastpool.explain(fastpool.pool, x, (window,) * 2, op, **options).kernels
+        }
+    assert {"rows_fused_k2s2", "rows_stacked"} <= forms
+
+
 # ---- refused ----
+
+
+def larger(a, b):
+    if a != a:
+        return a
+    return a if a > b else b
+
+
+def mean(s, count):
+    return s / count if count != 0 else s
 
 
 def add(a, b):
