@@ -269,6 +269,7 @@ def test_as_the_oracle_says(op: fastpool.Reduction) -> None:
         np.testing.assert_allclose(y, expected, rtol=1e-12, atol=1e-12)
 
 
+@pytest.mark.slow
 def test_order_of_combining_is_that_of_the_oracle() -> None:
     """The bits of the built-in sum, and of the oracle."""
     for window in ((13,), (7, 3), (2, 2), (5, 1)):
@@ -279,6 +280,7 @@ def test_order_of_combining_is_that_of_the_oracle() -> None:
             np.testing.assert_array_equal(y, oracle(fastpool.pool, x, window, total, stride=stride))
 
 
+@pytest.mark.slow
 def test_layouts_strides_and_threads_give_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
     x = numbers(4, 12, 40, 33).astype(np.float32)
     first = fastpool.pool(x, (3, 3), product, stride=2, padding=1)
@@ -315,6 +317,7 @@ def test_axes_in_another_order() -> None:
     np.testing.assert_allclose(y, expected, rtol=1e-14)
 
 
+@pytest.mark.slow
 def test_a_window_on_padding_alone_gives_what_the_identity_does() -> None:
     x = np.full((3, 3), 2.0)
     y = fastpool.pool(x, (2, 2), product, padding=3)
@@ -661,6 +664,7 @@ def test_ways_that_grow_are_not_traced() -> None:
     assert tracing.on_vectors("f", many, "a, b", ("vector", "vector")) is None
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("given", "like"),
     [
