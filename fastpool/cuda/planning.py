@@ -20,6 +20,7 @@ from fastpool.kernels import registry
 from fastpool.kernels import rows as T
 from fastpool.kernels.registry import FORMS, ROLES, Variant
 from fastpool.kernels.table import table as table_now
+from fastpool.own import is_own
 from fastpool.planning import begin_plan
 from fastpool.problem import INDEX_KINDS, Problem
 
@@ -56,7 +57,7 @@ def lacks(problem: Problem) -> str:
     """Why a problem has no kernel on the GPU, or ""."""
     if problem.dtype in ("fld", "cld"):
         return "a GPU has no long double"
-    return "" if tasks(problem) else "there is no kernel for this element type with NaN left out"
+    return "" if tasks(problem) else "there is no kernel for this operation on this element type"
 
 
 def tasks(problem: Problem, aligned: bool = True) -> tuple[Task, ...]:
@@ -67,6 +68,10 @@ def tasks(problem: Problem, aligned: bool = True) -> tuple[Task, ...]:
     Indices that a caller gives are not checked: an index that names no tap of its own window sends its gradient
     nowhere, and an error could not be raised without waiting for the device.
     """
+    if is_own(problem.op):
+        from fastpool import making
+
+        making.know(problem.op)
     return _tasks(problem, aligned, config.forced_kernel(), registry.generation())
 
 
