@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 from fastpool.kernels import plan as P
 from fastpool.kernels.cuda import numbers as N
+from fastpool.kernels.cuda.memory import VECTOR_BYTES
 from fastpool.kernels.registry import SIZES, Variant
 
 NARROW = 2**31 - 1
@@ -14,8 +15,6 @@ NARROW = 2**31 - 1
 
 WINDOWS = ((2, 2), (3, 2), (3, 1))
 """Kernel sizes and strides that are compiled in; leading axes may also have (1, 1)."""
-
-VECTOR_BYTES = 16
 
 MOST_STATES = 16
 """States of a row that a thread holds: with twice as many it needs 96 registers, and there are half as many threads."""

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fastpool import layout as S
 from fastpool.cuda.asked import (
     BACKWARD,
     FORWARD,
@@ -174,5 +173,3 @@ FORMS: tuple[tuple[str, Attempt], ...] = (
     ("general", general),
 )
 """The forms by name, best first."""
-
-ROLES = {"forward": S.FORWARD, "index": S.INDEX, "weigh": S.WEIGH, "gather": S.GATHER, "scatter": S.SCATTER}

@@ -34,7 +34,7 @@ SHARED_TAPS = 32
 """Threads share windows of so many taps or more."""
 
 LARGE_TAPS = 1 << 15
-"""Blocks share windows of so many taps or more, of which there are few: one block reads about 50 GB/s."""
+"""Blocks share windows of so many taps or more, of which there are few: one block has a small part of the bandwidth."""
 
 FEW_WINDOWS = 512
 ENOUGH_THREADS = 1 << 17

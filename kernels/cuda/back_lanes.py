@@ -22,18 +22,6 @@ from fastpool.kernels.cuda.rows import Window
 from fastpool.kernels.cuda.thread import between, make_coordinates
 from fastpool.kernels.registry import Variant
 
-_COUNT = N.COUNT
-_SIZE0, _SIZE1, _SIZE2, _PAD0, _PAD1, _PAD2 = N.SIZE0, N.SIZE1, N.SIZE2, N.PAD0, N.PAD1, N.PAD2
-_STEP0, _STEP1, _STEP2, _STEP_LANE = N.STEP0, N.STEP1, N.STEP2, N.STEP_LANE
-_STEP_NEAR, _STEP_FAR, _OUT_NEAR, _OUT_FAR = N.STEP_NEAR, N.STEP_FAR, N.OUT_NEAR, N.OUT_FAR
-_OUT0, _OUT1, _OUT2, _OUT_LANE = N.OUT0, N.OUT1, N.OUT2, N.OUT_LANE
-_AUX0, _AUX1, _AUX2, _AUX_LANE, _AUX_NEAR, _AUX_FAR = N.AUX0, N.AUX1, N.AUX2, N.AUX_LANE, N.AUX_NEAR, N.AUX_FAR
-_KERNEL0, _KERNEL1, _KERNEL2 = N.KERNEL0, N.KERNEL1, N.KERNEL2
-_STRIDE0, _STRIDE1, _STRIDE2 = N.STRIDE0, N.STRIDE1, N.STRIDE2
-_JUMP0, _JUMP1, _JUMP2 = N.JUMP0, N.JUMP1, N.JUMP2
-_UNIT0, _UNIT1, _UNIT2, _UNIT_LANE = N.UNIT0, N.UNIT1, N.UNIT2, N.UNIT_LANE
-_UNIT_NEAR, _UNIT_FAR, _DIVISOR = N.UNIT_NEAR, N.UNIT_FAR, N.DIVISOR
-_LOW0, _LOW1, _LOW2, _HIGH0, _HIGH1, _HIGH2 = N.LOW0, N.LOW1, N.LOW2, N.HIGH0, N.HIGH1, N.HIGH2
 _INT, _LONG = np.int32, np.int64
 
 
@@ -51,19 +39,19 @@ def make_lanes_gather(variant: Variant, window: Window | None, vector: int) -> A
 
     def kernel(source, output, aux, p, n):
         t = _INT(_INT(cuda.blockIdx.x) * _INT(cuda.blockDim.x) + _INT(cuda.threadIdx.x))
-        if t >= _INT(n[_COUNT]):
+        if t >= _INT(n[N.COUNT]):
             return
         c, i2, i1, i0, near, far = coordinates(t, n)
         if fixed_window:
             k0, k1, k2, s0, s1, s2 = _INT(c0), _INT(c1), _INT(c2), _INT(v0), _INT(v1), _INT(v2)
         else:
-            k0, k1, k2 = _INT(n[_KERNEL0]), _INT(n[_KERNEL1]), _INT(n[_KERNEL2])
-            s0, s1, s2 = _INT(n[_STRIDE0]), _INT(n[_STRIDE1]), _INT(n[_STRIDE2])
+            k0, k1, k2 = _INT(n[N.KERNEL0]), _INT(n[N.KERNEL1]), _INT(n[N.KERNEL2])
+            s0, s1, s2 = _INT(n[N.STRIDE0]), _INT(n[N.STRIDE1]), _INT(n[N.STRIDE2])
         raw = cuda.local.array(vector, source_type)
         slab, column = cuda.local.array(vector, state_type), cuda.local.array(vector, state_type)
         total = cuda.local.array(vector, state_type)
-        p0, p1, p2 = _INT(i0 + _INT(n[_PAD0])), _INT(i1 + _INT(n[_PAD1])), _INT(i2 + _INT(n[_PAD2]))
-        x = _LONG(near) * n[_STEP_NEAR] + _LONG(far) * n[_STEP_FAR] + c * vector * n[_STEP_LANE]
+        p0, p1, p2 = _INT(i0 + _INT(n[N.PAD0])), _INT(i1 + _INT(n[N.PAD1])), _INT(i2 + _INT(n[N.PAD2]))
+        x = _LONG(near) * n[N.STEP_NEAR] + _LONG(far) * n[N.STEP_FAR] + c * vector * n[N.STEP_LANE]
         for v in range(vector):
             total[v] = none
         for d in range(w2):
@@ -79,15 +67,15 @@ def make_lanes_gather(variant: Variant, window: Window | None, vector: int) -> A
                         for a in range(w0):
                             o0 = _INT(divide(p0, s0) - (w0 - 1 - a))
                             if p0 - o0 * s0 < k0:
-                                there = (o0 >= 0) & (o0 < _INT(n[_SIZE0])) & (o1 >= 0) & (o1 < _INT(n[_SIZE1]))
-                                if there & (o2 >= 0) & (o2 < _INT(n[_SIZE2])):
-                                    divisor = n[_DIVISOR]
+                                there = (o0 >= 0) & (o0 < _INT(n[N.SIZE0])) & (o1 >= 0) & (o1 < _INT(n[N.SIZE1]))
+                                if there & (o2 >= 0) & (o2 < _INT(n[N.SIZE2])):
+                                    divisor = n[N.DIVISOR]
                                     if sharing and divisor == 0:
-                                        lead = between(_INT(o0 * s0 - _INT(n[_PAD0])), k0, n[_LOW0], n[_HIGH0])
-                                        lead *= between(_INT(o1 * s1 - _INT(n[_PAD1])), k1, n[_LOW1], n[_HIGH1])
-                                        lead *= between(_INT(o2 * s2 - _INT(n[_PAD2])), k2, n[_LOW2], n[_HIGH2])
+                                        lead = between(_INT(o0 * s0 - _INT(n[N.PAD0])), k0, n[N.LOW0], n[N.HIGH0])
+                                        lead *= between(_INT(o1 * s1 - _INT(n[N.PAD1])), k1, n[N.LOW1], n[N.HIGH1])
+                                        lead *= between(_INT(o2 * s2 - _INT(n[N.PAD2])), k2, n[N.LOW2], n[N.HIGH2])
                                         divisor = _LONG(lead)
-                                    step = _INT(o0 * _INT(n[_STEP0]) + o1 * _INT(n[_STEP1]) + o2 * _INT(n[_STEP2]))
+                                    step = _INT(o0 * _INT(n[N.STEP0]) + o1 * _INT(n[N.STEP1]) + o2 * _INT(n[N.STEP2]))
                                     read(raw, 0, source, x + step)
                                     for v in range(vector):
                                         slab[v] = combine(slab[v], leaf(raw[v], divisor, p))
@@ -105,12 +93,12 @@ def make_lanes_gather(variant: Variant, window: Window | None, vector: int) -> A
                 total[v] = total[v] if held else nothing()
         made, given = cuda.local.array(vector, output_type), cuda.local.array(vector, aux_type)
         if reads_x:
-            by = _LONG(near) * n[_AUX_NEAR] + _LONG(far) * n[_AUX_FAR] + c * vector * n[_AUX_LANE]
-            read(given, 0, aux, by + _INT(i0 * _INT(n[_AUX0]) + i1 * _INT(n[_AUX1]) + i2 * _INT(n[_AUX2])))
+            by = _LONG(near) * n[N.AUX_NEAR] + _LONG(far) * n[N.AUX_FAR] + c * vector * n[N.AUX_LANE]
+            read(given, 0, aux, by + _INT(i0 * _INT(n[N.AUX0]) + i1 * _INT(n[N.AUX1]) + i2 * _INT(n[N.AUX2])))
         for v in range(vector):
             made[v] = finish(total[v], _LONG(1), _LONG(1), given[v], p)
-        to = _LONG(near) * n[_OUT_NEAR] + _LONG(far) * n[_OUT_FAR] + c * vector * n[_OUT_LANE]
-        write(output, to + _INT(i0 * _INT(n[_OUT0]) + i1 * _INT(n[_OUT1]) + i2 * _INT(n[_OUT2])), made)
+        to = _LONG(near) * n[N.OUT_NEAR] + _LONG(far) * n[N.OUT_FAR] + c * vector * n[N.OUT_LANE]
+        write(output, to + _INT(i0 * _INT(n[N.OUT0]) + i1 * _INT(n[N.OUT1]) + i2 * _INT(n[N.OUT2])), made)
 
     return rebound(kernel)
 
@@ -128,23 +116,23 @@ def make_lanes_scatter(variant: Variant, window: Window | None, vector: int) -> 
 
     def kernel(source, output, aux, p, n):
         t = _INT(_INT(cuda.blockIdx.x) * _INT(cuda.blockDim.x) + _INT(cuda.threadIdx.x))
-        if t >= _INT(n[_COUNT]):
+        if t >= _INT(n[N.COUNT]):
             return
         c, i2, i1, i0, near, far = coordinates(t, n)
         if fixed_window:
             k0, k1, k2, s0, s1, s2 = _INT(c0), _INT(c1), _INT(c2), _INT(v0), _INT(v1), _INT(v2)
         else:
-            k0, k1, k2 = _INT(n[_KERNEL0]), _INT(n[_KERNEL1]), _INT(n[_KERNEL2])
-            s0, s1, s2 = _INT(n[_STRIDE0]), _INT(n[_STRIDE1]), _INT(n[_STRIDE2])
+            k0, k1, k2 = _INT(n[N.KERNEL0]), _INT(n[N.KERNEL1]), _INT(n[N.KERNEL2])
+            s0, s1, s2 = _INT(n[N.STRIDE0]), _INT(n[N.STRIDE1]), _INT(n[N.STRIDE2])
         raw, raw_index = cuda.local.array(vector, source_type), cuda.local.array(vector, aux_type)
         total = cuda.local.array(vector, state_type)
-        p0, p1, p2 = _INT(i0 + _INT(n[_PAD0])), _INT(i1 + _INT(n[_PAD1])), _INT(i2 + _INT(n[_PAD2]))
-        x = _LONG(near) * n[_STEP_NEAR] + _LONG(far) * n[_STEP_FAR] + c * vector * n[_STEP_LANE]
-        y = _LONG(near) * n[_AUX_NEAR] + _LONG(far) * n[_AUX_FAR] + c * vector * n[_AUX_LANE]
+        p0, p1, p2 = _INT(i0 + _INT(n[N.PAD0])), _INT(i1 + _INT(n[N.PAD1])), _INT(i2 + _INT(n[N.PAD2]))
+        x = _LONG(near) * n[N.STEP_NEAR] + _LONG(far) * n[N.STEP_FAR] + c * vector * n[N.STEP_LANE]
+        y = _LONG(near) * n[N.AUX_NEAR] + _LONG(far) * n[N.AUX_FAR] + c * vector * n[N.AUX_LANE]
         flat = _LONG(0)
         if not by_tap:
-            flat = i0 * n[_UNIT0] + i1 * n[_UNIT1] + i2 * n[_UNIT2] + near * n[_UNIT_NEAR] + far * n[_UNIT_FAR]
-            flat += c * vector * n[_UNIT_LANE]
+            flat = i0 * n[N.UNIT0] + i1 * n[N.UNIT1] + i2 * n[N.UNIT2] + near * n[N.UNIT_NEAR] + far * n[N.UNIT_FAR]
+            flat += c * vector * n[N.UNIT_LANE]
         for v in range(vector):
             total[v] = 0
         for a in range(w0):
@@ -153,22 +141,22 @@ def make_lanes_scatter(variant: Variant, window: Window | None, vector: int) -> 
                     o0, o1 = _INT(divide(p0, s0) - (w0 - 1 - a)), _INT(divide(p1, s1) - (w1 - 1 - b))
                     o2 = _INT(divide(p2, s2) - (w2 - 1 - d))
                     j0, j1, j2 = _INT(p0 - o0 * s0), _INT(p1 - o1 * s1), _INT(p2 - o2 * s2)
-                    there = (o0 >= 0) & (o0 < _INT(n[_SIZE0])) & (o1 >= 0) & (o1 < _INT(n[_SIZE1]))
-                    there = there & (o2 >= 0) & (o2 < _INT(n[_SIZE2]))
+                    there = (o0 >= 0) & (o0 < _INT(n[N.SIZE0])) & (o1 >= 0) & (o1 < _INT(n[N.SIZE1]))
+                    there = there & (o2 >= 0) & (o2 < _INT(n[N.SIZE2]))
                     if there & (j0 < k0) & (j1 < k1) & (j2 < k2):
-                        step = _INT(o0 * _INT(n[_STEP0]) + o1 * _INT(n[_STEP1]) + o2 * _INT(n[_STEP2]))
+                        step = _INT(o0 * _INT(n[N.STEP0]) + o1 * _INT(n[N.STEP1]) + o2 * _INT(n[N.STEP2]))
                         read(raw, 0, source, x + step)
-                        step = _INT(o0 * _INT(n[_AUX0]) + o1 * _INT(n[_AUX1]) + o2 * _INT(n[_AUX2]))
+                        step = _INT(o0 * _INT(n[N.AUX0]) + o1 * _INT(n[N.AUX1]) + o2 * _INT(n[N.AUX2]))
                         read(raw_index, 0, aux, y + step)
-                        tap = _INT(j0 * _INT(n[_JUMP0]) + j1 * _INT(n[_JUMP1]) + j2 * _INT(n[_JUMP2]))
+                        tap = _INT(j0 * _INT(n[N.JUMP0]) + j1 * _INT(n[N.JUMP1]) + j2 * _INT(n[N.JUMP2]))
                         for v in range(vector):
-                            own = aux_type(tap if by_tap else flat + v * n[_UNIT_LANE])
+                            own = aux_type(tap if by_tap else flat + v * n[N.UNIT_LANE])
                             if raw_index[v] == own:
                                 total[v] = state_type(total[v] + decode(raw[v]))
         made = cuda.local.array(vector, output_type)
         for v in range(vector):
             made[v] = encode(total[v])
-        to = _LONG(near) * n[_OUT_NEAR] + _LONG(far) * n[_OUT_FAR] + c * vector * n[_OUT_LANE]
-        write(output, to + _INT(i0 * _INT(n[_OUT0]) + i1 * _INT(n[_OUT1]) + i2 * _INT(n[_OUT2])), made)
+        to = _LONG(near) * n[N.OUT_NEAR] + _LONG(far) * n[N.OUT_FAR] + c * vector * n[N.OUT_LANE]
+        write(output, to + _INT(i0 * _INT(n[N.OUT0]) + i1 * _INT(n[N.OUT1]) + i2 * _INT(n[N.OUT2])), made)
 
     return rebound(kernel)

@@ -28,15 +28,6 @@ from fastpool.kernels.cuda.rows import Window
 from fastpool.kernels.cuda.thread import between, make_coordinates
 from fastpool.kernels.registry import Variant
 
-_COUNT, _WINDOWS2 = N.COUNT, N.WINDOWS2
-_SIZE0, _SIZE1, _SIZE2, _PAD0, _PAD1 = N.SIZE0, N.SIZE1, N.SIZE2, N.PAD0, N.PAD1
-_STEP0, _STEP1, _STEP_NEAR, _STEP_FAR = N.STEP0, N.STEP1, N.STEP_NEAR, N.STEP_FAR
-_OUT0, _OUT1, _OUT_NEAR, _OUT_FAR = N.OUT0, N.OUT1, N.OUT_NEAR, N.OUT_FAR
-_AUX0, _AUX1, _AUX_NEAR, _AUX_FAR = N.AUX0, N.AUX1, N.AUX_NEAR, N.AUX_FAR
-_JUMP0, _JUMP1, _JUMP2 = N.JUMP0, N.JUMP1, N.JUMP2
-_UNIT0, _UNIT1, _UNIT2, _UNIT_NEAR, _UNIT_FAR = N.UNIT0, N.UNIT1, N.UNIT2, N.UNIT_NEAR, N.UNIT_FAR
-_LOW0, _LOW1, _LOW2, _HIGH0, _HIGH1, _HIGH2 = N.LOW0, N.LOW1, N.LOW2, N.HIGH0, N.HIGH1, N.HIGH2
-_DIVISOR = N.DIVISOR
 _INT, _LONG = np.int32, np.int64
 
 
@@ -70,13 +61,13 @@ def make_rows_gather(variant: Variant, window: Window, vector: int, left: int, l
 
     def kernel(source, output, aux, p, n):
         t = _INT(_INT(cuda.blockIdx.x) * _INT(cuda.blockDim.x) + _INT(cuda.threadIdx.x))
-        if t >= _INT(n[_COUNT]):
+        if t >= _INT(n[N.COUNT]):
             return
         c, _, i1, i0, near, far = coordinates(t, n)
         raw = cuda.local.array(main, source_type)
         slab, total = cuda.local.array(columns, state_type), cuda.local.array(columns, state_type)
-        p0, p1 = _INT(i0 + _INT(n[_PAD0])), _INT(i1 + _INT(n[_PAD1]))
-        x = _LONG(near) * n[_STEP_NEAR] + _LONG(far) * n[_STEP_FAR]
+        p0, p1 = _INT(i0 + _INT(n[N.PAD0])), _INT(i1 + _INT(n[N.PAD1]))
+        x = _LONG(near) * n[N.STEP_NEAR] + _LONG(far) * n[N.STEP_FAR]
         for u in range(columns):
             total[u] = none
         for b in range(w1):
@@ -88,22 +79,22 @@ def make_rows_gather(variant: Variant, window: Window, vector: int, left: int, l
                 o0 = _INT(p0 // s0 - (w0 - 1 - a))
                 # a tap of the window must lie on the position
                 if fits1 & (p0 - o0 * s0 < k0):
-                    there = (o0 >= 0) & (o0 < _INT(n[_SIZE0])) & (o1 >= 0) & (o1 < _INT(n[_SIZE1]))
-                    at = x + _INT(o0 * _INT(n[_STEP0]) + o1 * _INT(n[_STEP1]) + c * main)
+                    there = (o0 >= 0) & (o0 < _INT(n[N.SIZE0])) & (o1 >= 0) & (o1 < _INT(n[N.SIZE1]))
+                    at = x + _INT(o0 * _INT(n[N.STEP0]) + o1 * _INT(n[N.STEP1]) + c * main)
                     lead = _INT(1)
                     if sharing:
-                        lead = _INT(between(_INT(o0 * s0 - _INT(n[_PAD0])), k0, n[_LOW0], n[_HIGH0]))
-                        lead = _INT(lead * between(_INT(o1 * s1 - _INT(n[_PAD1])), k1, n[_LOW1], n[_HIGH1]))
+                        lead = _INT(between(_INT(o0 * s0 - _INT(n[N.PAD0])), k0, n[N.LOW0], n[N.HIGH0]))
+                        lead = _INT(lead * between(_INT(o1 * s1 - _INT(n[N.PAD1])), k1, n[N.LOW1], n[N.HIGH1]))
                     if there and not loose:
                         load_main(raw, 0, source, at)
                     for u in range(columns):
                         place = first + u
                         o2 = _INT(c * main + place)
                         s = nothing()
-                        if there & (o2 >= 0) & (o2 < _INT(n[_SIZE2])):
-                            divisor = n[_DIVISOR]
+                        if there & (o2 >= 0) & (o2 < _INT(n[N.SIZE2])):
+                            divisor = n[N.DIVISOR]
                             if sharing and divisor == 0:
-                                divisor = _LONG(lead * between(_INT(o2 * s2 - left), k2, n[_LOW2], n[_HIGH2]))
+                                divisor = _LONG(lead * between(_INT(o2 * s2 - left), k2, n[N.LOW2], n[N.HIGH2]))
                             if (place >= 0) & (place < main) & (not loose):
                                 s = leaf(raw[place], divisor, p)
                             else:
@@ -114,11 +105,11 @@ def make_rows_gather(variant: Variant, window: Window, vector: int, left: int, l
         made = cuda.local.array(vector, output_type)
         given = cuda.local.array(vector, aux_type)
         if reads_x:
-            by = _LONG(near) * n[_AUX_NEAR] + _LONG(far) * n[_AUX_FAR]
-            by += _INT(i0 * _INT(n[_AUX0]) + i1 * _INT(n[_AUX1]) + c * vector)
+            by = _LONG(near) * n[N.AUX_NEAR] + _LONG(far) * n[N.AUX_FAR]
+            by += _INT(i0 * _INT(n[N.AUX0]) + i1 * _INT(n[N.AUX1]) + c * vector)
             if loose:
                 for e in range(vector):
-                    if c * vector + e < _INT(n[_WINDOWS2]):
+                    if c * vector + e < _INT(n[N.WINDOWS2]):
                         given[e] = load(aux, by + e)
             else:
                 load_given(given, 0, aux, by)
@@ -129,11 +120,11 @@ def make_rows_gather(variant: Variant, window: Window, vector: int, left: int, l
                 if (tap >= 0) & (tap < k2):
                     s = combine(s, total[u])
             made[e] = finish(s, _LONG(1), _LONG(1), given[e], p)
-        to = _LONG(near) * n[_OUT_NEAR] + _LONG(far) * n[_OUT_FAR]
-        to += _INT(i0 * _INT(n[_OUT0]) + i1 * _INT(n[_OUT1]) + c * vector)
+        to = _LONG(near) * n[N.OUT_NEAR] + _LONG(far) * n[N.OUT_FAR]
+        to += _INT(i0 * _INT(n[N.OUT0]) + i1 * _INT(n[N.OUT1]) + c * vector)
         if loose:
             for e in range(vector):
-                if c * vector + e < _INT(n[_WINDOWS2]):
+                if c * vector + e < _INT(n[N.WINDOWS2]):
                     store(output, to + e, made[e])
         else:
             store_outputs(output, to, made)
@@ -155,18 +146,18 @@ def make_rows_scatter(variant: Variant, window: Window, vector: int, left: int, 
 
     def kernel(source, output, aux, p, n):
         t = _INT(_INT(cuda.blockIdx.x) * _INT(cuda.blockDim.x) + _INT(cuda.threadIdx.x))
-        if t >= _INT(n[_COUNT]):
+        if t >= _INT(n[N.COUNT]):
             return
         c, _, i1, i0, near, far = coordinates(t, n)
         raw, raw_index = cuda.local.array(main, source_type), cuda.local.array(main, aux_type)
         total = cuda.local.array(vector, state_type)
-        p0, p1 = _INT(i0 + _INT(n[_PAD0])), _INT(i1 + _INT(n[_PAD1]))
-        x = _LONG(near) * n[_STEP_NEAR] + _LONG(far) * n[_STEP_FAR]
-        y = _LONG(near) * n[_AUX_NEAR] + _LONG(far) * n[_AUX_FAR]
+        p0, p1 = _INT(i0 + _INT(n[N.PAD0])), _INT(i1 + _INT(n[N.PAD1]))
+        x = _LONG(near) * n[N.STEP_NEAR] + _LONG(far) * n[N.STEP_FAR]
+        y = _LONG(near) * n[N.AUX_NEAR] + _LONG(far) * n[N.AUX_FAR]
         flat = _LONG(0)
         if not by_tap:
-            flat = i0 * n[_UNIT0] + i1 * n[_UNIT1] + near * n[_UNIT_NEAR] + far * n[_UNIT_FAR]
-            flat += (c * vector) * n[_UNIT2]
+            flat = i0 * n[N.UNIT0] + i1 * n[N.UNIT1] + near * n[N.UNIT_NEAR] + far * n[N.UNIT_FAR]
+            flat += (c * vector) * n[N.UNIT2]
         for e in range(vector):
             total[e] = 0
         for a in range(w0):
@@ -174,18 +165,18 @@ def make_rows_scatter(variant: Variant, window: Window, vector: int, left: int, 
             for b in range(w1):
                 o1 = _INT(p1 // s1 - (w1 - 1 - b))
                 j0, j1 = _INT(p0 - o0 * s0), _INT(p1 - o1 * s1)
-                there = (o0 >= 0) & (o0 < _INT(n[_SIZE0])) & (o1 >= 0) & (o1 < _INT(n[_SIZE1]))
+                there = (o0 >= 0) & (o0 < _INT(n[N.SIZE0])) & (o1 >= 0) & (o1 < _INT(n[N.SIZE1]))
                 if there & (j0 < k0) & (j1 < k1):
-                    at = x + _INT(o0 * _INT(n[_STEP0]) + o1 * _INT(n[_STEP1]) + c * main)
-                    by = y + _INT(o0 * _INT(n[_AUX0]) + o1 * _INT(n[_AUX1]) + c * main)
-                    lead = _INT(j0 * _INT(n[_JUMP0]) + j1 * _INT(n[_JUMP1]))
+                    at = x + _INT(o0 * _INT(n[N.STEP0]) + o1 * _INT(n[N.STEP1]) + c * main)
+                    by = y + _INT(o0 * _INT(n[N.AUX0]) + o1 * _INT(n[N.AUX1]) + c * main)
+                    lead = _INT(j0 * _INT(n[N.JUMP0]) + j1 * _INT(n[N.JUMP1]))
                     if not loose:
                         load_main(raw, 0, source, at)
                         load_main(raw_index, 0, aux, by)
                     for u in range(columns):
                         place = first + u
                         o2 = _INT(c * main + place)
-                        if (o2 >= 0) & (o2 < _INT(n[_SIZE2])):
+                        if (o2 >= 0) & (o2 < _INT(n[N.SIZE2])):
                             if (place >= 0) & (place < main) & (not loose):
                                 g, named = raw[place], raw_index[place]
                             else:
@@ -194,19 +185,19 @@ def make_rows_scatter(variant: Variant, window: Window, vector: int, left: int, 
                                 tap = e + left - s2 * place
                                 if (tap >= 0) & (tap < k2):
                                     if by_tap:
-                                        own = aux_type(lead + tap * _INT(n[_JUMP2]))
+                                        own = aux_type(lead + tap * _INT(n[N.JUMP2]))
                                     else:
-                                        own = aux_type(flat + e * n[_UNIT2])
+                                        own = aux_type(flat + e * n[N.UNIT2])
                                     if named == own:
                                         total[e] = state_type(total[e] + decode(g))
         made = cuda.local.array(vector, output_type)
         for e in range(vector):
             made[e] = encode(total[e])
-        to = _LONG(near) * n[_OUT_NEAR] + _LONG(far) * n[_OUT_FAR]
-        to += _INT(i0 * _INT(n[_OUT0]) + i1 * _INT(n[_OUT1]) + c * vector)
+        to = _LONG(near) * n[N.OUT_NEAR] + _LONG(far) * n[N.OUT_FAR]
+        to += _INT(i0 * _INT(n[N.OUT0]) + i1 * _INT(n[N.OUT1]) + c * vector)
         if loose:
             for e in range(vector):
-                if c * vector + e < _INT(n[_WINDOWS2]):
+                if c * vector + e < _INT(n[N.WINDOWS2]):
                     store(output, to + e, made[e])
         else:
             store_outputs(output, to, made)

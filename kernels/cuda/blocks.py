@@ -32,25 +32,6 @@ from fastpool.kernels.registry import Variant
 SHARED = 2048
 """States in shared memory, at most."""
 
-_SIZE0, _SIZE1, _SIZE2, _PAD0, _PAD1, _PAD2 = N.SIZE0, N.SIZE1, N.SIZE2, N.PAD0, N.PAD1, N.PAD2
-_STEP0, _STEP1, _STEP2, _STEP_LANE = N.STEP0, N.STEP1, N.STEP2, N.STEP_LANE
-_STEP_NEAR, _STEP_FAR, _OUT_NEAR, _OUT_FAR = N.STEP_NEAR, N.STEP_FAR, N.OUT_NEAR, N.OUT_FAR
-_OUT0, _OUT1, _OUT2, _OUT_LANE = N.OUT0, N.OUT1, N.OUT2, N.OUT_LANE
-_AUX0, _AUX1, _AUX2, _AUX_LANE, _AUX_NEAR, _AUX_FAR = N.AUX0, N.AUX1, N.AUX2, N.AUX_LANE, N.AUX_NEAR, N.AUX_FAR
-_KERNEL0, _KERNEL1, _KERNEL2 = N.KERNEL0, N.KERNEL1, N.KERNEL2
-_STRIDE0, _STRIDE1, _STRIDE2 = N.STRIDE0, N.STRIDE1, N.STRIDE2
-_DILATION0, _DILATION1, _DILATION2 = N.DILATION0, N.DILATION1, N.DILATION2
-_JUMP0, _JUMP1, _JUMP2 = N.JUMP0, N.JUMP1, N.JUMP2
-_UNIT0, _UNIT1, _UNIT2, _UNIT_LANE = N.UNIT0, N.UNIT1, N.UNIT2, N.UNIT_LANE
-_UNIT_NEAR, _UNIT_FAR, _DIVISOR = N.UNIT_NEAR, N.UNIT_FAR, N.DIVISOR
-_LOW0, _LOW1, _LOW2, _HIGH0, _HIGH1, _HIGH2 = N.LOW0, N.LOW1, N.LOW2, N.HIGH0, N.HIGH1, N.HIGH2
-_TILE1, _TILE2 = N.TILE1, N.TILE2
-_FORWARD0, _FORWARD1, _FORWARD2, _COUNT = N.FORWARD0, N.FORWARD1, N.FORWARD2, N.COUNT
-_VECTORS, _VECTORS_BY, _VECTORS_SHIFT = N.VECTORS, N.VECTORS_BY, N.VECTORS_SHIFT
-_OUTPUTS2, _OUTPUTS2_BY, _OUTPUTS2_SHIFT = N.OUTPUTS2, N.OUTPUTS2_BY, N.OUTPUTS2_SHIFT
-_OUTPUTS1, _OUTPUTS1_BY, _OUTPUTS1_SHIFT = N.OUTPUTS1, N.OUTPUTS1_BY, N.OUTPUTS1_SHIFT
-_OUTPUTS0, _OUTPUTS0_BY, _OUTPUTS0_SHIFT = N.OUTPUTS0, N.OUTPUTS0_BY, N.OUTPUTS0_SHIFT
-_NEAR, _NEAR_BY, _NEAR_SHIFT, _LANES = N.NEAR, N.NEAR_BY, N.NEAR_SHIFT, N.LANES
 _INT, _LONG = np.int32, np.int64
 
 
@@ -83,27 +64,27 @@ def make_blocks(variant: Variant, lanes: int, columns: int, states: bool = False
         window = _INT(thread // (lanes * columns))
         windows = _INT(_INT(cuda.blockDim.x) // (lanes * columns))
         t = _INT(_INT(cuda.blockIdx.x) * windows + window)
-        active = t < _INT(n[_COUNT])
-        c, rest = part(t, n[_VECTORS], n[_VECTORS_BY], n[_VECTORS_SHIFT])
-        o2, rest = part(rest, n[_OUTPUTS2], n[_OUTPUTS2_BY], n[_OUTPUTS2_SHIFT])
-        o1, rest = part(rest, n[_OUTPUTS1], n[_OUTPUTS1_BY], n[_OUTPUTS1_SHIFT])
-        o0, rest = part(rest, n[_OUTPUTS0], n[_OUTPUTS0_BY], n[_OUTPUTS0_SHIFT])
-        near, far = part(rest, n[_NEAR], n[_NEAR_BY], n[_NEAR_SHIFT])
+        active = t < _INT(n[N.COUNT])
+        c, rest = part(t, n[N.VECTORS], n[N.VECTORS_BY], n[N.VECTORS_SHIFT])
+        o2, rest = part(rest, n[N.OUTPUTS2], n[N.OUTPUTS2_BY], n[N.OUTPUTS2_SHIFT])
+        o1, rest = part(rest, n[N.OUTPUTS1], n[N.OUTPUTS1_BY], n[N.OUTPUTS1_SHIFT])
+        o0, rest = part(rest, n[N.OUTPUTS0], n[N.OUTPUTS0_BY], n[N.OUTPUTS0_SHIFT])
+        near, far = part(rest, n[N.NEAR], n[N.NEAR_BY], n[N.NEAR_SHIFT])
         lane_number = _INT(c * lanes + lane)
-        active = active & (lane_number < _INT(n[_LANES]))
-        k0, k1, k2 = _INT(n[_KERNEL0]), _INT(n[_KERNEL1]), _INT(n[_KERNEL2])
-        tails = _INT(n[_TILE1]) if states else _INT(0)
-        d0, d1, d2 = _INT(n[_DILATION0]), _INT(n[_DILATION1]), _INT(n[_DILATION2])
-        i0 = _INT(o0 * _INT(n[_STRIDE0]) - _INT(n[_PAD0]))
-        i1 = _INT(o1 * _INT(n[_STRIDE1]) - _INT(n[_PAD1]))
-        i2 = _INT(o2 * _INT(n[_STRIDE2]) - _INT(n[_PAD2]))
-        x = _LONG(near) * n[_STEP_NEAR] + _LONG(far) * n[_STEP_FAR] + lane_number * n[_STEP_LANE]
+        active = active & (lane_number < _INT(n[N.LANES]))
+        k0, k1, k2 = _INT(n[N.KERNEL0]), _INT(n[N.KERNEL1]), _INT(n[N.KERNEL2])
+        tails = _INT(n[N.TILE1]) if states else _INT(0)
+        d0, d1, d2 = _INT(n[N.DILATION0]), _INT(n[N.DILATION1]), _INT(n[N.DILATION2])
+        i0 = _INT(o0 * _INT(n[N.STRIDE0]) - _INT(n[N.PAD0]))
+        i1 = _INT(o1 * _INT(n[N.STRIDE1]) - _INT(n[N.PAD1]))
+        i2 = _INT(o2 * _INT(n[N.STRIDE2]) - _INT(n[N.PAD2]))
+        x = _LONG(near) * n[N.STEP_NEAR] + _LONG(far) * n[N.STEP_FAR] + lane_number * n[N.STEP_LANE]
         # of one window and lane, columns lie ``lanes`` apart
-        base = _INT(window * (columns if free else k1 * min(_INT(n[_TILE2]), k2)) * lanes + lane)
+        base = _INT(window * (columns if free else k1 * min(_INT(n[N.TILE2]), k2)) * lanes + lane)
         total = nothing()
         above = 0
         # columns along axis 2 that are taken at a time, a power of two; all of them where the order does not matter
-        wide, start = _INT(n[_TILE2]), _INT(0)
+        wide, start = _INT(n[N.TILE2]), _INT(0)
         while start < k2:
             span = k2 if free else min(wide, _INT(k2 - start))
             column, many = mine, _INT(k1 * span)
@@ -111,9 +92,9 @@ def make_blocks(variant: Variant, lanes: int, columns: int, states: bool = False
                 j1 = divide(column, span)
                 j2 = _INT(start + column - j1 * span)
                 p1, p2 = _INT(i1 + j1 * d1), _INT(i2 + j2 * d2)
-                beside = (p1 < 0) | (p1 >= _INT(n[_SIZE1])) | (p2 < 0) | (p2 >= _INT(n[_SIZE2]))
-                at = x + _LONG(p1) * n[_STEP1] + _LONG(p2) * n[_STEP2]
-                amount = _INT(j1 * _INT(n[_JUMP1]) + j2 * _INT(n[_JUMP2]))
+                beside = (p1 < 0) | (p1 >= _INT(n[N.SIZE1])) | (p2 < 0) | (p2 >= _INT(n[N.SIZE2]))
+                at = x + _LONG(p1) * n[N.STEP1] + _LONG(p2) * n[N.STEP2]
+                amount = _INT(j1 * _INT(n[N.JUMP1]) + j2 * _INT(n[N.JUMP2]))
                 s = fold(values, counts, row, row_counts, source, at, i0, d0, k0, tails, amount, beside, p, n)
                 if free:
                     total = combine(total, s)
@@ -172,20 +153,20 @@ def make_blocks(variant: Variant, lanes: int, columns: int, states: bool = False
             s = get(shared, shared_counts, base) if free else from_left(far_values, far_counts, above)
             divisor, inside = _LONG(1), _LONG(1)
             if counts_taps:
-                divisor = _LONG(between(i0, k0, n[_LOW0], n[_HIGH0])) * between(i1, k1, n[_LOW1], n[_HIGH1])
-                divisor *= between(i2, k2, n[_LOW2], n[_HIGH2])
-                inside = _LONG(between(i0, k0, 0, n[_FORWARD0])) * between(i1, k1, 0, n[_FORWARD1])
-                inside *= between(i2, k2, 0, n[_FORWARD2])
-            if n[_DIVISOR] != 0:
-                divisor, inside = n[_DIVISOR], _LONG(-1)
-            to = _LONG(near) * n[_OUT_NEAR] + _LONG(far) * n[_OUT_FAR] + lane_number * n[_OUT_LANE]
-            to += _INT(o0 * _INT(n[_OUT0]) + o1 * _INT(n[_OUT1]) + o2 * _INT(n[_OUT2]))
+                divisor = _LONG(between(i0, k0, n[N.LOW0], n[N.HIGH0])) * between(i1, k1, n[N.LOW1], n[N.HIGH1])
+                divisor *= between(i2, k2, n[N.LOW2], n[N.HIGH2])
+                inside = _LONG(between(i0, k0, 0, n[N.FORWARD0])) * between(i1, k1, 0, n[N.FORWARD1])
+                inside *= between(i2, k2, 0, n[N.FORWARD2])
+            if n[N.DIVISOR] != 0:
+                divisor, inside = n[N.DIVISOR], _LONG(-1)
+            to = _LONG(near) * n[N.OUT_NEAR] + _LONG(far) * n[N.OUT_FAR] + lane_number * n[N.OUT_LANE]
+            to += _INT(o0 * _INT(n[N.OUT0]) + o1 * _INT(n[N.OUT1]) + o2 * _INT(n[N.OUT2]))
             store(output, to, finish(s, divisor, inside, 0, p))
             if numbered:
-                flat = i0 * n[_UNIT0] + i1 * n[_UNIT1] + i2 * n[_UNIT2] + near * n[_UNIT_NEAR] + far * n[_UNIT_FAR]
-                flat += lane_number * n[_UNIT_LANE]
-                by = _LONG(near) * n[_AUX_NEAR] + _LONG(far) * n[_AUX_FAR] + lane_number * n[_AUX_LANE]
-                by += _INT(o0 * _INT(n[_AUX0]) + o1 * _INT(n[_AUX1]) + o2 * _INT(n[_AUX2]))
+                flat = i0 * n[N.UNIT0] + i1 * n[N.UNIT1] + i2 * n[N.UNIT2] + near * n[N.UNIT_NEAR] + far * n[N.UNIT_FAR]
+                flat += lane_number * n[N.UNIT_LANE]
+                by = _LONG(near) * n[N.AUX_NEAR] + _LONG(far) * n[N.AUX_FAR] + lane_number * n[N.AUX_LANE]
+                by += _INT(o0 * _INT(n[N.AUX0]) + o1 * _INT(n[N.AUX1]) + o2 * _INT(n[N.AUX2]))
                 store(aux, by, place(s, flat))
 
     return rebound(kernel)

@@ -19,7 +19,6 @@ LEVELS = 40
 TOGETHER, HALVES = 8, 3
 """Taps of a column that are read at a time, a power of two, so that their loads wait together; and its exponent."""
 
-_SIZE0, _STEP0, _JUMP0 = N.SIZE0, N.STEP0, N.JUMP0
 _INT, _LONG = np.int32, np.int64
 
 
@@ -62,9 +61,9 @@ def make_columns(variant: Variant, states: bool) -> Columns:
         for u in range(many):
             p0 = _INT(i0 + (j0 + u) * d0)
             s = nothing()
-            if (not beside) & (p0 >= 0) & (p0 < _INT(n[_SIZE0])):
-                tap = _INT(amount + (j0 + u) * _INT(n[_JUMP0]))
-                s = moved(leaf(load(source, at + _LONG(p0) * n[_STEP0]), _LONG(1), p), tap)
+            if (not beside) & (p0 >= 0) & (p0 < _INT(n[N.SIZE0])):
+                tap = _INT(amount + (j0 + u) * _INT(n[N.JUMP0]))
+                s = moved(leaf(load(source, at + _LONG(p0) * n[N.STEP0]), _LONG(1), p), tap)
             put(row, row_counts, u, s)
 
     def tree(row, row_counts, many):

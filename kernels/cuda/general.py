@@ -20,6 +20,7 @@ from fastpool.kernels.cuda.memory import DECODE, ENCODE, SCALARS, divide, load, 
 from fastpool.kernels.cuda.package import cuda as cuda
 from fastpool.kernels.cuda.package import device, rebound
 from fastpool.kernels.cuda.parts import make_parts, shares
+from fastpool.kernels.cuda.thread import make_states
 from fastpool.kernels.cuda.walk import make_walk
 from fastpool.kernels.registry import Variant
 
@@ -29,34 +30,6 @@ MOST_AXES = 32
 MOST_BLOCKS = 64 + MOST_AXES
 """Blocks of taps on the stack, at most: windows have fewer than 2**63 taps."""
 
-_AXIS, _HEADER, _OUTER, _SPATIAL = P.AXIS, P.HEADER, P.OUTER, P.SPATIAL
-_OUTPUT, _UNIT, _SOURCE = P.OUTPUT, P.INDEX_UNIT, P.SOURCE
-_SOURCE_STRIDE, _OUTPUT_STRIDE, _AUX_STRIDE = P.SOURCE_STRIDE, P.OUTPUT_STRIDE, P.AUX_STRIDE
-_STRIDE, _PAD, _DILATION, _KERNEL, _JUMP = P.WINDOW_STRIDE, P.PAD, P.DILATION, P.KERNEL, P.JUMP
-_DIVISOR, _DECODE, _INDEX_KIND = P.DIVISOR, P.DECODE, P.INDEX_KIND
-
-
-def make_stack(variant: Variant) -> Any:
-    """(get, put) of states on a thread's own stack, which is an array for each component."""
-    real, integer = SCALARS[variant.state[0]], SCALARS[variant.state[-1]]
-
-    def get_pair(values, counts, i):
-        return (values[i], counts[i])
-
-    def put_pair(values, counts, i, s):
-        values[i] = real(s[0])
-        counts[i] = integer(s[1])
-
-    def get_single(values, counts, i):
-        return values[i]
-
-    def put_single(values, counts, i, s):
-        values[i] = real(s)
-
-    if len(variant.state) == 2:
-        return device(get_pair), device(put_pair)
-    return device(get_single), device(put_single)
-
 
 def make_general(variant: Variant, number: Any) -> Any:
     """The kernel of a variant that is no scatter, with indices of type ``number``.
@@ -65,7 +38,7 @@ def make_general(variant: Variant, number: Any) -> Any:
     """
     nothing, leaf, combine, moved, finish, place = make_parts(variant)
     read, counted, inside, windows = make_walk(number)
-    get, put = make_stack(variant)
+    get, put = make_states(variant)
     pair, backward = len(variant.state) == 2, variant.role == "gather"
     numbered, sharing = variant.role == "index", shares(variant)
     counts_taps = (variant.reduction.counted or pair) and not backward and not numbered
@@ -84,23 +57,23 @@ def make_general(variant: Variant, number: Any) -> Any:
         done = cuda.local.array(MOST_AXES, number)
         values = cuda.local.array(blocks, state_type)
         counts = cuda.local.array(blocks, count_type)
-        outer, spatial = read(plan, _OUTER), read(plan, _SPATIAL)
+        outer, spatial = read(plan, P.OUTER), read(plan, P.SPATIAL)
         x, d, i, flat = number(0), number(0), number(0), number(0)
-        fixed = load(plan, _DIVISOR)
+        fixed = load(plan, P.DIVISOR)
         divisor, on_input = np.int64(1), np.int64(1)
         rest, empty = t, False
         for back in range(outer + spatial):
             a = number(outer + spatial - 1 - back)
-            at = number(_HEADER + a * _AXIS)
-            size = read(plan, at + _OUTPUT)
+            at = number(P.HEADER + a * P.AXIS)
+            size = read(plan, at + P.OUTPUT)
             quotient = divide(rest, size)
             c = number(rest - quotient * size)
             rest = quotient
-            d = number(d + c * read(plan, at + _OUTPUT_STRIDE))
-            i = number(i + c * read(plan, at + _AUX_STRIDE))
+            d = number(d + c * read(plan, at + P.OUTPUT_STRIDE))
+            i = number(i + c * read(plan, at + P.AUX_STRIDE))
             if a < outer:
-                x = number(x + c * read(plan, at + _SOURCE_STRIDE))
-                flat = number(flat + c * read(plan, at + _UNIT))
+                x = number(x + c * read(plan, at + P.SOURCE_STRIDE))
+                flat = number(flat + c * read(plan, at + P.INDEX_UNIT))
             else:
                 s = number(a - outer)
                 done[s] = number(0)
@@ -108,10 +81,10 @@ def make_general(variant: Variant, number: Any) -> Any:
                     first[s], many[s], step[s] = windows(plan, at, c)
                     empty = empty | (many[s] == 0)
                 else:
-                    first[s] = number(c * read(plan, at + _STRIDE) - read(plan, at + _PAD))
-                    many[s] = read(plan, at + _KERNEL)
-                    step[s] = read(plan, at + _DILATION)
-                    flat = number(flat + first[s] * read(plan, at + _UNIT))
+                    first[s] = number(c * read(plan, at + P.WINDOW_STRIDE) - read(plan, at + P.PAD))
+                    many[s] = read(plan, at + P.KERNEL)
+                    step[s] = read(plan, at + P.DILATION)
+                    flat = number(flat + first[s] * read(plan, at + P.INDEX_UNIT))
                     if counts_taps:
                         divisor *= counted(plan, at, c)
                         on_input *= inside(plan, at, c)
@@ -122,12 +95,12 @@ def make_general(variant: Variant, number: Any) -> Any:
         while not empty:
             here, tap, within, share = x, number(0), True, np.int64(1)
             for a in range(spatial):
-                at = number(_HEADER + (outer + a) * _AXIS)
+                at = number(P.HEADER + (outer + a) * P.AXIS)
                 position = number(first[a] + done[a] * step[a])
-                within = within & (position >= 0) & (position < read(plan, at + _SOURCE))
-                here = number(here + position * read(plan, at + _SOURCE_STRIDE))
+                within = within & (position >= 0) & (position < read(plan, at + P.SOURCE))
+                here = number(here + position * read(plan, at + P.SOURCE_STRIDE))
                 if numbered:
-                    tap = number(tap + done[a] * read(plan, at + _JUMP))
+                    tap = number(tap + done[a] * read(plan, at + P.JUMP))
                 if sharing and within:
                     share *= counted(plan, at, position)
             s = nothing()
@@ -165,7 +138,7 @@ def make_general(variant: Variant, number: Any) -> Any:
                     state = s
                 break
         index = np.int64(flat)
-        if numbered and load(plan, _DECODE) != 0:
+        if numbered and load(plan, P.DECODE) != 0:
             index, state = decoded(plan, state, index, first, outer, spatial)
         given = load(aux, i) if reads_aux else 0
         store(output, d, finish(state, divisor, on_input, given, p))
@@ -180,11 +153,11 @@ def make_general(variant: Variant, number: Any) -> Any:
             if state[1] >= none:
                 return flat, state
             for a in range(spatial):
-                at = number(_HEADER + (outer + a) * _AXIS)
-                turns = divide(number(state[1]), read(plan, at + _JUMP))
-                size = read(plan, at + _KERNEL)
+                at = number(P.HEADER + (outer + a) * P.AXIS)
+                turns = divide(number(state[1]), read(plan, at + P.JUMP))
+                size = read(plan, at + P.KERNEL)
                 j = number(turns - divide(turns, size) * size)
-                flat += np.int64(j * read(plan, at + _DILATION)) * load(plan, at + _UNIT)
+                flat += np.int64(j * read(plan, at + P.DILATION)) * load(plan, at + P.INDEX_UNIT)
             return flat, (state[0], count_type(0))
 
         decoded = device(decode)
@@ -216,22 +189,22 @@ def make_general_scatter(variant: Variant, number: Any) -> Any:
         step = cuda.local.array(MOST_AXES, number)
         done = cuda.local.array(MOST_AXES, number)
         own = cuda.local.array(MOST_AXES, number)
-        outer, spatial = read(plan, _OUTER), read(plan, _SPATIAL)
-        by_tap = read(plan, _INDEX_KIND) == 2
+        outer, spatial = read(plan, P.OUTER), read(plan, P.SPATIAL)
+        by_tap = read(plan, P.INDEX_KIND) == 2
         x, d, i, flat = number(0), number(0), number(0), np.int64(0)
         rest, empty = t, False
         for back in range(outer + spatial):
             a = number(outer + spatial - 1 - back)
-            at = number(_HEADER + a * _AXIS)
-            size = read(plan, at + _OUTPUT)
+            at = number(P.HEADER + a * P.AXIS)
+            size = read(plan, at + P.OUTPUT)
             quotient = divide(rest, size)
             c = number(rest - quotient * size)
             rest = quotient
-            d = number(d + c * read(plan, at + _OUTPUT_STRIDE))
-            flat += c * load(plan, at + _UNIT)
+            d = number(d + c * read(plan, at + P.OUTPUT_STRIDE))
+            flat += c * load(plan, at + P.INDEX_UNIT)
             if a < outer:
-                x = number(x + c * read(plan, at + _SOURCE_STRIDE))
-                i = number(i + c * read(plan, at + _AUX_STRIDE))
+                x = number(x + c * read(plan, at + P.SOURCE_STRIDE))
+                i = number(i + c * read(plan, at + P.AUX_STRIDE))
             else:
                 s = number(a - outer)
                 own[s] = c
@@ -242,13 +215,13 @@ def make_general_scatter(variant: Variant, number: Any) -> Any:
         while not empty:
             here, there, tap, within = x, i, np.int64(0), True
             for a in range(spatial):
-                at = number(_HEADER + (outer + a) * _AXIS)
+                at = number(P.HEADER + (outer + a) * P.AXIS)
                 window = number(first[a] + done[a] * step[a])
-                within = within & (window >= 0) & (window < read(plan, at + _SOURCE))
-                here = number(here + window * read(plan, at + _SOURCE_STRIDE))
-                there = number(there + window * read(plan, at + _AUX_STRIDE))
-                moved = number(own[a] + read(plan, at + _PAD) - window * read(plan, at + _STRIDE))
-                tap += np.int64(divide(moved, read(plan, at + _DILATION))) * load(plan, at + _JUMP)
+                within = within & (window >= 0) & (window < read(plan, at + P.SOURCE))
+                here = number(here + window * read(plan, at + P.SOURCE_STRIDE))
+                there = number(there + window * read(plan, at + P.AUX_STRIDE))
+                moved = number(own[a] + read(plan, at + P.PAD) - window * read(plan, at + P.WINDOW_STRIDE))
+                tap += np.int64(divide(moved, read(plan, at + P.DILATION))) * load(plan, at + P.JUMP)
             if within:
                 named = load(aux, there)
                 if named == integer(tap if by_tap else flat):

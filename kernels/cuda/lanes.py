@@ -23,20 +23,6 @@ from fastpool.kernels.cuda.rows import Window
 from fastpool.kernels.cuda.thread import between, make_coordinates, make_states
 from fastpool.kernels.registry import Variant
 
-_COUNT = N.COUNT
-_SIZE0, _SIZE1, _SIZE2, _PAD0, _PAD1, _PAD2 = N.SIZE0, N.SIZE1, N.SIZE2, N.PAD0, N.PAD1, N.PAD2
-_STEP0, _STEP1, _STEP2, _STEP_LANE = N.STEP0, N.STEP1, N.STEP2, N.STEP_LANE
-_STEP_NEAR, _STEP_FAR, _OUT_NEAR, _OUT_FAR = N.STEP_NEAR, N.STEP_FAR, N.OUT_NEAR, N.OUT_FAR
-_OUT0, _OUT1, _OUT2, _OUT_LANE = N.OUT0, N.OUT1, N.OUT2, N.OUT_LANE
-_AUX0, _AUX1, _AUX2, _AUX_LANE, _AUX_NEAR, _AUX_FAR = N.AUX0, N.AUX1, N.AUX2, N.AUX_LANE, N.AUX_NEAR, N.AUX_FAR
-_KERNEL0, _KERNEL1, _KERNEL2 = N.KERNEL0, N.KERNEL1, N.KERNEL2
-_STRIDE0, _STRIDE1, _STRIDE2 = N.STRIDE0, N.STRIDE1, N.STRIDE2
-_DILATION0, _DILATION1, _DILATION2 = N.DILATION0, N.DILATION1, N.DILATION2
-_JUMP0, _JUMP1, _JUMP2 = N.JUMP0, N.JUMP1, N.JUMP2
-_UNIT0, _UNIT1, _UNIT2, _UNIT_LANE = N.UNIT0, N.UNIT1, N.UNIT2, N.UNIT_LANE
-_UNIT_NEAR, _UNIT_FAR, _DIVISOR = N.UNIT_NEAR, N.UNIT_FAR, N.DIVISOR
-_LOW0, _LOW1, _LOW2, _HIGH0, _HIGH1, _HIGH2 = N.LOW0, N.LOW1, N.LOW2, N.HIGH0, N.HIGH1, N.HIGH2
-_FORWARD0, _FORWARD1, _FORWARD2 = N.FORWARD0, N.FORWARD1, N.FORWARD2
 _INT, _LONG = np.int32, np.int64
 
 
@@ -113,7 +99,7 @@ def make_lanes(variant: Variant, window: Window | None, vector: int) -> Any:
 
     def kernel(source, output, aux, p, n):
         t = _INT(_INT(cuda.blockIdx.x) * _INT(cuda.blockDim.x) + _INT(cuda.threadIdx.x))
-        if t >= _INT(n[_COUNT]):
+        if t >= _INT(n[N.COUNT]):
             return
         c, o2, o1, o0, near, far = coordinates(t, n)
         raw = cuda.local.array(vector, source_type)
@@ -124,34 +110,34 @@ def make_lanes(variant: Variant, window: Window | None, vector: int) -> Any:
         if fixed_window:
             k0, k1, k2, s0, s1, s2, d0, d1, d2 = w0, w1, w2, v0, v1, v2, 1, 1, 1
         else:
-            k0, k1, k2 = _INT(n[_KERNEL0]), _INT(n[_KERNEL1]), _INT(n[_KERNEL2])
-            s0, s1, s2 = _INT(n[_STRIDE0]), _INT(n[_STRIDE1]), _INT(n[_STRIDE2])
-            d0, d1, d2 = _INT(n[_DILATION0]), _INT(n[_DILATION1]), _INT(n[_DILATION2])
-        i0, i1 = _INT(o0 * s0 - _INT(n[_PAD0])), _INT(o1 * s1 - _INT(n[_PAD1]))
-        i2 = _INT(o2 * s2 - _INT(n[_PAD2]))
-        x = _LONG(near) * n[_STEP_NEAR] + _LONG(far) * n[_STEP_FAR] + c * vector * n[_STEP_LANE]
+            k0, k1, k2 = _INT(n[N.KERNEL0]), _INT(n[N.KERNEL1]), _INT(n[N.KERNEL2])
+            s0, s1, s2 = _INT(n[N.STRIDE0]), _INT(n[N.STRIDE1]), _INT(n[N.STRIDE2])
+            d0, d1, d2 = _INT(n[N.DILATION0]), _INT(n[N.DILATION1]), _INT(n[N.DILATION2])
+        i0, i1 = _INT(o0 * s0 - _INT(n[N.PAD0])), _INT(o1 * s1 - _INT(n[N.PAD1]))
+        i2 = _INT(o2 * s2 - _INT(n[N.PAD2]))
+        x = _LONG(near) * n[N.STEP_NEAR] + _LONG(far) * n[N.STEP_FAR] + c * vector * n[N.STEP_LANE]
         for v in range(vector):
             put(total, total_counts, v, nothing())
         for j2 in range(k2):
             p2 = _INT(i2 + j2 * d2)
-            inside2 = (p2 >= 0) & (p2 < _INT(n[_SIZE2]))
+            inside2 = (p2 >= 0) & (p2 < _INT(n[N.SIZE2]))
             if together & (not inside2):
                 continue
             for j1 in range(k1):
                 p1 = _INT(i1 + j1 * d1)
-                inside1 = inside2 & (p1 >= 0) & (p1 < _INT(n[_SIZE1]))
+                inside1 = inside2 & (p1 >= 0) & (p1 < _INT(n[N.SIZE1]))
                 if together & (not inside1):
                     continue
                 for j0 in range(k0):
                     p0 = _INT(i0 + j0 * d0)
-                    inside0 = inside1 & (p0 >= 0) & (p0 < _INT(n[_SIZE0]))
+                    inside0 = inside1 & (p0 >= 0) & (p0 < _INT(n[N.SIZE0]))
                     if together & (not inside0):
                         continue
-                    amount = _INT(j0 * _INT(n[_JUMP0]) + j1 * _INT(n[_JUMP1]) + j2 * _INT(n[_JUMP2]))
+                    amount = _INT(j0 * _INT(n[N.JUMP0]) + j1 * _INT(n[N.JUMP1]) + j2 * _INT(n[N.JUMP2]))
                     for v in range(vector):
                         put(row, row_counts, v, nothing())
                     if inside0:
-                        step = _INT(p0 * _INT(n[_STEP0]) + p1 * _INT(n[_STEP1]) + p2 * _INT(n[_STEP2]))
+                        step = _INT(p0 * _INT(n[N.STEP0]) + p1 * _INT(n[N.STEP1]) + p2 * _INT(n[N.STEP2]))
                         read(raw, 0, source, x + step)
                         for v in range(vector):
                             put(row, row_counts, v, moved(leaf(raw[v], _LONG(1), p), amount))
@@ -170,25 +156,25 @@ def make_lanes(variant: Variant, window: Window | None, vector: int) -> Any:
         made, beside = cuda.local.array(vector, output_type), cuda.local.array(vector, aux_type)
         divisor, inside = number(1), _INT(1)
         if counts_taps:
-            many = _INT(between(i0, k0, n[_LOW0], n[_HIGH0]) * between(i1, k1, n[_LOW1], n[_HIGH1]))
-            divisor = number(_INT(many * between(i2, k2, n[_LOW2], n[_HIGH2])))
-            many = _INT(between(i0, k0, 0, n[_FORWARD0]) * between(i1, k1, 0, n[_FORWARD1]))
-            inside = _INT(many * between(i2, k2, 0, n[_FORWARD2]))
-        if n[_DIVISOR] != 0:
-            divisor, inside = number(n[_DIVISOR]), _INT(-1)
+            many = _INT(between(i0, k0, n[N.LOW0], n[N.HIGH0]) * between(i1, k1, n[N.LOW1], n[N.HIGH1]))
+            divisor = number(_INT(many * between(i2, k2, n[N.LOW2], n[N.HIGH2])))
+            many = _INT(between(i0, k0, 0, n[N.FORWARD0]) * between(i1, k1, 0, n[N.FORWARD1]))
+            inside = _INT(many * between(i2, k2, 0, n[N.FORWARD2]))
+        if n[N.DIVISOR] != 0:
+            divisor, inside = number(n[N.DIVISOR]), _INT(-1)
         flat = _LONG(0)
         if numbered:
-            flat = i0 * n[_UNIT0] + i1 * n[_UNIT1] + i2 * n[_UNIT2] + near * n[_UNIT_NEAR] + far * n[_UNIT_FAR]
-            flat += c * vector * n[_UNIT_LANE]
+            flat = i0 * n[N.UNIT0] + i1 * n[N.UNIT1] + i2 * n[N.UNIT2] + near * n[N.UNIT_NEAR] + far * n[N.UNIT_FAR]
+            flat += c * vector * n[N.UNIT_LANE]
         for v in range(vector):
             s = get(total, total_counts, v) if together else total_of(total, total_counts, v, k2)
             made[v] = finish(s, divisor, inside, 0, p)
             if numbered:
-                beside[v] = place(s, flat + v * n[_UNIT_LANE])
-        to = _LONG(near) * n[_OUT_NEAR] + _LONG(far) * n[_OUT_FAR] + c * vector * n[_OUT_LANE]
-        write(output, to + _INT(o0 * _INT(n[_OUT0]) + o1 * _INT(n[_OUT1]) + o2 * _INT(n[_OUT2])), made)
+                beside[v] = place(s, flat + v * n[N.UNIT_LANE])
+        to = _LONG(near) * n[N.OUT_NEAR] + _LONG(far) * n[N.OUT_FAR] + c * vector * n[N.OUT_LANE]
+        write(output, to + _INT(o0 * _INT(n[N.OUT0]) + o1 * _INT(n[N.OUT1]) + o2 * _INT(n[N.OUT2])), made)
         if numbered:
-            by = _LONG(near) * n[_AUX_NEAR] + _LONG(far) * n[_AUX_FAR] + c * vector * n[_AUX_LANE]
-            write(aux, by + _INT(o0 * _INT(n[_AUX0]) + o1 * _INT(n[_AUX1]) + o2 * _INT(n[_AUX2])), beside)
+            by = _LONG(near) * n[N.AUX_NEAR] + _LONG(far) * n[N.AUX_FAR] + c * vector * n[N.AUX_LANE]
+            write(aux, by + _INT(o0 * _INT(n[N.AUX0]) + o1 * _INT(n[N.AUX1]) + o2 * _INT(n[N.AUX2])), beside)
 
     return rebound(kernel)

@@ -24,15 +24,6 @@ from fastpool.kernels.cuda.parts import count_of, make_parts
 from fastpool.kernels.cuda.thread import between, make_coordinates, make_states
 from fastpool.kernels.registry import Variant
 
-_COUNT, _PAD2, _WINDOWS2 = N.COUNT, N.PAD2, N.WINDOWS2
-_SIZE0, _SIZE1, _SIZE2, _PAD0, _PAD1 = N.SIZE0, N.SIZE1, N.SIZE2, N.PAD0, N.PAD1
-_STEP0, _STEP1, _STEP_NEAR, _STEP_FAR = N.STEP0, N.STEP1, N.STEP_NEAR, N.STEP_FAR
-_OUT0, _OUT1, _OUT_NEAR, _OUT_FAR = N.OUT0, N.OUT1, N.OUT_NEAR, N.OUT_FAR
-_AUX0, _AUX1, _AUX_NEAR, _AUX_FAR = N.AUX0, N.AUX1, N.AUX_NEAR, N.AUX_FAR
-_JUMP0, _JUMP1, _JUMP2 = N.JUMP0, N.JUMP1, N.JUMP2
-_UNIT0, _UNIT1, _UNIT2, _UNIT_NEAR, _UNIT_FAR = N.UNIT0, N.UNIT1, N.UNIT2, N.UNIT_NEAR, N.UNIT_FAR
-_LOW0, _LOW1, _LOW2, _HIGH0, _HIGH1, _HIGH2 = N.LOW0, N.LOW1, N.LOW2, N.HIGH0, N.HIGH1, N.HIGH2
-_FORWARD0, _FORWARD1, _FORWARD2, _DIVISOR = N.FORWARD0, N.FORWARD1, N.FORWARD2, N.DIVISOR
 _INT, _LONG = np.int32, np.int64
 
 Window = tuple[tuple[int, int, int], tuple[int, int, int]]
@@ -64,34 +55,34 @@ def make_rows(variant: Variant, window: Window, vector: int, left: int) -> Any:
 
     def kernel(source, output, aux, p, n):
         t = _INT(_INT(cuda.blockIdx.x) * _INT(cuda.blockDim.x) + _INT(cuda.threadIdx.x))
-        if t >= _INT(n[_COUNT]):
+        if t >= _INT(n[N.COUNT]):
             return
         c, _, o1, o0, near, far = coordinates(t, n)
         raw = cuda.local.array(main, source_type)
         row, row_counts = cuda.local.array(columns, state_type), cuda.local.array(columns, count_type)
         slab, slab_counts = cuda.local.array(columns, state_type), cuda.local.array(columns, count_type)
         total, total_counts = cuda.local.array(columns, state_type), cuda.local.array(columns, count_type)
-        i0, i1 = _INT(o0 * s0 - _INT(n[_PAD0])), _INT(o1 * s1 - _INT(n[_PAD1]))
-        i2 = _INT(c * main - (_INT(n[_PAD2]) if loose else left))
-        x = _LONG(near) * n[_STEP_NEAR] + _LONG(far) * n[_STEP_FAR]
+        i0, i1 = _INT(o0 * s0 - _INT(n[N.PAD0])), _INT(o1 * s1 - _INT(n[N.PAD1]))
+        i2 = _INT(c * main - (_INT(n[N.PAD2]) if loose else left))
+        x = _LONG(near) * n[N.STEP_NEAR] + _LONG(far) * n[N.STEP_FAR]
         for j1 in range(k1):
             for j0 in range(k0):
                 p0, p1 = _INT(i0 + j0), _INT(i1 + j1)
-                amount = _INT(j0 * _INT(n[_JUMP0]) + j1 * _INT(n[_JUMP1]))
+                amount = _INT(j0 * _INT(n[N.JUMP0]) + j1 * _INT(n[N.JUMP1]))
                 for u in range(columns):
                     put(row, row_counts, u, nothing())
-                if (p0 >= 0) & (p0 < _INT(n[_SIZE0])) & (p1 >= 0) & (p1 < _INT(n[_SIZE1])):
-                    at = x + _INT(p0 * _INT(n[_STEP0]) + p1 * _INT(n[_STEP1]) + i2)
+                if (p0 >= 0) & (p0 < _INT(n[N.SIZE0])) & (p1 >= 0) & (p1 < _INT(n[N.SIZE1])):
+                    at = x + _INT(p0 * _INT(n[N.STEP0]) + p1 * _INT(n[N.STEP1]) + i2)
                     if not loose:
                         load_main(raw, 0, source, at + left)
                         for u in range(main):
                             if left + u < columns:
                                 put(row, row_counts, left + u, moved(leaf(raw[u], _LONG(1), p), amount))
                     for u in range(before):
-                        if (i2 + u >= 0) & ((not loose) | (i2 + u < _INT(n[_SIZE2]))):
+                        if (i2 + u >= 0) & ((not loose) | (i2 + u < _INT(n[N.SIZE2]))):
                             put(row, row_counts, u, moved(leaf(load(source, at + u), _LONG(1), p), amount))
                     for u in range(behind, columns):
-                        if i2 + u < _INT(n[_SIZE2]):
+                        if i2 + u < _INT(n[N.SIZE2]):
                             put(row, row_counts, u, moved(leaf(load(source, at + u), _LONG(1), p), amount))
                 for u in range(columns):
                     s = get(row, row_counts, u)
@@ -104,41 +95,41 @@ def make_rows(variant: Variant, window: Window, vector: int, left: int) -> Any:
                     s = combine(get(total, total_counts, u), s)
                 put(total, total_counts, u, s)
         made, beside = cuda.local.array(vector, output_type), cuda.local.array(vector, aux_type)
-        lead, lead_inside, fixed = _INT(1), _INT(1), number(n[_DIVISOR])
+        lead, lead_inside, fixed = _INT(1), _INT(1), number(n[N.DIVISOR])
         if counts_taps:
-            lead = _INT(between(i0, k0, n[_LOW0], n[_HIGH0]) * between(i1, k1, n[_LOW1], n[_HIGH1]))
-            lead_inside = _INT(between(i0, k0, 0, n[_FORWARD0]) * between(i1, k1, 0, n[_FORWARD1]))
+            lead = _INT(between(i0, k0, n[N.LOW0], n[N.HIGH0]) * between(i1, k1, n[N.LOW1], n[N.HIGH1]))
+            lead_inside = _INT(between(i0, k0, 0, n[N.FORWARD0]) * between(i1, k1, 0, n[N.FORWARD1]))
         flat = _LONG(0)
         if numbered:
-            flat = i0 * n[_UNIT0] + i1 * n[_UNIT1] + i2 * n[_UNIT2] + near * n[_UNIT_NEAR] + far * n[_UNIT_FAR]
+            flat = i0 * n[N.UNIT0] + i1 * n[N.UNIT1] + i2 * n[N.UNIT2] + near * n[N.UNIT_NEAR] + far * n[N.UNIT_FAR]
         for v in range(vector):
             s = get(total, total_counts, v * s2)
             for j in range(1, k2):
-                s = combine(s, moved(get(total, total_counts, v * s2 + j), _INT(j * _INT(n[_JUMP2]))))
+                s = combine(s, moved(get(total, total_counts, v * s2 + j), _INT(j * _INT(n[N.JUMP2]))))
             divisor, inside = number(1), _INT(1)
             if counts_taps:
                 first = _INT(i2 + v * s2)
-                divisor = number(_INT(lead * between(first, k2, n[_LOW2], n[_HIGH2])))
-                inside = _INT(lead_inside * between(first, k2, 0, n[_FORWARD2]))
-            if n[_DIVISOR] != 0:
+                divisor = number(_INT(lead * between(first, k2, n[N.LOW2], n[N.HIGH2])))
+                inside = _INT(lead_inside * between(first, k2, 0, n[N.FORWARD2]))
+            if n[N.DIVISOR] != 0:
                 divisor, inside = fixed, _INT(-1)
             made[v] = finish(s, divisor, inside, 0, p)
             if numbered:
-                beside[v] = place(s, flat + (v * s2) * n[_UNIT2])
-        to = _LONG(near) * n[_OUT_NEAR] + _LONG(far) * n[_OUT_FAR]
-        to += _INT(o0 * _INT(n[_OUT0]) + o1 * _INT(n[_OUT1]) + c * vector)
+                beside[v] = place(s, flat + (v * s2) * n[N.UNIT2])
+        to = _LONG(near) * n[N.OUT_NEAR] + _LONG(far) * n[N.OUT_FAR]
+        to += _INT(o0 * _INT(n[N.OUT0]) + o1 * _INT(n[N.OUT1]) + c * vector)
         if loose:
             for v in range(vector):
-                if c * vector + v < _INT(n[_WINDOWS2]):
+                if c * vector + v < _INT(n[N.WINDOWS2]):
                     store(output, to + v, made[v])
         else:
             store_outputs(output, to, made)
         if numbered:
-            by = _LONG(near) * n[_AUX_NEAR] + _LONG(far) * n[_AUX_FAR]
-            by += _INT(o0 * _INT(n[_AUX0]) + o1 * _INT(n[_AUX1]) + c * vector)
+            by = _LONG(near) * n[N.AUX_NEAR] + _LONG(far) * n[N.AUX_FAR]
+            by += _INT(o0 * _INT(n[N.AUX0]) + o1 * _INT(n[N.AUX1]) + c * vector)
             if loose:
                 for v in range(vector):
-                    if c * vector + v < _INT(n[_WINDOWS2]):
+                    if c * vector + v < _INT(n[N.WINDOWS2]):
                         store(aux, by + v, beside[v])
             else:
                 store_outputs(aux, by, beside)

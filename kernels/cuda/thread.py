@@ -11,11 +11,6 @@ from fastpool.kernels.cuda.memory import SCALARS, scaled
 from fastpool.kernels.cuda.package import device
 from fastpool.kernels.registry import Variant
 
-_VECTORS, _VECTORS_BY, _VECTORS_SHIFT = N.VECTORS, N.VECTORS_BY, N.VECTORS_SHIFT
-_OUTPUTS2, _OUTPUTS2_BY, _OUTPUTS2_SHIFT = N.OUTPUTS2, N.OUTPUTS2_BY, N.OUTPUTS2_SHIFT
-_OUTPUTS1, _OUTPUTS1_BY, _OUTPUTS1_SHIFT = N.OUTPUTS1, N.OUTPUTS1_BY, N.OUTPUTS1_SHIFT
-_OUTPUTS0, _OUTPUTS0_BY, _OUTPUTS0_SHIFT = N.OUTPUTS0, N.OUTPUTS0_BY, N.OUTPUTS0_SHIFT
-_NEAR, _NEAR_BY, _NEAR_SHIFT = N.NEAR, N.NEAR_BY, N.NEAR_SHIFT
 _INT = np.int32
 
 
@@ -35,18 +30,18 @@ def make_coordinates(levels: int) -> Any:
     """
 
     def with_lanes(t, n):
-        c, t = part(t, n[_VECTORS], n[_VECTORS_BY], n[_VECTORS_SHIFT])
-        o2, t = part(t, n[_OUTPUTS2], n[_OUTPUTS2_BY], n[_OUTPUTS2_SHIFT])
-        o1, t = part(t, n[_OUTPUTS1], n[_OUTPUTS1_BY], n[_OUTPUTS1_SHIFT])
-        o0, t = part(t, n[_OUTPUTS0], n[_OUTPUTS0_BY], n[_OUTPUTS0_SHIFT])
-        near, far = part(t, n[_NEAR], n[_NEAR_BY], n[_NEAR_SHIFT])
+        c, t = part(t, n[N.VECTORS], n[N.VECTORS_BY], n[N.VECTORS_SHIFT])
+        o2, t = part(t, n[N.OUTPUTS2], n[N.OUTPUTS2_BY], n[N.OUTPUTS2_SHIFT])
+        o1, t = part(t, n[N.OUTPUTS1], n[N.OUTPUTS1_BY], n[N.OUTPUTS1_SHIFT])
+        o0, t = part(t, n[N.OUTPUTS0], n[N.OUTPUTS0_BY], n[N.OUTPUTS0_SHIFT])
+        near, far = part(t, n[N.NEAR], n[N.NEAR_BY], n[N.NEAR_SHIFT])
         return c, o2, o1, o0, near, far
 
     def without_lanes(t, n):
-        c, t = part(t, n[_VECTORS], n[_VECTORS_BY], n[_VECTORS_SHIFT])
-        o1, t = part(t, n[_OUTPUTS1], n[_OUTPUTS1_BY], n[_OUTPUTS1_SHIFT])
-        o0, t = part(t, n[_OUTPUTS0], n[_OUTPUTS0_BY], n[_OUTPUTS0_SHIFT])
-        near, far = part(t, n[_NEAR], n[_NEAR_BY], n[_NEAR_SHIFT])
+        c, t = part(t, n[N.VECTORS], n[N.VECTORS_BY], n[N.VECTORS_SHIFT])
+        o1, t = part(t, n[N.OUTPUTS1], n[N.OUTPUTS1_BY], n[N.OUTPUTS1_SHIFT])
+        o0, t = part(t, n[N.OUTPUTS0], n[N.OUTPUTS0_BY], n[N.OUTPUTS0_SHIFT])
+        near, far = part(t, n[N.NEAR], n[N.NEAR_BY], n[N.NEAR_SHIFT])
         return c, c, o1, o0, near, far
 
     return device(with_lanes if levels == 2 else without_lanes)

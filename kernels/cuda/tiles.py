@@ -29,18 +29,6 @@ ACROSS, DOWN = 32, 8
 SHARED_BYTES = 24064
 """Bytes of one of the two copies of a tile: both stay below the 48 KiB that any block may have."""
 
-_SIZE1, _SIZE2, _PAD1, _PAD2 = N.SIZE1, N.SIZE2, N.PAD1, N.PAD2
-_STEP0, _STEP1, _STEP2, _STEP_NEAR, _STEP_FAR = N.STEP0, N.STEP1, N.STEP2, N.STEP_NEAR, N.STEP_FAR
-_OUT0, _OUT1, _OUT2, _OUT_NEAR, _OUT_FAR = N.OUT0, N.OUT1, N.OUT2, N.OUT_NEAR, N.OUT_FAR
-_AUX0, _AUX1, _AUX2, _AUX_NEAR, _AUX_FAR = N.AUX0, N.AUX1, N.AUX2, N.AUX_NEAR, N.AUX_FAR
-_KERNEL1, _KERNEL2, _STRIDE1, _STRIDE2 = N.KERNEL1, N.KERNEL2, N.STRIDE1, N.STRIDE2
-_DILATION1, _DILATION2, _JUMP1, _JUMP2 = N.DILATION1, N.DILATION2, N.JUMP1, N.JUMP2
-_UNIT0, _UNIT1, _UNIT2, _UNIT_NEAR, _UNIT_FAR = N.UNIT0, N.UNIT1, N.UNIT2, N.UNIT_NEAR, N.UNIT_FAR
-_TILE1, _TILE2, _WINDOWS1, _WINDOWS2 = N.TILE1, N.TILE2, N.WINDOWS1, N.WINDOWS2
-_VECTORS, _VECTORS_BY, _VECTORS_SHIFT = N.VECTORS, N.VECTORS_BY, N.VECTORS_SHIFT
-_OUTPUTS1, _OUTPUTS1_BY, _OUTPUTS1_SHIFT = N.OUTPUTS1, N.OUTPUTS1_BY, N.OUTPUTS1_SHIFT
-_OUTPUTS0, _OUTPUTS0_BY, _OUTPUTS0_SHIFT = N.OUTPUTS0, N.OUTPUTS0_BY, N.OUTPUTS0_SHIFT
-_NEAR, _NEAR_BY, _NEAR_SHIFT = N.NEAR, N.NEAR_BY, N.NEAR_SHIFT
 _INT, _LONG = np.int32, np.int64
 
 
@@ -77,7 +65,7 @@ def make_tiles(variant: Variant) -> Any:
         r, r0 = divide(_INT(s[1]), pitch), divide(e, pitch)
         j1 = divide(_INT(r - r0), d1)
         j2 = divide(_INT((s[1] - r * pitch) - (e - r0 * pitch)), d2)
-        return (s[0], count_type(j1 * n[_JUMP1] + j2 * n[_JUMP2]))
+        return (s[0], count_type(j1 * n[N.JUMP1] + j2 * n[N.JUMP2]))
 
     as_taps = device(as_taps)
 
@@ -85,32 +73,32 @@ def make_tiles(variant: Variant) -> Any:
         states = cuda.shared.array(room, state_type)
         counts = cuda.shared.array(count_room, count_type)
         across, down = _INT(cuda.threadIdx.x), _INT(cuda.threadIdx.y)
-        tile2, t = part(_INT(cuda.blockIdx.x), n[_VECTORS], n[_VECTORS_BY], n[_VECTORS_SHIFT])
-        tile1, t = part(t, n[_OUTPUTS1], n[_OUTPUTS1_BY], n[_OUTPUTS1_SHIFT])
-        o0, t = part(t, n[_OUTPUTS0], n[_OUTPUTS0_BY], n[_OUTPUTS0_SHIFT])
-        near, far = part(t, n[_NEAR], n[_NEAR_BY], n[_NEAR_SHIFT])
-        k1, k2, d1, d2 = _INT(n[_KERNEL1]), _INT(n[_KERNEL2]), _INT(n[_DILATION1]), _INT(n[_DILATION2])
-        s1, s2 = _INT(n[_STRIDE1]), _INT(n[_STRIDE2])
-        first1, first2 = _INT(tile1 * _INT(n[_TILE1])), _INT(tile2 * _INT(n[_TILE2]))
+        tile2, t = part(_INT(cuda.blockIdx.x), n[N.VECTORS], n[N.VECTORS_BY], n[N.VECTORS_SHIFT])
+        tile1, t = part(t, n[N.OUTPUTS1], n[N.OUTPUTS1_BY], n[N.OUTPUTS1_SHIFT])
+        o0, t = part(t, n[N.OUTPUTS0], n[N.OUTPUTS0_BY], n[N.OUTPUTS0_SHIFT])
+        near, far = part(t, n[N.NEAR], n[N.NEAR_BY], n[N.NEAR_SHIFT])
+        k1, k2, d1, d2 = _INT(n[N.KERNEL1]), _INT(n[N.KERNEL2]), _INT(n[N.DILATION1]), _INT(n[N.DILATION2])
+        s1, s2 = _INT(n[N.STRIDE1]), _INT(n[N.STRIDE2])
+        first1, first2 = _INT(tile1 * _INT(n[N.TILE1])), _INT(tile2 * _INT(n[N.TILE2]))
         # windows of the last tiles may be fewer
-        many1 = min(_INT(n[_TILE1]), _INT(_INT(n[_WINDOWS1]) - first1))
-        many2 = min(_INT(n[_TILE2]), _INT(_INT(n[_WINDOWS2]) - first2))
+        many1 = min(_INT(n[N.TILE1]), _INT(_INT(n[N.WINDOWS1]) - first1))
+        many2 = min(_INT(n[N.TILE2]), _INT(_INT(n[N.WINDOWS2]) - first2))
         rows = _INT((many1 - 1) * s1 + (k1 - 1) * d1 + 1)
         pitch = _INT((many2 - 1) * s2 + (k2 - 1) * d2 + 1)
-        i1, i2 = _INT(first1 * s1 - _INT(n[_PAD1])), _INT(first2 * s2 - _INT(n[_PAD2]))
-        x = _LONG(near) * n[_STEP_NEAR] + _LONG(far) * n[_STEP_FAR] + o0 * n[_STEP0]
+        i1, i2 = _INT(first1 * s1 - _INT(n[N.PAD1])), _INT(first2 * s2 - _INT(n[N.PAD2]))
+        x = _LONG(near) * n[N.STEP_NEAR] + _LONG(far) * n[N.STEP_FAR] + o0 * n[N.STEP0]
         r = down
         while r < rows:
             p1 = _INT(i1 + r)
-            there = (p1 >= 0) & (p1 < _INT(n[_SIZE1]))
-            at = x + _LONG(p1) * n[_STEP1]
+            there = (p1 >= 0) & (p1 < _INT(n[N.SIZE1]))
+            at = x + _LONG(p1) * n[N.STEP1]
             c = across
             while c < pitch:
                 p2 = _INT(i2 + c)
                 e = _INT(r * pitch + c)
                 s = nothing()
-                if there & (p2 >= 0) & (p2 < _INT(n[_SIZE2])):
-                    s = moved(leaf(load(source, at + _LONG(p2) * n[_STEP2]), _LONG(1), p), e)
+                if there & (p2 >= 0) & (p2 < _INT(n[N.SIZE2])):
+                    s = moved(leaf(load(source, at + _LONG(p2) * n[N.STEP2]), _LONG(1), p), e)
                 put(states, counts, e, s)
                 c = _INT(c + ACROSS)
             r = _INT(r + DOWN)
@@ -140,9 +128,9 @@ def make_tiles(variant: Variant) -> Any:
                 size = covered
                 now, other = other, now
                 cuda.syncthreads()
-        to = _LONG(near) * n[_OUT_NEAR] + _LONG(far) * n[_OUT_FAR] + o0 * n[_OUT0]
-        by = _LONG(near) * n[_AUX_NEAR] + _LONG(far) * n[_AUX_FAR] + o0 * n[_AUX0]
-        flat = near * n[_UNIT_NEAR] + far * n[_UNIT_FAR] + o0 * n[_UNIT0] + i1 * n[_UNIT1] + i2 * n[_UNIT2]
+        to = _LONG(near) * n[N.OUT_NEAR] + _LONG(far) * n[N.OUT_FAR] + o0 * n[N.OUT0]
+        by = _LONG(near) * n[N.AUX_NEAR] + _LONG(far) * n[N.AUX_FAR] + o0 * n[N.AUX0]
+        flat = near * n[N.UNIT_NEAR] + far * n[N.UNIT_FAR] + o0 * n[N.UNIT0] + i1 * n[N.UNIT1] + i2 * n[N.UNIT2]
         q1 = down
         while q1 < many1:
             q2 = across
@@ -150,10 +138,10 @@ def make_tiles(variant: Variant) -> Any:
                 e = _INT(q1 * s1 * pitch + q2 * s2)
                 s = get(states, counts, now + e)
                 o1, o2 = _INT(first1 + q1), _INT(first2 + q2)
-                store(output, to + o1 * n[_OUT1] + o2 * n[_OUT2], finish(s, _LONG(1), _LONG(1), 0, p))
+                store(output, to + o1 * n[N.OUT1] + o2 * n[N.OUT2], finish(s, _LONG(1), _LONG(1), 0, p))
                 if numbered:
-                    index = flat + q1 * s1 * n[_UNIT1] + q2 * s2 * n[_UNIT2]
-                    store(aux, by + o1 * n[_AUX1] + o2 * n[_AUX2], place(as_taps(s, e, pitch, d1, d2, n), index))
+                    index = flat + q1 * s1 * n[N.UNIT1] + q2 * s2 * n[N.UNIT2]
+                    store(aux, by + o1 * n[N.AUX1] + o2 * n[N.AUX2], place(as_taps(s, e, pitch, d1, d2, n), index))
                 q2 = _INT(q2 + ACROSS)
             q1 = _INT(q1 + DOWN)
 

@@ -11,10 +11,6 @@ from fastpool.kernels import plan as P
 from fastpool.kernels.cuda.memory import divide, load
 from fastpool.kernels.cuda.package import device
 
-_PAD, _STRIDE, _KERNEL, _DILATION = P.PAD, P.WINDOW_STRIDE, P.KERNEL, P.DILATION
-_GCD, _EVERY, _INVERSE, _BETWEEN = P.GCD, P.STEP_TAPS, P.INVERSE, P.STEP_WINDOWS
-_LOW, _HIGH, _SIZE = P.LOW, P.HIGH, P.FORWARD_SIZE
-
 
 class Walk(NamedTuple):
     """The functions of a width.
@@ -48,34 +44,34 @@ def make_walk(number: Any) -> Walk:
     below = device(below)
 
     def between(plan, axis, o, low, high):
-        origin = number(o * read(plan, axis + _STRIDE) - read(plan, axis + _PAD))
-        kernel, dilation = read(plan, axis + _KERNEL), read(plan, axis + _DILATION)
+        origin = number(o * read(plan, axis + P.WINDOW_STRIDE) - read(plan, axis + P.PAD))
+        kernel, dilation = read(plan, axis + P.KERNEL), read(plan, axis + P.DILATION)
         return number(below(origin, high, kernel, dilation) - below(origin, low, kernel, dilation))
 
     between = device(between)
 
     def counted(plan, axis, o):
-        return between(plan, axis, o, read(plan, axis + _LOW), read(plan, axis + _HIGH))
+        return between(plan, axis, o, read(plan, axis + P.LOW), read(plan, axis + P.HIGH))
 
     def inside(plan, axis, o):
-        return between(plan, axis, o, number(0), read(plan, axis + _SIZE))
+        return between(plan, axis, o, number(0), read(plan, axis + P.FORWARD_SIZE))
 
     def windows(plan, axis, i):
-        stride = read(plan, axis + _STRIDE)
-        shifted = number(i + read(plan, axis + _PAD))
+        stride = read(plan, axis + P.WINDOW_STRIDE)
+        shifted = number(i + read(plan, axis + P.PAD))
         phase = number(shifted - divide(shifted, stride) * stride)
-        common, every = read(plan, axis + _GCD), read(plan, axis + _EVERY)
+        common, every = read(plan, axis + P.GCD), read(plan, axis + P.STEP_TAPS)
         turns = divide(phase, common)
-        whole = number(turns * read(plan, axis + _INVERSE))
+        whole = number(turns * read(plan, axis + P.INVERSE))
         j = number(whole - divide(whole, every) * every)
-        kernel = read(plan, axis + _KERNEL)
+        kernel = read(plan, axis + P.KERNEL)
         if (number(turns * common) != phase) | (j >= kernel):
             return number(0), number(0), number(1)
         count = number(divide(number(kernel - 1 - j), every) + 1)
         last = number(j + (count - 1) * every)
         # exact: the difference is a multiple of the stride; it may be negative
-        ahead = number(shifted - last * read(plan, axis + _DILATION))
+        ahead = number(shifted - last * read(plan, axis + P.DILATION))
         first = divide(ahead, stride) if ahead >= 0 else number(-divide(number(-ahead), stride))
-        return first, count, read(plan, axis + _BETWEEN)
+        return first, count, read(plan, axis + P.STEP_WINDOWS)
 
     return Walk(read, device(counted), device(inside), device(windows))

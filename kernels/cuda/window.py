@@ -16,10 +16,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastpool.kernels import registry
-from fastpool.kernels.cuda.general import make_stack
 from fastpool.kernels.cuda.memory import SCALARS
 from fastpool.kernels.cuda.package import NAME, SIMULATED, builtin, device
 from fastpool.kernels.cuda.parts import Parts, make_parts, parameter
+from fastpool.kernels.cuda.thread import make_states
 from fastpool.kernels.elements import HALVES
 from fastpool.kernels.registry import Variant
 
@@ -49,7 +49,7 @@ def make_carried(variant: Variant, parts: Parts) -> tuple[Any, Any]:
     folded(k, ones, twos, fours, values, counts, base)       the state of ``k`` taps
     """
     nothing, combine = parts.nothing, parts.combine
-    get, put = make_stack(variant)
+    get, put = make_states(variant)
 
     def carried(j, s, ones, twos, fours, values, counts, base):
         if j & 1 == 0:
