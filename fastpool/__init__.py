@@ -7,6 +7,8 @@ array([[[[ 5.,  7.],
          [13., 15.]]]])
 """
 
+from typing import Any
+
 from fastpool._version import __version__
 from fastpool.c_library import get_include, get_library
 from fastpool.config import get_num_threads, set_num_threads, threads
@@ -115,3 +117,23 @@ __all__ = [
     "threads",
     "vjp",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """The functions of the family: their modules are loaded when one of them is first asked for."""
+    from importlib import import_module
+
+    from fastpool.family import operations
+
+    module = operations.modules().get(name)
+    if module is None:
+        raise AttributeError(f"module 'fastpool' has no attribute {name!r}")
+    found = getattr(import_module(f"fastpool.{module}"), name)
+    globals()[name] = found
+    return found
+
+
+def __dir__() -> list[str]:
+    from fastpool.family import operations
+
+    return sorted({*globals(), *operations.names()})

@@ -7,6 +7,7 @@ possible, the just-in-time compiler does the work.
 from __future__ import annotations
 
 import functools
+import importlib
 import operator
 import os
 from typing import Any
@@ -224,9 +225,9 @@ def door() -> Any:
     if owner is None:
         return None
     try:
-        from fastpool import _door  # type: ignore[attr-defined]
+        found: Any = importlib.import_module("fastpool._door")
     except ImportError:
         return None
     names = ("fastpool_forward", "fastpool_workspace_size", "fastpool_threads")
-    _door.attach(*map(owner.address, names), config.get_num_threads)
-    return _door
+    found.attach(*map(owner.address, names), config.get_num_threads)
+    return found

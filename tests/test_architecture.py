@@ -131,8 +131,8 @@ def test_only_engines_and_planning_know_kernels():
         "fastpool.__main__",
     }
     for name, imported in IMPORTS.items():
-        # the engine of the GPU
-        if inside(name, "fastpool.cuda"):
+        # the engine of the GPU, and the family, which plans its own programs
+        if inside(name, "fastpool.cuda", "fastpool.family"):
             continue
         if not inside(name, "fastpool.kernels") and any(inside(found, "fastpool.kernels") for found in imported):
             assert name in allowed, name

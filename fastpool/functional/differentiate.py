@@ -7,6 +7,7 @@ from typing import Any
 
 from fastpool.arguments import check_dtype
 from fastpool.arrays import Outline, Source
+from fastpool.family import differentiate as family
 from fastpool.functional import _call
 from fastpool.functional._binding import FORWARD, bind
 
@@ -62,6 +63,9 @@ def vjp(fn: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> tuple[Any,
     array([[ 0.,  0.],
            [10.,  0.]])
     """
+    module = family.module_of(fn)
+    if module is not None:
+        return family.vjp(fn, module, x, args, kwargs)
     call = bind("vjp", fn, FORWARD, (x, *args), kwargs)
     called = f"{call.called}_backward"
     plan = _call.plan_forward(

@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
+from fastpool.family import differentiate as family
 from fastpool.functional import _call
 from fastpool.functional._binding import FUNCTIONS, bind
 from fastpool.functional._planned import Backward, Forward
 
 if TYPE_CHECKING:
     from fastpool.explanation import Explanation
+    from fastpool.family.differentiate import Told
 
 __all__ = ["explain"]
 
 
-def explain(fn: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> Explanation:
+def explain(fn: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> Explanation | Told:
     """Tell which kernel a call would run, and why each other one was refused.
 
     The arguments are checked as in the call itself, but nothing is computed.
@@ -31,7 +33,7 @@ def explain(fn: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> Explan
 
     Returns
     -------
-    Explanation
+    Explanation or Told
         ``str`` of it is a table with one line per registered kernel, the chosen one and the refused ones. On a
         GPU it tells the kernels' grids and blocks, and what the copies take that ``device`` asks for.
 
@@ -57,6 +59,9 @@ def explain(fn: Callable[..., Any], x: Any, *args: Any, **kwargs: Any) -> Explan
     """
     from fastpool import dispatch
 
+    module = family.module_of(fn)
+    if module is not None:
+        return family.explain(fn, (x, *args), kwargs)
     call = bind("explain", fn, FUNCTIONS, (x, *args), kwargs)
     plan: Forward | Backward
     if call.called.endswith("_backward"):

@@ -20,10 +20,10 @@ import numba
 from numba import types
 from numba.extending import register_jitable
 
-from fastpool.kernels import digests, registry
+from fastpool.kernels import digests, programs, registry
 from fastpool.kernels.c_abi.lower import Function, fill, lower, lower_loops, lower_parts
 from fastpool.kernels.c_abi.objects import Level, digest, emit, prepare, simplify
-from fastpool.kernels.cpu.engine import PASSES, SPLIT, WHOLE
+from fastpool.kernels.cpu.engine import PASSES, SPLIT, WHOLE, make_program
 from fastpool.kernels.cpu.memory import SIGNATURE
 from fastpool.kernels.registry import Variant
 from fastpool.kernels.table import Table
@@ -51,7 +51,7 @@ STACKED = next(form for form in registry.FORMS if form.stacked)
 class Job(NamedTuple):
     """What one process compiles at a time.
 
-    ``what`` is "planning", "walk", "whole", "match", "fused", "stacked", "lanes" or "passes".
+    ``what`` is "planning", "walk", "whole", "match", "fused", "stacked", "lanes", "passes" or "program".
     """
 
     what: str
@@ -85,7 +85,8 @@ def jobs(variants: Sequence[Variant]) -> list[Job]:
     once = [Job(*job, number) for job, number in shared.items()]
     lanes = [Job("lanes", v.name + "_fused_lanes", number) for number, v in ahead if v.across is not None]
     passes = [Job("passes", v.name, number) for number, v in ahead if v.role not in WHOLE]
-    return [*(Job("walk", walk) for walk in SPLIT), *whole, *match, *once, *lanes, *passes]
+    family = [Job("program", program.name, number) for number, program in enumerate(programs.ahead())]
+    return [*(Job("walk", walk) for walk in SPLIT), *whole, *match, *once, *family, *lanes, *passes]
 
 
 def _settle() -> None:
@@ -117,9 +118,13 @@ def _lower(job: Job) -> bytes:
     """A module whose function, but for planning, is called "kernel"."""
     prepare()
     variants, planning = _shared
-    variant = variants[job.number]
     if job.what == "planning":
         return _lower_planning(planning)
+    if job.what == "program":
+        function = make_program(list(programs.ahead())[job.number], 0)
+        function.__name__ = function.__qualname__ = job.name
+        return lower(job.name, [Function("kernel", function, SIGNATURE)])
+    variant = variants[job.number]
     if job.what == "walk":
         function, signature = SPLIT[job.name][0](0), SIGNATURE
     elif job.what == "whole":

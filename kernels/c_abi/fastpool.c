@@ -577,6 +577,29 @@ static void run_stage(const struct stage *stage, int64_t *bufs, unsigned char *s
     share_work(threads, run_part, &shared);
 }
 
+/* ---- kernels that their caller plans ---- */
+
+int64_t fastpool_program(const char *name)
+{
+    for (int i = 0; name && program_names[i]; i++)
+        if (!strcmp(name, program_names[i]))
+            return level() == &no_level ? 0 : (int64_t)(uintptr_t)level()->programs[i];
+    return 0;
+}
+
+void fastpool_run_program(int64_t program, int64_t *plan, int64_t *bufs, void *work, int64_t pitch, int64_t tiles,
+                          int threads)
+{
+    struct stage stage = {.kernel = (kernel_function *)(uintptr_t)program,
+                          .tiles = tiles,
+                          .bytes = PARALLEL_BYTES,
+                          .block = plan};
+    if (threads > 1 && (atomic_load(&forked) || in_region()))
+        threads = 1;
+    if (program && tiles > 0)
+        run_stage(&stage, bufs, work, (size_t)pitch, threads);
+}
+
 static fastpool_status run(const fastpool_plan *plan, struct arrays *arrays, void *workspace, size_t bytes, int threads)
 {
     if (plan->empty)

@@ -113,7 +113,9 @@ def _array(kind: str, name: str, values: Sequence[str]) -> str:
 
 def _level(table: Table, wanted: Sequence[Job], level: Level) -> str:
     """The declarations and arrays of one level."""
-    symbols = {(job.what, job.number): symbol(job.name, level) for job in wanted if job.what != "walk"}
+    family = [job.name for job in wanted if job.what == "program"]
+    own = [job for job in wanted if job.what not in ("walk", "program")]
+    symbols = {(job.what, job.number): symbol(job.name, level) for job in own}
     count = range(len(table.variants))
     lines = [f"extern kernel_function {symbol(walk, level)};" for walk in SPLIT]
     for (what, _), name in symbols.items():
@@ -126,6 +128,8 @@ def _level(table: Table, wanted: Sequence[Job], level: Level) -> str:
     for what in ("fused", "stacked"):
         names = [shared_name(variant, what) for variant in table.variants]
         shared[what] = [symbol(name, level) if name in known else "0" for name in names]
+    lines += [f"extern kernel_function {symbol(name, level)};" for name in family]
+    lines.append(_array("kernel_function *const", f"programs_{level.name}", [*(symbol(n, level) for n in family), "0"]))
     lines.append(_array("kernel_function *const", f"whole_{level.name}", whole))
     lines.append(_array("kernel_function *const", f"fused_{level.name}", shared["fused"]))
     lines.append(_array("kernel_function *const", f"stacked_{level.name}", shared["stacked"]))
@@ -148,7 +152,7 @@ def library_tables(table: Table, interface: Interface, levels: Sequence[Level]) 
     )
     records = [
         f'    {{"{level.name}", {", ".join(symbol(walk, level) for walk in SPLIT)}, '
-        f"whole_{level.name}, fused_{level.name}, stacked_{level.name}, passes_{level.name}}},"
+        f"whole_{level.name}, fused_{level.name}, stacked_{level.name}, programs_{level.name}, passes_{level.name}}},"
         for level in levels
     ]
     texts = [f'    "{text}",' for _, text in interface.statuses]
@@ -161,7 +165,11 @@ def library_tables(table: Table, interface: Interface, levels: Sequence[Level]) 
             "typedef void pass_function(int64_t *words);",
             "struct passes { pass_function *loops, *match, *lanes; };",
             "struct kernels { const char *name; kernel_function *sweep, *slide, *match, *lanes;",
-            "    kernel_function *const *whole, *const *fused, *const *stacked; const struct passes *passes; };",
+            "    kernel_function *const *whole, *const *fused, *const *stacked, *const *programs;",
+            "    const struct passes *passes; };",
+            "static const char *const program_names[] = {",
+            *(f'    "{job.name}",' for job in wanted if job.what == "program"),
+            "    0};",
             *(f"extern int64_t {PREFIX}{function};" for function in functions),
             _array("const int64_t", "fastpool_table", [str(n) for n in table.dump(registry.is_ahead)]),
             *(_level(table, wanted, level) for level in levels),

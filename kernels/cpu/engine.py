@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import importlib
 import os
 import threading
 from collections.abc import Callable
@@ -31,6 +32,7 @@ from fastpool.kernels.cpu.slide import make_slide
 from fastpool.kernels.cpu.stacked import make_stacked
 from fastpool.kernels.cpu.stacked_index import make_stacked_index
 from fastpool.kernels.cpu.sweep import make_sweep
+from fastpool.kernels.programs import Program
 from fastpool.kernels.registry import Variant
 
 PASSES = types.void(types.CPointer(types.int64))
@@ -80,6 +82,7 @@ class Kernel:
 
 _lock = threading.RLock()
 _kernels: dict[tuple[Variant, str], Kernel] = {}
+_programs: dict[Program, Kernel] = {}
 _walks: dict[str, Any] = {}
 _passes: dict[tuple[Variant, Any], Any] = {}
 _driver: list[Any] = []
@@ -170,6 +173,24 @@ def compile_kernel(variant: Variant, walk: str = "sweep", cache_dir: str = "") -
                     _walks[walk] = _compile(SIGNATURE, make_walk(sources), walk, cache_dir)
                 _kernels[variant, walk] = Kernel(_walks[walk], passes)
         return _kernels[variant, walk]
+
+
+def compile_program(program: Program, cache_dir: str = "") -> Kernel:
+    """The kernel of a program, from memory, from the disk cache, or from the compiler."""
+    kernel = _programs.get(program)
+    if kernel is not None:
+        return kernel
+    with _lock:
+        if program not in _programs:
+            sources = int.from_bytes(digests.sources_digest()[:7], "little")
+            _programs[program] = Kernel(_compile(SIGNATURE, make_program(program, sources), program.name, cache_dir))
+        return _programs[program]
+
+
+def make_program(program: Program, digest: int) -> Any:
+    """The plain function of a program."""
+    module = importlib.import_module(f"fastpool.kernels.cpu.family.{program.module}")
+    return module.make(digest, *program.words)
 
 
 def _driver_function(cache_dir: Callable[[], str]) -> Any:

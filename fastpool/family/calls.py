@@ -1,0 +1,154 @@
+"""The way of a call of the family: arrays in, checked; results out, of the caller's kind.
+
+Everything that can be refused is refused before a program runs, so that nothing is written by a call that fails.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+
+from fastpool import arguments, arrays
+from fastpool.arrays import Kind, Outline, Source
+from fastpool.axes import pooled_axes
+from fastpool.errors import axes_text, shown, type_error, type_name, value_error
+from fastpool.functional._planned import Target
+from fastpool.memory import Array, memory_order
+from fastpool.problem import DTYPES, Ints
+from fastpool.window import LIMIT
+
+FLOATS = ("f16", "bf16", "f32", "f64")
+REALS = ("f32", "f64")
+NUMBERS = (*FLOATS, "i8", "i16", "i32", "i64", "u8", "u16", "u32", "u64")
+
+
+class Call:
+    """One call of a public function: the arrays that came in, and those that go out.
+
+    Parameters
+    ----------
+    called : str
+        Name of the function, for errors.
+    device : object
+        As the caller wrote it. The family runs on the CPU; another device is an error that says so.
+    """
+
+    def __init__(self, called: str, device: object = None) -> None:
+        self.called = called
+        self.inputs: dict[str, Array] = {}
+        self.targets: list[Target] = []
+        self._kind: Kind | None = None
+        asked = arguments.device(called, device)
+        if asked not in ("", "cpu"):
+            raise self.value_error(f"device={device!r}", "it runs on the CPU alone", "leave device out, copy x there")
+
+    def value_error(self, given: str, rule: str, way_out: str = "") -> ValueError:
+        """A ValueError of this call."""
+        return value_error(self.called, given, rule, way_out)
+
+    def type_error(self, given: str, rule: str, way_out: str = "") -> TypeError:
+        """A TypeError of this call."""
+        return type_error(self.called, given, rule, way_out)
+
+    def take(self, name: str, x: object, dtypes: tuple[str, ...] = FLOATS) -> Source:
+        """Look at an array that came in; it must be of one of the element types, and of the kind of the first."""
+        if self._kind is None:
+            source = arrays.take(self.called, name, x)
+            self._kind = source.kind
+        else:
+            source = arrays.take_same(self.called, name, x, self._kind)
+        if source.kind.device is not None:
+            raise self.value_error(f"{name} on {source.kind.where}", "it runs on the CPU alone", "copy it there first")
+        if source.dtype not in dtypes:
+            known = ", ".join(DTYPES[dtype] for dtype in dtypes)
+            raise self.type_error(f"{name} of dtype {DTYPES[source.dtype]}", f"it takes {known}", "convert it first")
+        self.inputs[name] = source.data
+        return source
+
+    def take_like(self, name: str, x: object, shape: Ints, dtype: str, of: str) -> Source:
+        """Look at an array that must have that shape and element type; ``of`` says whose they are."""
+        source = self.take(name, x, (dtype,))
+        self.check_shape(name, source.data, shape, of)
+        return source
+
+    def shape_of(self, name: str, x: object) -> Ints:
+        """The shape of an array, or a shape as a tuple of sizes."""
+        if isinstance(x, tuple):
+            return arguments.shape_of(self.called, name, x)
+        shape: Ints = self.take(name, x, tuple(DTYPES)).data.shape
+        return shape
+
+    def check_shape(self, name: str, data: Array, shape: Ints, of: str) -> None:
+        """Refuse an array of another shape; ``of`` says whose it is."""
+        if data.shape != shape:
+            way_out = "give the forward's own arguments"
+            raise self.value_error(f"{name} of shape {data.shape}", f"it must have {of}, {shape}", way_out)
+
+    def axes(self, layout: object, spatial: int | str, shape: Ints) -> Ints:
+        """The spatial axes that a layout names: so many, or ``"global"``; none of them may be empty."""
+        found = pooled_axes(self.called, spatial, layout, None, None, len(shape))
+        for axis in found:
+            if shape[axis] == 0:
+                raise self.value_error(f"axis {axis} of size 0", "a pooled axis must have an element at least")
+        return found
+
+    def sizes(self, name: str, value: object, count: int, least: int = 1) -> Ints:
+        """One integer for each spatial axis, from one or from a tuple."""
+        given = f"{name}={shown(value)}"
+        entries = tuple(value) if isinstance(value, tuple | list) else (value,) * count
+        if len(entries) != count:
+            rule = f"{len(entries)} entries for {axes_text(count)}"
+            raise self.value_error(given, rule, "give an int, or a tuple with one int per spatial axis")
+        return tuple(self.integer(name, entry, least, given) for entry in entries)
+
+    def integer(self, name: str, value: object, least: int = 1, given: str = "") -> int:
+        """An integer, neither bool nor float, between ``least`` and ``2**63 - 1``."""
+        given = given or f"{name}={shown(value)}"
+        if isinstance(value, bool | np.bool_) or not hasattr(value, "__index__"):
+            raise self.type_error(given, f"must be an integer, not {type_name(value)}", "convert it with int()")
+        number = int(value.__index__())
+        if not least <= number <= LIMIT:
+            raise self.value_error(given, f"must be at least {least} and at most 2**63 - 1")
+        return number
+
+    def number(self, name: str, value: object, least: float = -math.inf, most: float = math.inf) -> float:
+        """A finite number in that range."""
+        given = f"{name}={shown(value)}"
+        if isinstance(value, bool) or not isinstance(value, int | float | np.integer | np.floating):
+            raise self.type_error(given, f"must be a number, not {type_name(value)}")
+        found = float(value)
+        if not math.isfinite(found) or not least <= found <= most:
+            raise self.value_error(given, f"must be a finite number from {least} to {most}")
+        return found
+
+    def result(self, name: str, shape: Ints, dtype: str, out: object = None, like: Array | None = None) -> Target:
+        """A result of that shape and element type: the caller's array ``out``, or one that is made.
+
+        ``like`` is the array whose order of axes in memory a new one has, if it has the same rank and is dense.
+        """
+        assert self._kind is not None
+        if math.prod(shape) * 16 > LIMIT and 0 not in shape:
+            raise self.value_error(f"a result of shape {shape}", "its size passes 2**63 - 1 bytes", "ask for less")
+        order = memory_order(like) if like is not None and like.ndim == len(shape) else ()
+        target = Target.checked(self.called, name, Outline(self._kind, dtype, shape, order), out)
+        others = {f"result {i}": known.data for i, known in enumerate(self.targets) if known.given is not None}
+        target.refuse_overlap(self.called, name, {**self.inputs, **others})
+        self.targets.append(target)
+        return target
+
+    def outs(self, out: object, count: int) -> tuple[Any, ...]:
+        """The caller's arrays for so many results: a tuple of as many, or None for each."""
+        if out is None:
+            return (None,) * count
+        if count == 1:
+            return (out,)
+        if not isinstance(out, tuple) or len(out) != count or any(entry is None for entry in out):
+            raise self.type_error(f"out is a {type_name(out)}", f"there are {count} results", "give a tuple of arrays")
+        return out
+
+    def give(self) -> Any:
+        """The results, in the order in which they were asked for: one array, or a tuple."""
+        given = tuple(target.give() for target in self.targets)
+        return given[0] if len(given) == 1 else given

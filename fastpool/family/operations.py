@@ -1,0 +1,84 @@
+"""The operations of the family: which there are, where their functions are, and what the table in the docs says.
+
+``vjp``, the lazy attributes of ``fastpool``, ``docs/operations.md`` and the tests iterate this list. Nothing here
+computes, or imports the modules that do.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+
+class Operation(NamedTuple):
+    """A row of the table of operations.
+
+    Attributes
+    ----------
+    title : str
+        What the literature calls it.
+    module : str
+        The module that has its functions, without ``fastpool.``.
+    functions : tuple of str
+        Names of its public functions. One that has a gradient is followed by ``<name>_backward``, not named here.
+    definition, gradient : str
+        In symbols: y, x, g = dy, W = taps of a window on the input, n = their number. Gradient "none" where there is
+        none, with the reason.
+    source : str
+        Where the rule is from.
+    dtypes, layouts : str
+    where : str
+        ``"CPU"``, ``"CPU, GPU"`` or ``"CPU, GPU, C"``.
+    linear : bool
+        Whether y is linear in x, so that a test of its adjoint holds.
+    """
+
+    title: str
+    module: str
+    functions: tuple[str, ...]
+    definition: str
+    gradient: str
+    source: str
+    dtypes: str = "floats"
+    layouts: str = "first, last, any strides"
+    where: str = "CPU"
+    linear: bool = False
+
+
+IN_RANKS = ("1d", "2d", "3d")
+
+
+def in_ranks(name: str) -> tuple[str, ...]:
+    """The names of a function over one, two and three spatial axes."""
+    return tuple(name + rank for rank in IN_RANKS)
+
+
+OPERATIONS: tuple[Operation, ...] = (
+    Operation(
+        "strided sub-sampling",
+        "family.subsampling",
+        in_ranks("stride_pool"),
+        "y_o = x_{a + o s}",
+        "dx_{a + o s} = g_o, 0 elsewhere",
+        "Springenberg et al. 2014 (all-convolutional net)",
+        dtypes="all but complex",
+        linear=True,
+    ),
+)
+"""Those of ``fastpool.family``; the windows' own are listed with them in the docs."""
+
+
+def modules() -> dict[str, str]:
+    """The module of each public function of the family, backward ones included, by the function's name."""
+    found = {}
+    for operation in OPERATIONS:
+        for name in operation.functions:
+            found[name] = operation.module
+            if not operation.gradient.startswith("none"):
+                found[f"{name}_backward"] = operation.module
+    return found
+
+
+def names() -> Iterator[str]:
+    """Names of the public functions of the family."""
+    return iter(modules())

@@ -1,0 +1,80 @@
+"""Public functions that exist for one, two and three spatial axes: written once, with a name and a page for each."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+LETTERS = {1: "L", 2: "HW", 3: "DHW"}
+_LAST = {1: "last axis is", 2: "last two axes are", 3: "last three axes are"}
+_BEFORE = {1: "one", 2: "two", 3: "three"}
+
+
+def words(count: int) -> dict[str, str]:
+    """What the pages of functions over so many spatial axes say differently.
+
+    ``{n}`` their number, ``{axes}`` in words, ``{shape}`` the shape of x, ``{layout}`` the entry of that parameter.
+    """
+    letters = LETTERS[count]
+    layout = (
+        f'layout : str\n    ``"channels_first"``: the {_LAST[count]} spatial, with any number of axes before.\n'
+        f'    ``"channels_last"``: the {_BEFORE[count]} before the very last. Letters such as ``"NC{letters}"`` or\n'
+        f'    ``"N{letters}C"`` name every axis, and x must have that many.'
+    )
+    return {
+        "n": str(count),
+        "axes": "one spatial axis" if count == 1 else f"{_BEFORE[count]} spatial axes",
+        "shape": f"(..., {', '.join(letters)})",
+        "layout": layout,
+    }
+
+
+OUT = """out : array{pair}, optional
+    Where to write, and then the object that is returned{is_pair}: x's kind of array, with the shape and dtype of
+    the result, writable, sharing no memory with an input."""
+DEVICE = """device : {{"cpu"}}, optional
+    It runs on the CPU; arrays on a GPU are refused."""
+IMPORTS = ">>> import numpy as np\n>>> import fastpool"
+RAISES = """Raises
+------
+TypeError
+    If an argument is of a wrong type.
+ValueError
+    If an argument breaks a rule. Nothing has been written then."""
+
+
+def page(function: F, name: str, **given: str) -> F:
+    """Give a function its name, and fill in its docstring: ``<word>`` becomes that word of ``given``, indented as it
+    stands, and ``<out>``, ``<outs>``, ``<device>`` and ``<raises>`` what all functions share.
+    """
+    function.__name__ = function.__qualname__ = name
+    text = inspect.getdoc(function)
+    # there is none under python -OO
+    if text is None:
+        return function
+    shared = {
+        "out": OUT.format(pair="", is_pair=""),
+        "outs": OUT.format(pair=" or tuple of arrays", is_pair="; for several results a tuple"),
+        "device": DEVICE.format(),
+        "raises": RAISES,
+    }
+    for word, put in {**shared, **given, "name": name}.items():
+        text = text.replace(f"<{word}>", put)
+    function.__doc__ = text
+    return function
+
+
+def ranked(make: Callable[[int], F], name: str, examples: dict[int, str]) -> tuple[F, F, F]:
+    """The functions ``name`` with ``{n}`` filled in, over one, two and three spatial axes.
+
+    ``make(n)`` gives a function whose docstring has the words of ``words`` in ``<...>``, and ``<example>``. Examples
+    need no imports of numpy and fastpool.
+    """
+    made = []
+    for n in (1, 2, 3):
+        example = f"{IMPORTS}\n{inspect.cleandoc(examples[n])}"
+        made.append(page(make(n), name.format(n=n), **words(n), example=example))
+    return made[0], made[1], made[2]

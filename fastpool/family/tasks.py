@@ -1,0 +1,108 @@
+"""Running a program: which engine has it, threads, workspace."""
+
+from __future__ import annotations
+
+import functools
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+
+import numpy as np
+
+from fastpool import config, library
+from fastpool.kernels.programs import Program
+from fastpool.memory import Array
+from fastpool.tiling import PARALLEL_BYTES
+
+_told: list[list[str]] = []
+"""What ``explaining`` collects, instead of running it; empty where nobody asks."""
+
+
+@functools.cache
+def _ahead(program: Program) -> int:
+    """The address of a program in the C library, or 0."""
+    owner = library.library()
+    return 0 if owner is None else int(owner.lib.fastpool_program(program.name.encode()))
+
+
+def engine_of(program: Program) -> str:
+    """Which engine runs a program: ``aot``, ``jit`` or ``reference``."""
+    wanted = config.engine()
+    if wanted == "reference":
+        return "reference"
+    return "jit" if wanted in ("jit", "njit") or not _ahead(program) else "aot"
+
+
+def _address(array: Array | None) -> int:
+    return 0 if array is None else int(array.__array_interface__["data"][0])
+
+
+def run(
+    program: Program,
+    plan: Sequence[int],
+    arrays: Sequence[Array | None],
+    tiles: int,
+    work: int = 0,
+    size: int | None = None,
+    oracle: Callable[[], None] | None = None,
+) -> None:
+    """Run a program over all of its tiles.
+
+    Parameters
+    ----------
+    program : Program
+    plan : sequence of int
+        A frame's plan and the program's own numbers.
+    arrays : sequence of array or None
+        What ``bufs`` points to, in storage form.
+    tiles : int
+        How many there are; they may run in any order, on any thread.
+    work : int
+        Bytes of workspace that a thread needs.
+    size : int, optional
+        Bytes that the task moves: below a grain it runs in one thread. Left out, those of the arrays.
+    oracle : function, optional
+        Writes the same results by plain NumPy: the engine ``reference``.
+    """
+    engine = engine_of(program)
+    if engine == "reference" and oracle is None:
+        engine = "aot" if _ahead(program) else "jit"
+    line = f"{program.name} ({engine}), {tiles} tiles"
+    if _told:
+        _told[-1].append(line)
+        return
+    if config.verbose_dispatch():
+        print(f"fastpool: {line}", file=sys.stderr)
+    if tiles <= 0:
+        return
+    if engine == "reference" and oracle is not None:
+        oracle()
+        return
+    moved = sum(array.nbytes for array in arrays if array is not None) if size is None else size
+    threads = 1 if moved < PARALLEL_BYTES else max(1, min(config.get_num_threads(), tiles))
+    pitch = -(-work // 64) * 64
+    memory = np.empty(threads * pitch + 64, np.uint8)
+    start = -(-_address(memory) // 64) * 64
+    block = np.array(plan, np.int64)
+    bufs = np.array([*map(_address, arrays)], np.int64)
+    if engine == "aot":
+        owner = library.library()
+        assert owner is not None
+        numbers, places = (owner.ffi.from_buffer("int64_t[]", array) for array in (block, bufs))
+        place = owner.ffi.cast("void *", start)
+        owner.lib.fastpool_run_program(_ahead(program), numbers, places, place, pitch, tiles, threads)
+        return
+    from fastpool.kernels.cpu import engine as jit
+
+    kernel = jit.compile_program(program, config.cache_dir())
+    jit.run(kernel, _address(block), _address(bufs), start, pitch, tiles, threads, config.cache_dir)
+
+
+@contextmanager
+def explaining() -> Iterator[list[str]]:
+    """While it lasts, programs are not run but told, one line each."""
+    _told.append([])
+    try:
+        yield _told[-1]
+    finally:
+        _told.pop()

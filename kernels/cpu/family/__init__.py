@@ -1,0 +1,1 @@
+"""Kernels of the pooling family that no window of one size describes; see ``fastpool.kernels.programs``."""

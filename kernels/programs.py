@@ -1,0 +1,37 @@
+"""The kernels of the pooling family beyond windows of one size: what there is, by name. Nothing here needs a compiler.
+
+A *program* is a kernel that is planned by its own function in ``fastpool.family``, not by the planner of windows: bins
+of unequal sizes, regions of interest, switches that are put back. It has the signature of all kernels of the CPU,
+``(plan, bufs, work, begin, end)``, and its plan is a frame (``frame.py``) followed by numbers of its own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+
+class Program(NamedTuple):
+    """A kernel of the family: the module of ``kernels.cpu.family`` that makes it, and the words it is made for.
+
+    The module's ``make(digest, *words)`` gives the kernel; ``digest`` is a number for the kernel to capture.
+    """
+
+    module: str
+    words: tuple[str, ...]
+
+    @property
+    def name(self) -> str:
+        """The kernel's name: what it does and for which elements, and behind the double underscore its module."""
+        return f"{'_'.join(self.words)}__{self.module}"
+
+
+AHEAD: dict[str, tuple[tuple[str, ...], ...]] = {
+    "subsample": (("pick", "16"), ("pick", "32"), ("pick", "64"), ("place", "16"), ("place", "32"), ("place", "64")),
+}
+"""Words of the programs that are compiled ahead of time, into the C library, by module: those that are called most."""
+
+
+def ahead() -> Iterator[Program]:
+    """Every program that is compiled ahead of time."""
+    return (Program(module, words) for module, many in AHEAD.items() for words in many)
