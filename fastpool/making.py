@@ -15,7 +15,7 @@ from fastpool.kernels.elements import HALVES, SCALARS
 from fastpool.kernels.reductions import Reduction
 from fastpool.kernels.registry import Variant
 from fastpool.own import Function, arity
-from fastpool.tracing import on_vectors
+from fastpool.tracing import calm, on_vectors
 
 _lock = threading.Lock()
 _made: dict[str, Reduction] = {}
@@ -76,7 +76,16 @@ def _make(reduction: own.Reduction) -> Reduction:
         push_reads_x="push" in functions,
         untyped=True,
         vectors=_vectors(reduction),
+        # states are watched as they are lifted, which must not have hidden a NaN
+        calm=calm(reduction.functions["combine"]) if _keeps_x(reduction) else None,
     )
+
+
+def _keeps_x(reduction: own.Reduction) -> bool:
+    """Whether a tap's state is the tap, and that of no tap a number."""
+    lift = on_vectors("lift", reduction.functions["lift"], "x, p", ("vector",))
+    tap = object()
+    return lift is not None and lift(tap, None) is tap and reduction.identity[0] == reduction.identity[0]
 
 
 def _vectors(reduction: own.Reduction) -> tuple[Any, Any, Any] | None:

@@ -47,7 +47,9 @@ class _Term:
             raise _NotTracedError
         return _Term(f"({self.text} {sign} {other.text})", "vector holds", self.ways, self.at)
 
-    def _joined(self, sign: str, other: Any) -> _Term:
+    def _joined(self, sign: str, other: Any) -> Any:
+        if isinstance(other, bool):
+            return self if other == (sign == "&") else other
         if not isinstance(other, _Term) or (self.kind, other.kind) != ("vector holds", "vector holds"):
             raise _NotTracedError
         return _Term(f"({self.text} {sign} {other.text})", "vector holds", self.ways, self.at)
@@ -76,19 +78,24 @@ class _Term:
     def __le__(self, other: Any) -> _Term:
         return self._compared("<=", other)
 
-    def __eq__(self, other: Any) -> _Term:  # type: ignore[override]
-        return self._compared("==", other)
+    def __eq__(self, other: Any) -> Any:
+        return True if self._is(other) else self._compared("==", other)
 
-    def __ne__(self, other: Any) -> _Term:  # type: ignore[override]
-        return self._compared("!=", other)
+    def __ne__(self, other: Any) -> Any:
+        return False if self._is(other) else self._compared("!=", other)
+
+    def _is(self, other: Any) -> bool:
+        return False
 
     __hash__ = None  # type: ignore[assignment]
 
-    def __or__(self, other: Any) -> _Term:
+    def __or__(self, other: Any) -> Any:
         return self._joined("|", other)
 
-    def __and__(self, other: Any) -> _Term:
+    def __and__(self, other: Any) -> Any:
         return self._joined("&", other)
+
+    __ror__, __rand__ = __or__, __and__
 
     def __bool__(self) -> bool:
         if not self.kind.endswith("holds"):
@@ -99,16 +106,25 @@ class _Term:
         return self.ways[self.at[0] - 1]
 
 
-def _written(function: Function, names: tuple[str, ...], kinds: tuple[str, ...], ways: list[bool]) -> str:
+class _Calm(_Term):
+    """A term of which nothing is NaN, so that each number equals itself."""
+
+    def _is(self, other: Any) -> bool:
+        return isinstance(other, _Term) and self.kind == other.kind == "vector" and self.text == other.text
+
+
+def _written(
+    function: Function, names: tuple[str, ...], kinds: tuple[str, ...], ways: list[bool], term: type[_Term] = _Term
+) -> str:
     """What the function gives after these decisions."""
     if len(ways) > MOST_WAYS:
         raise _NotTracedError
     at = [0]
-    terms = [_Term(name, kind, ways, at) for name, kind in zip(names, kinds, strict=True)]
+    terms = [term(name, kind, ways, at) for name, kind in zip(names, kinds, strict=True)]
     try:
         result = function(*terms)
     except _DecisionError as way:
-        held, other = (_written(function, names, kinds, [*ways, taken]) for taken in (True, False))
+        held, other = (_written(function, names, kinds, [*ways, taken], term) for taken in (True, False))
         if way.truth.kind == "count holds":
             return f"({held} if {way.truth.text} else {other})"
         return f"pick({way.truth.text}, {held}, {other})"
@@ -129,8 +145,25 @@ def on_vectors(name: str, function: Function, parameters: str, kinds: tuple[str,
         text = _written(function, names, kinds[: len(names)], [])
     except Exception:
         return None
-    if len(text) > LONGEST:
+    return None if len(text) > LONGEST else _made(name, parameters, text)
+
+
+def calm(function: Function) -> Function | None:
+    """What ``combine(a, b)`` gives where neither is NaN, if it gives one of the two, and that is less; or None."""
+    code = function.__code__
+    if code.co_names or code.co_freevars or code.co_argcount != 2:
         return None
+    try:
+        all_of_it, less = (_written(function, ("a", "b"), ("vector",) * 2, [], term) for term in (_Term, _Calm))
+    except Exception:
+        return None
+    # arithmetic could make a NaN of others
+    if any(sign in less for sign in "+-*/") or len(less) >= len(all_of_it):
+        return None
+    return _made("calm", "a, b", less)
+
+
+def _made(name: str, parameters: str, text: str) -> Function:
     scope: dict[str, Any] = {"pick": pick, "__name__": __name__}
     exec(compile(f"def {name}({parameters}):\n    return {text}", "<reduction>", "exec"), scope)
     made: Function = scope[name]
