@@ -15,6 +15,8 @@ sys.path.insert(0, str(DOCS.parent))
 from fastpool import config  # noqa: E402
 from fastpool.bench.report import Report  # noqa: E402
 from fastpool.bench.table import markdown  # noqa: E402
+from fastpool.family.operations import OPERATIONS  # noqa: E402
+from fastpool.family.windows import WINDOWS  # noqa: E402
 from fastpool.kernels import registry  # noqa: E402
 
 NOTE = "<!-- Written by docs/generate.py; change the table in {source} instead. -->\n"
@@ -120,13 +122,60 @@ def cuda():
     return re.sub(marks, lambda match: f"{match[1]}\n\n{told}\n{match[2]}", text, flags=re.DOTALL)
 
 
+NO_OPERATIONS = {
+    "region proposals (R-CNN, Fast R-CNN)": "drivers around `roi_pool` and `roi_align`, which are here",
+    "window output size, padding, stride": "arguments of every function; the rule is in [Semantics](semantics.md)",
+    "networks by name (LeNet, AlexNet, ZFNet, VGG, GoogLeNet, ResNet, NiN, SegNet, U-Net, YOLO, ...)": (
+        "their pooling layers are cases of the benchmarks, see [Performance](performance.md)"
+    ),
+    "entropy of a histogram of the map": "has no gradient, and depends on bins that no source gives; softmax and "
+    "normalised forms are here",
+}
+"""What the literature names that is no operation here, and why."""
+
+
+def operations():
+    """The page of operations."""
+    rows = []
+    for row in (*WINDOWS, *OPERATIONS):
+        names = ", ".join(f"`{name}`" for name in _grouped(row.functions))
+        rows.append((row.title, names, row.definition, row.gradient, row.source, row.dtypes, row.layouts, row.where))
+    header = ["operation", "functions", "definition", "gradient", "source", "element types", "layouts", "runs on"]
+    rows = [tuple(word.replace("|", "\\|") for word in row) for row in rows]
+    return f"""# Operations
+
+{NOTE.format(source="fastpool/family/operations.py")}
+What is pooled how. x is the input, y the result, g the gradient of y, W the taps of a window that lie on the input, n
+their number. Each function has a page with its rules, shapes, errors and an example: `help(fastpool.roi_align)`. Those
+with a gradient are followed by a function `<name>_backward`, and `fastpool.vjp(function, x, ...)` gives result and
+gradient together. Layouts: first, channels first; last, channels last. GPU: on CUDA arrays; C: in `fastpool.h`, too.
+
+{table(header, rows)}
+What the literature names, and is no operation here:
+
+{table(["name", "why"], NO_OPERATIONS.items())}"""
+
+
+def _grouped(names):
+    """Names, those over one, two and three axes as one."""
+    found = dict.fromkeys(re.sub(r"[123]d$", "{n}d", name) for name in names)
+    ranks = {name: [n for n in "123" if name.replace("{n}", n) in names] for name in found}
+    return [name.replace("{n}", f"{{{','.join(ns)}}}" if len(ns) > 1 else "".join(ns)) for name, ns in ranks.items()]
+
+
 def _accesses(sizes):
     """Accesses in words: how many of the largest, of how many bytes, and how many others."""
     largest, many, count = sizes
     return f"{many} of {largest}" + (f", {count - many} smaller" if count > many else "")
 
 
-PAGES = {"cuda.md": cuda, "environment.md": environment, "kernels.md": kernels, "performance.md": performance}
+PAGES = {
+    "cuda.md": cuda,
+    "environment.md": environment,
+    "kernels.md": kernels,
+    "operations.md": operations,
+    "performance.md": performance,
+}
 
 
 def stale():

@@ -57,7 +57,7 @@ def test_nan_is_found_all_the_same(monkeypatch):
         state = "same"
         repeatable = True
 
-        def combine(a, b):
+        def combine(a, b):  # noqa: N805
             return a if (a > b) | (a != a) else b
 
     monkeypatch.setenv("FASTPOOL_ENGINE", "jit")
