@@ -52,7 +52,7 @@ def _parser() -> argparse.ArgumentParser:
 
     bench = commands.add_parser("bench", help="time real cases beside memory and other libraries, with their errors")
     bench.add_argument("cases", nargs="*", metavar="CASE", help="a name, a part of one, or a problem as text")
-    bench.add_argument("--set", dest="chosen", choices=("quick", "judge", "all"), default="quick", help="(%(default)s)")
+    bench.add_argument("--set", dest="chosen", choices=("quick", "judge", "all", "family"), default="quick")
     bench.add_argument("--windows", action="store_true", help="windows of 3 to 101 over one image instead")
     bench.add_argument("--rounds", type=int, help="how often each takes its turn (7, or what half a minute allows)")
     bench.add_argument("--threads", type=int, help="how many each may use (those of fastpool)")

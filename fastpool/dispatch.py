@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
-from fastpool import config, library
+from fastpool import config, library, own
 from fastpool.problem import Problem
 
 if TYPE_CHECKING:
@@ -82,7 +82,49 @@ def _engine(problem: Problem, inside: bool = False) -> tuple[str, str, Runner | 
             return engine, forced, runner
     from fastpool import jit
 
-    return ("reference" if jit.tasks(problem, forced)[0].variant is None else "jit"), forced, None
+    if jit.tasks(problem, forced)[0].variant is None:
+        return "reference", forced, None
+    return (
+        "jit",
+        forced,
+        (_Adopted(problem) if wanted in ("", "aot") and not forced and own.is_own(problem.op) else None),
+    )
+
+
+class _Adopted:
+    """A problem of a user's reduction: kernels compiled here, run by the C library where there is one."""
+
+    def __init__(self, problem: Problem) -> None:
+        self._problem = problem
+
+    def forward(self, x: np.ndarray, y: np.ndarray, indices: np.ndarray | None) -> None:
+        """Writes y."""
+        from fastpool import jit
+
+        plan = jit.adopted(self._problem)
+        if plan is not None:
+            plan.forward(x, y, indices)
+        else:
+            jit.forward(self._problem, "", x, y, indices)
+
+    def backward(self, dy: np.ndarray, x: np.ndarray | None, indices: np.ndarray | None, dx: np.ndarray) -> bool:
+        """Writes dx."""
+        from fastpool import jit
+
+        plan = jit.adopted(self._problem)
+        if plan is not None:
+            return plan.backward(dy, x, indices, dx)
+        jit.backward(self._problem, "", dy, dx, x, indices)
+        return True
+
+
+def plan_in_library(problem: Problem) -> library.Plan | None:
+    """The C library's plan of a problem that has been run, or None: its front door may run it again."""
+    if not own.is_own(problem.op):
+        return library.plan(problem)
+    from fastpool import jit
+
+    return jit.adopted(problem) if config.engine() in ("", "aot") and not forced_form() else None
 
 
 def _told_engine(problem: Problem, inside: bool) -> tuple[str, str, Runner | None]:

@@ -10,12 +10,15 @@ import functools
 import importlib
 import operator
 import os
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from fastpool import config
 from fastpool._version import __version__
+from fastpool.kernels import plan as P
+from fastpool.memory import Array
 from fastpool.problem import INDEX_KINDS, OPS, Problem
 
 FOLDER = os.path.dirname(__file__)
@@ -189,6 +192,25 @@ def plan(problem: Problem, forced: str = "") -> Plan | None:
     if status != owner.lib.FASTPOOL_OK:
         raise RuntimeError(f"{problem}: {owner.error(status)}")
     return Plan(owner, made[0])
+
+
+def plan_of(problem: Problem, stages: Sequence[tuple[int, int, int, Array]], shared: int) -> Plan | None:
+    """The library's plan of kernels that were compiled at run time, or None where there is no library.
+
+    ``stages`` has for each kernel its address, that of its passes, the number of its role, and its plan block.
+    """
+    owner = library()
+    if owner is None:
+        return None
+    about: list[int] = []
+    numbers: list[int] = []
+    for kernel, passes, role, block in stages:
+        about += [kernel, passes, role, int(block[P.TILES]), int(block[P.BYTES]), int(block[P.WORK]), len(block)]
+        numbers += block.tolist()
+    backward = int(problem.direction == "bwd")
+    given = (owner.ffi.new("int64_t[]", values) for values in (about, numbers))
+    handle = owner.lib.fastpool_plan_of_programs(backward, len(stages), *given, shared)
+    return Plan(owner, handle) if handle else None
 
 
 class Once:

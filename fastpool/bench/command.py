@@ -39,7 +39,7 @@ def run(
     words : iterable of str
         Names of cases, parts of names, or problem texts; none of them for a set.
     chosen : str
-        The set: ``"quick"``, ``"judge"`` or ``"all"``.
+        The set: ``"quick"``, ``"judge"``, ``"all"`` or ``"family"``.
     windows : bool
         Measure the sweep of window sizes instead.
     rounds : int, optional
@@ -76,7 +76,8 @@ def run(
         raise ValueError(f"bench: windows, with the cases {', '.join(words)}: the sweep has its own; leave one away")
     cases = networks.windows() if windows else networks.select(words, chosen)
     # others take minutes for windows of 100 by 100
-    names = [*peers.installed(["scipy"])] if windows and peer_names is None else peers.chosen(peer_names or "default")
+    usual = ["scipy"] if windows else peers.FAMILY if chosen == "family" else ()
+    names = peers.installed(usual) if usual and peer_names is None else peers.chosen(peer_names or "default")
     for path in (json_file, plot_file):
         if path is not None:
             check(path)

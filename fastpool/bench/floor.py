@@ -16,21 +16,31 @@ SMALL = 1 << 20
 
 
 def prepare(problem: Problem) -> Prepared:
-    """A copy that reads and writes as many bytes, in sum, as the problem does.
+    """A copy of as many bytes as a problem has to move, see ``copy_of``.
+
+    Parameters
+    ----------
+    problem : Problem
+    """
+    return copy_of(moved(problem))
+
+
+def copy_of(many: int) -> Prepared:
+    """A copy that reads and writes so many bytes, in sum.
 
     Half of them are read and half are written, by as many threads as fastpool uses, in memory whose pages have been
     touched. A pooling can be faster than this where it reads far more than it writes, and where data stay in a cache.
 
     Parameters
     ----------
-    problem : Problem
+    many : int
 
     Returns
     -------
     Prepared
         It computes nothing.
     """
-    half = max(moved(problem) // 2, 64)
+    half = max(many // 2, 64)
     source, target = np.ones(half, np.uint8), np.ones(half, np.uint8)
     threads = fastpool.get_num_threads()
     if half < SMALL or threads == 1:

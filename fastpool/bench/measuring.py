@@ -6,7 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from fastpool.bench import errors, timing
+from fastpool.bench import errors, family, timing
 from fastpool.bench.data import moved
 from fastpool.bench.processes import Worker
 from fastpool.bench.rows import Row
@@ -78,8 +78,7 @@ class Session:
         ValueError
             If the text is no problem.
         """
-        problem = Problem.parse(text)
-        row = Row(case, text, moved(problem))
+        judge, row = _judge(case, text)
         timers: dict[str, timing.Timer] = {}
         for worker in self._workers:
             if progress is not None:
@@ -91,7 +90,7 @@ class Session:
             for mode in answer["modes"]:
                 name = f"{worker.name} {mode}".rstrip()
                 if mode in answer["errors"]:
-                    wrong = judged(problem, answer["errors"][mode])
+                    wrong = judge(answer["errors"][mode])
                     if wrong:
                         row.wrong[name] = wrong
                         continue
@@ -105,9 +104,21 @@ class Session:
         return row
 
 
+def _judge(case: str, text: str) -> tuple[Callable[[float], str], Row]:
+    """What says of an error why it is wrong, or ""; and the row of a case."""
+    if text.startswith(family.MARK):
+        found = family.case(text)
+        return partial(_judged, found.allowed), Row(case, text, found.moved)
+    problem = Problem.parse(text)
+    return partial(judged, problem), Row(case, text, moved(problem))
+
+
 def judged(problem: Problem, error: float) -> str:
     """Why a result with this error is wrong, or ""."""
-    limit = errors.allowed(problem)
+    return _judged(errors.allowed(problem), error)
+
+
+def _judged(limit: float, error: float) -> str:
     if error <= limit:
         return ""
     if math.isinf(error):

@@ -5,6 +5,7 @@ Shapes are those that the networks' papers and torchvision use, at a batch that 
 
 from __future__ import annotations
 
+from fastpool.bench import family
 from fastpool.problem import Problem
 
 CASES = {
@@ -175,8 +176,9 @@ QUICK = (
     "tiny",
 )
 
-SETS = {"quick": QUICK, "judge": JUDGE, "all": tuple(CASES)}
-"""Names of cases by the name of a set: half a minute, the cases that speed is judged by, and every one."""
+SETS = {"quick": QUICK, "judge": JUDGE, "all": tuple(CASES), "family": tuple(family.TEXTS)}
+"""Names of cases by the name of a set: half a minute, the cases that speed is judged by, every one of windows, and the
+operations beyond windows of one size."""
 
 WINDOWS = (3, 5, 9, 15, 31, 51, 101)
 """Window sizes of the sweep."""
@@ -235,13 +237,14 @@ def select(words: tuple[str, ...] = (), chosen: str = "quick") -> dict[str, str]
     if chosen not in SETS:
         raise ValueError(f"bench: set={chosen!r}: the set must be one of {', '.join(SETS)}")
     if not words:
-        return {name: CASES[name] for name in SETS[chosen]}
+        return dict(family.TEXTS) if chosen == "family" else {name: CASES[name] for name in SETS[chosen]}
     found: dict[str, str] = {}
+    known = {**CASES, **family.TEXTS}
     for word in words:
         # a whole name means that case alone, though others begin like it
-        names = [word] if word in CASES else [name for name in CASES if word in name]
+        names = [word] if word in known else [name for name in known if word in name]
         if names:
-            found |= {name: CASES[name] for name in names}
+            found |= {name: known[name] for name in names}
             continue
         try:
             Problem.parse(word)

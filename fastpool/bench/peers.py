@@ -12,7 +12,7 @@ from fastpool.bench.data import Prepared
 from fastpool.bench.planes import Unsupported
 from fastpool.problem import Problem
 
-__all__ = ["DEFAULT", "OTHERS", "PEERS", "Peer", "Unsupported", "chosen", "installed", "versions"]
+__all__ = ["DEFAULT", "FAMILY", "OTHERS", "PEERS", "Peer", "Unsupported", "chosen", "installed", "versions"]
 
 
 class Peer(NamedTuple):
@@ -57,12 +57,18 @@ PEERS = {
     "jax": Peer({"jax": "jax", "jaxlib": "jaxlib"}, "jax_peer"),
     "skimage": Peer({"skimage": "scikit-image"}, "filter_peers", "prepare_skimage"),
     "scipy": Peer({"scipy": "scipy"}, "filter_peers", "prepare_scipy"),
+    "numpy": Peer({"numpy": "numpy"}, "family", "prepare_none"),
+    "built-in": Peer({}, "family", "prepare_none"),
     "serial": Peer({}, "data", "prepare_serial"),
 }
 """By name, the most alike first; ``torch-other`` is torch on the other memory format of the same data, ``serial``
-fastpool itself, for how far more threads are ahead of one."""
+fastpool itself, for how far more threads are ahead of one. ``numpy``, a loop around NumPy, and ``built-in``, fastpool's
+own reduction beside a user's of the same definition, have cases of the set "family" alone."""
 
-OTHERS = tuple(name for name, peer in PEERS.items() if peer.packages)
+FAMILY = ("torch", "onnxruntime", "scipy", "numpy", "built-in")
+"""The peers of the set "family"."""
+
+OTHERS = tuple(name for name, peer in PEERS.items() if peer.packages and name != "numpy")
 
 DEFAULT = tuple(name for name in OTHERS if name != "torch.compile")
 """The peers of a short run; ``torch.compile`` takes seconds for each case before it can be timed."""

@@ -97,11 +97,16 @@ class Server:
             return {"ok": False, "unsupported": False, "why": f"{type(error).__name__}: {text[:200]}"}
 
     def _prepare(self, question: dict[str, Any]) -> dict[str, Any]:
-        from fastpool.bench import data, errors
+        from fastpool.bench import data, errors, family
         from fastpool.problem import Problem
 
         # what the last problem has left behind goes first
         self.modes = {}
+        if question["problem"].startswith(family.MARK):
+            case = family.case(question["problem"])
+            self.modes = case.modes(self.name)
+            found = {mode: case.error(one.results) for mode, one in self.modes.items() if one.results}
+            return {"ok": True, "modes": list(self.modes), "errors": found if question.get("check", True) else {}}
         problem = Problem.parse(question["problem"])
         self.modes = prepared(self.name, problem)
         found = {}

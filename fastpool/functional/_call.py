@@ -80,9 +80,9 @@ def forward(called: str, x: A, options: Options, out: A | None, device: object, 
 def _show_door(problem: Problem, arguments: tuple[object, ...], y: Any) -> None:
     """Makes an accepted call of plain arrays known to the front door of small calls, if there is one."""
     global _run_known
-    from fastpool import library
+    from fastpool import dispatch, library
 
-    door, plan = library.door(), library.plan(problem)
+    door, plan = library.door(), dispatch.plan_in_library(problem)
     made = y if type(y) is tuple else (y,)
     in_order = all(array.flags.c_contiguous for array in made)
     if door is not None and plan is not None and (arguments[-1] is not None or in_order):

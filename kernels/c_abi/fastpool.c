@@ -600,6 +600,42 @@ void fastpool_run_program(int64_t program, int64_t *plan, int64_t *bufs, void *w
         run_stage(&stage, bufs, work, (size_t)pitch, threads);
 }
 
+enum { ABOUT_KERNEL, ABOUT_PASSES, ABOUT_ROLE, ABOUT_TILES, ABOUT_BYTES, ABOUT_WORK, ABOUT_NUMBERS, ABOUT };
+
+fastpool_plan *fastpool_plan_of_programs(int backward, int stages, const int64_t *about, const int64_t *numbers,
+                                         int64_t shared)
+{
+    size_t count = 0;
+    if (stages < 1 || stages > MOST_TASKS || !about || !numbers || level() == &no_level)
+        return NULL;
+    for (int i = 0; i < stages; i++)
+        count += (size_t)about[i * ABOUT + ABOUT_NUMBERS];
+    fastpool_plan *plan = calloc(1, sizeof *plan + count * sizeof(int64_t));
+    if (!plan)
+        return NULL;
+    memcpy(plan->numbers, numbers, count * sizeof(int64_t));
+    plan->backward = backward, plan->stages = stages;
+    plan->reads_input = 1;
+    plan->shared = ROUND_UP((size_t)shared);
+    int64_t *block = plan->numbers;
+    for (int i = 0; i < stages; i++, about += ABOUT) {
+        struct stage stage = {.kernel = (kernel_function *)(uintptr_t)about[ABOUT_KERNEL],
+                              .passes = about[ABOUT_PASSES],
+                              .role = (int32_t)about[ABOUT_ROLE],
+                              .tiles = about[ABOUT_TILES],
+                              .bytes = about[ABOUT_BYTES],
+                              .work = about[ABOUT_WORK],
+                              .block = block};
+        plan->stage[i] = stage;
+        block += about[ABOUT_NUMBERS];
+        plan->empty |= stage.tiles == 0;
+        if ((size_t)stage.work > plan->scratch)
+            plan->scratch = (size_t)stage.work;
+    }
+    plan->scratch = ROUND_UP(plan->scratch + 1);
+    return plan;
+}
+
 static fastpool_status run(const fastpool_plan *plan, struct arrays *arrays, void *workspace, size_t bytes, int threads)
 {
     if (plan->empty)
