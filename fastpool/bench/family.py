@@ -56,7 +56,7 @@ class Case(NamedTuple):
         return found
 
 
-MODULES = ("family_own",)
+MODULES = ("family_torch", "family_others", "family_own")
 """Where the cases are: each module has ``CASES``, functions without arguments by name."""
 
 
