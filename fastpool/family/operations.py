@@ -64,6 +64,42 @@ OPERATIONS: tuple[Operation, ...] = (
         dtypes="all but complex",
         linear=True,
     ),
+    Operation(
+        "median",
+        "family.median",
+        in_ranks("median_pool"),
+        "y = x_((n-1)/2), of an even n (x_(n/2-1) + x_(n/2)) / 2 or one of the two; x_(r): r-th smallest of W",
+        "g to the tap in the middle, g/2 to each of two; the first of equal taps",
+        "Tukey 1977; numpy.median, torch.median",
+        dtypes="floats, integers (no gradient)",
+    ),
+    Operation(
+        "quantile",
+        "family.quantile",
+        in_ranks("quantile_pool"),
+        "y = x_(l) + t (x_(h) - x_(l)); q (n-1) = l + t, h = l + 1; or lower, higher, nearest, midpoint",
+        "(1-t) g to the tap of rank l, t g to that of rank h; the first of equal taps",
+        "Hyndman and Fan 1996, definition 7; numpy.quantile",
+        dtypes="floats, integers (no gradient)",
+    ),
+    Operation(
+        "rank",
+        "family.quantile",
+        in_ranks("rank_pool"),
+        "y = x_(r), r < 0: x_(n+r); clipped to the taps that there are",
+        "g to that tap; the first of equal taps",
+        "scipy.ndimage.rank_filter",
+        dtypes="floats, integers (no gradient)",
+    ),
+    Operation(
+        "mode (majority)",
+        "family.majority",
+        in_ranks("mode_pool"),
+        "y = the most frequent of W; of equally frequent ones the smallest, or the first",
+        "none: labels",
+        "scipy.stats.mode; Igneous and tinybrain (connectomics)",
+        dtypes="bool, integers",
+    ),
 )
 """Those of ``fastpool.family``; the windows' own are listed with them in the docs."""
 

@@ -67,14 +67,14 @@ def page(function: F, name: str, **given: str) -> F:
     return function
 
 
-def ranked(make: Callable[[int], F], name: str, examples: dict[int, str]) -> tuple[F, F, F]:
+def ranked(make: Callable[[int], F], name: str, examples: dict[int, str], **given: str) -> tuple[F, F, F]:
     """The functions ``name`` with ``{n}`` filled in, over one, two and three spatial axes.
 
-    ``make(n)`` gives a function whose docstring has the words of ``words`` in ``<...>``, and ``<example>``. Examples
-    need no imports of numpy and fastpool.
+    ``make(n)`` gives a function whose docstring has the words of ``words`` in ``<...>``, those of ``given``, which may
+    have words of the former, and ``<example>``. Examples need no imports of numpy and fastpool.
     """
     made = []
     for n in (1, 2, 3):
         example = f"{IMPORTS}\n{inspect.cleandoc(examples[n])}"
-        made.append(page(make(n), name.format(n=n), **words(n), example=example))
+        made.append(page(make(n), name.format(n=n), **given, **words(n), example=example))
     return made[0], made[1], made[2]

@@ -160,6 +160,11 @@ def deinterleave(typing_context, p, a, even, odd, count):
 
 
 @register_jitable
+def split_pairs(p, a, even, odd, count):
+    deinterleave(p, a, even, odd, count)
+
+
+@register_jitable
 def load_second(p, i):
     return load(p, i, SECOND)
 

@@ -1,0 +1,137 @@
+"""Majorities: the most frequent label of every window.
+
+Arrays: x and the result. Its own numbers are those of ``windows_plan``; a tile is a block of outputs. Labels are counted
+by comparing each tap with all that follow it, in all windows of the block at a time: the first tap with a label finds
+its whole number. Many taps, where the smallest of equally frequent labels is asked for and no tap is missing, are
+sorted by a network instead, so that equal labels are neighbours. A window without taps gives 0.
+"""
+
+from __future__ import annotations
+
+from numba.extending import register_jitable
+
+from fastpool.kernels import frame as F
+from fastpool.kernels import windows_plan as W
+from fastpool.kernels.cpu.family.access import codes
+from fastpool.kernels.cpu.family.order_block import exchange, make_gather_all
+from fastpool.kernels.cpu.family.order_put import make_put
+from fastpool.kernels.cpu.family.order_windows import columns_inside, taps_of
+from fastpool.kernels.cpu.memory import SIZES, address, load_out, load_side, pointer, store_out, store_side
+from fastpool.kernels.frame import lane_stride, offset, size, stride
+
+AXIS, DILATION, KERNEL, STRIDE = W.AXIS, W.DILATION, W.KERNEL, W.STRIDE
+PAIRS, EXCHANGES, METHOD, NETWORK = W.PAIRS, W.EXCHANGES, W.METHOD, W.NETWORK
+FEW = 100
+"""Taps that can be counted in an integer of any size."""
+
+
+def _make_count(first):
+    @register_jitable
+    def count(p, row, taps, best, side, found, most, many):
+        """The label of each window to row ``best``, by comparing all pairs of taps."""
+        for e in range(many):
+            store_side(side, most + e, -1)
+        for i in range(taps):
+            q = i * row
+            for e in range(many):
+                store_side(side, found + e, 0)
+            for j in range(i + 1, taps):
+                r = j * row
+                for e in range(many):
+                    equal = load_out(p, q + e) == load_out(p, r + e)
+                    store_side(side, found + e, load_side(side, found + e) + equal)
+            for e in range(many):
+                number, known = load_side(side, found + e), load_side(side, most + e)
+                label, chosen = load_out(p, q + e), load_out(p, best + e)
+                if first:
+                    better = number > known
+                else:
+                    better = number > known or (number == known and label < chosen)
+                store_out(p, best + e, label if better else chosen)
+                store_side(side, most + e, number if better else known)
+
+    return count
+
+
+@register_jitable
+def runs(p, row, taps, best, side, found, most, many):
+    """The same from sorted taps: the longest run of equal ones, the first of equally long ones."""
+    for e in range(many):
+        store_side(side, found + e, 1)
+        store_side(side, most + e, 1)
+        store_out(p, best + e, load_out(p, e))
+    for i in range(1, taps):
+        q = i * row
+        for e in range(many):
+            label, chosen = load_out(p, q + e), load_out(p, best + e)
+            number = load_side(side, found + e) + 1 if label == load_out(p, q - row + e) else 1
+            known = load_side(side, most + e)
+            store_side(side, found + e, number)
+            store_side(side, most + e, number if number > known else known)
+            store_out(p, best + e, label if number > known else chosen)
+
+
+def make(digest, role, dtype):
+    """The kernel for a role, which label of equally frequent ones: "smallest" or "first"; and an element type."""
+    code, count_code, few_code = codes(dtype), codes("i32"), codes(f"i{8 * SIZES[dtype]}")
+    bytes_of_label = SIZES[dtype]
+    gather_all, (put, put_empty), count_all = make_gather_all(dtype), make_put(dtype), _make_count(role == "first")
+
+    def kernel(plan, bufs, work, begin, end):
+        digest  # noqa: B018  (captured, so that a changed source is another kernel in the cache)
+        own = plan[F.OWN]
+        x, y = pointer(bufs[0], code), pointer(bufs[1], code)
+        lanes, count, rows, row = plan[F.LANES], size(plan, 1, 2), size(plan, 1, 1), plan[own + W.ROW]
+        last = own + 2 * AXIS
+        taps, apart = plan[own + KERNEL] * plan[own + AXIS + KERNEL] * plan[last + KERNEL], plan[last + DILATION]
+        x_step, x_lane, y_step, y_lane = (
+            stride(plan, 0, 2),
+            lane_stride(plan, 0),
+            stride(plan, 1, 2),
+            lane_stride(plan, 1),
+        )
+        step = plan[last + STRIDE] * x_step
+        d_step = plan[own + DILATION] * stride(plan, 0, 0)
+        h_step = plan[own + AXIS + DILATION] * stride(plan, 0, 1)
+        steps = d_step, h_step, apart * x_step, 0, 0, x_step
+        place = address(work)
+        p, wide, few = pointer(place, code), pointer(place, count_code), pointer(place, few_code)
+        best, spare = taps * row, (taps + 3) * row
+        counts = (taps + W.ROWS) * row * bytes_of_label // 4 + 1
+        for tile in range(begin, end):
+            block, rest = tile % plan[own + W.BLOCKS], tile // plan[own + W.BLOCKS]
+            part, rest = rest % plan[own + W.LANE_BLOCKS], rest // plan[own + W.LANE_BLOCKS]
+            h, rest = rest % rows, rest // rows
+            d, number = rest % size(plan, 1, 0), rest // size(plan, 1, 0)
+            lane = part * plan[own + W.PART]
+            width = min(plan[own + W.PART], lanes - lane)
+            start, stop = block * plan[own + W.COLUMNS], min((block + 1) * plan[own + W.COLUMNS], count)
+            target = offset(plan, 1, number) + d * stride(plan, 1, 0) + h * stride(plan, 1, 1) + lane * y_lane
+            d_from, d_to, d_origin = taps_of(plan, own, 0, d)
+            h_from, h_to, h_origin = taps_of(plan, own, 1, h)
+            source = offset(plan, 0, number) + lane * x_lane + d_origin * stride(plan, 0, 0)
+            source += h_origin * stride(plan, 0, 1)
+            inside, outside = columns_inside(plan, own, start, stop)
+            o = start
+            while o < stop:
+                # the windows with all taps along the row go together, the others by themselves
+                columns = outside - inside if o == inside and inside < outside else 1
+                w_from, w_to, w_origin = taps_of(plan, own, 2, o)
+                box = d_from, d_to, h_from, h_to, w_from, w_to
+                n, elements = (d_to - d_from) * (h_to - h_from) * (w_to - w_from), columns * width
+                at, to = source + w_origin * x_step, target + o * y_step
+                o += columns
+                if n == 0:
+                    put_empty(y, to, columns, y_step, width, y_lane)
+                    continue
+                gather_all(x, at, box, steps, columns, step, width, x_lane, p, row, spare, few, 0)
+                if n == taps and plan[own + METHOD] == NETWORK:
+                    exchange(plan, own + plan[own + PAIRS], plan[own + EXCHANGES], p, row, elements)
+                    runs(p, row, n, best, wide, counts, counts + row, elements)
+                elif n <= FEW:
+                    count_all(p, row, n, best, few, best + row, best + 2 * row, elements)
+                else:
+                    count_all(p, row, n, best, wide, counts, counts + row, elements)
+                put(p, best, y, to, columns, y_step, width, y_lane)
+
+    return kernel

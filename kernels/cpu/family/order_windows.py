@@ -1,0 +1,46 @@
+"""Which taps of which windows lie on the input, and columns of rows copied."""
+
+from __future__ import annotations
+
+from numba.extending import register_jitable
+
+from fastpool.kernels import windows_plan as W
+from fastpool.kernels.cpu.family.order_block import flat
+from fastpool.kernels.cpu.memory import load_source, store_out
+from fastpool.kernels.frame import size
+
+for _function in (W.first_tap, W.past_tap):
+    register_jitable(_function)
+
+AXIS, KERNEL, STRIDE, DILATION, PADDING = W.AXIS, W.KERNEL, W.STRIDE, W.DILATION, W.PADDING
+first_tap, past_tap = W.first_tap, W.past_tap
+
+
+@register_jitable
+def taps_of(plan, own, axis, o):
+    """The taps [from, to) of window ``o`` along an axis that lie on the input, and where its tap 0 stands."""
+    at = own + axis * AXIS
+    origin = o * plan[at + STRIDE] - plan[at + PADDING]
+    past = past_tap(origin, size(plan, 0, axis), plan[at + KERNEL], plan[at + DILATION])
+    return min(first_tap(origin, plan[at + DILATION]), past), past, origin
+
+
+@register_jitable
+def columns_inside(plan, own, start, stop):
+    """The windows [from, to) among [start, stop) along the last axis that lie on the input wholly."""
+    at = own + 2 * AXIS
+    span = (plan[at + KERNEL] - 1) * plan[at + DILATION]
+    inside = -(-plan[at + PADDING] // plan[at + STRIDE])
+    room = size(plan, 0, 2) - 1 + plan[at + PADDING] - span
+    outside = room // plan[at + STRIDE] + 1 if room >= 0 else 0
+    inside = min(max(inside, start), stop)
+    return inside, max(min(outside, stop), inside)
+
+
+@register_jitable
+def copy_columns(x, at, columns, step, width, lane, p, to):
+    """Columns of ``width`` lanes, ``step`` apart, one behind the other to scratch."""
+    times, far, count, near = flat(columns, step, width, lane)
+    for i in range(times):
+        for e in range(count):
+            store_out(p, to + i * count + e, load_source(x, at + i * far + e * near))
