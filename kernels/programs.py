@@ -27,6 +27,17 @@ class Program(NamedTuple):
 
 
 AHEAD: dict[str, tuple[tuple[str, ...], ...]] = {
+    "mode": (("smallest", "u8"), ("smallest", "u16"), ("smallest", "u32"), ("smallest", "u64")),
+    "order": (
+        ("select", "f32"),
+        ("select", "f64"),
+        ("select", "f16"),
+        ("select", "u8"),
+        ("select", "u16"),
+        ("locate", "f32"),
+        ("locate", "f64"),
+    ),
+    "order_scatter": (("f32",), ("f64",)),
     "subsample": (("pick", "16"), ("pick", "32"), ("pick", "64"), ("place", "16"), ("place", "32"), ("place", "64")),
 }
 """Words of the programs that are compiled ahead of time, into the C library, by module: those that are called most."""

@@ -35,10 +35,13 @@ def _exchanges(taps: int) -> tuple[int, ...]:
 
 
 def _run(dtype: str, ties: str, asked: Windows, x: Array, y: Array) -> None:
-    frame = Frame((x, y), asked.axes)
-    sort = ties == "smallest" and FEW_COUNTED < asked.taps <= MOST_SORTED
-    method, pairs = (W.NETWORK, _exchanges(asked.taps)) if sort else (W.SEARCH, ())
-    plan, tiles, work = tapped.planned(frame, asked, x.itemsize, method, (), pairs)
+    def make() -> tuple[list[int], int, int]:
+        windows = tapped.turned(asked, x) if ties == "smallest" else asked
+        sort = ties == "smallest" and FEW_COUNTED < asked.taps <= MOST_SORTED
+        method, pairs = (W.NETWORK, _exchanges(asked.taps)) if sort else (W.SEARCH, ())
+        return tapped.planned(Frame((x, y), windows.axes), windows, x.itemsize, method, (), pairs)
+
+    plan, tiles, work = tapped.kept(("mode", dtype, ties), asked, x, y, make)
     # the sign of a label matters only where labels are compared by size
     kind = "u8" if dtype == "b1" else dtype if ties == "smallest" else f"u{dtype[1:]}"
 
@@ -63,7 +66,7 @@ def _forward(
     chosen = arguments.one_of(called, "ties", ties, TIES)
     axes = call.axes(layout, count, source.data.shape)
     kernel_size, stride, padding, dilation, ceil_mode = windows
-    asked = tapped.windows(call, axes, source.data.shape, kernel_size, stride, padding, dilation, ceil_mode)
+    asked = tapped.windows(call, axes, source.data.shape, kernel_size, stride, padding, dilation, ceil_mode, "")
     y = call.result("out", asked.shape, source.dtype, out, source.data)
     _run(source.dtype, chosen, asked, source.data, y.data)
     return call.give()

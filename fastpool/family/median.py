@@ -74,7 +74,8 @@ def _pool(n: int) -> Callable[..., Any]:
 
         Notes
         -----
-        <rules> A mean of two integers is truncated toward zero. With a stride of 1 and padding ``"same"`` this is a
+        <rules>
+        A mean of two integers is truncated toward zero. With a stride of 1 and padding ``"same"`` this is a
         median filter [1]_ that does not see beyond the border.
 
         References

@@ -1,4 +1,4 @@
-"""Order statistics of windows, forward and backward: which ranks of how many taps, and the programs that select them."""
+"""Order statistics of windows, forward and backward: which ranks of how many taps, and how they are selected."""
 
 from __future__ import annotations
 
@@ -108,6 +108,8 @@ def _run(
     oracle: Callable[[], None] | None = None,
 ) -> None:
     x, *results = arrays
+    if role == "select":
+        asked = tapped.turned(asked, x)
     frame = Frame((x, results[0]), asked.axes)
     method = _method(asked, rule, dtype, role)
     low, high, _ = rule.of(asked.taps)
@@ -124,13 +126,12 @@ def forward(
     call = Call(called, device)
     source = call.take("x", x, NUMBERS)
     wanted = rule(call)
-    axes, asked, skip = _asked(call, count, source.data.shape, given)
+    asked, skip = _asked(call, count, source.data.shape, source.dtype, given)
     y = call.result("out", asked.shape, source.dtype, out, source.data)
 
     def oracle() -> None:
-        reference.forward(
-            source.data, y.data, source.dtype, axes, asked.along, wanted.of, wanted.method == "mean", skip
-        )
+        mean = wanted.method == "mean"
+        reference.forward(source.data, y.data, asked.axes, asked.along, wanted.of, mean, skip)
 
     simple = source.dtype != "bf16"
     skip = skip and source.dtype in FLOATS
@@ -138,13 +139,13 @@ def forward(
     return call.give()
 
 
-def _asked(call: Call, count: int, shape: tuple[int, ...], given: Geometry) -> tuple[tuple[int, ...], Windows, bool]:
+def _asked(call: Call, count: int, shape: tuple[int, ...], dtype: str, given: Geometry) -> tuple[Windows, bool]:
     skip = arguments.one_of(call.called, "nan", given.nan, NAN_RULES) == "ignore"
     axes = call.axes(given.layout, count, shape)
     asked = tapped.windows(
-        call, axes, shape, given.kernel_size, given.stride, given.padding, given.dilation, given.ceil_mode
+        call, axes, shape, given.kernel_size, given.stride, given.padding, given.dilation, given.ceil_mode, dtype
     )
-    return axes, asked, skip
+    return asked, skip
 
 
 def backward(
@@ -155,7 +156,7 @@ def backward(
     dy = call.take("grad_output", grad)
     source = call.take("x", x, (dy.dtype,))
     wanted = rule(call)
-    axes, asked, skip = _asked(call, count, source.data.shape, given)
+    asked, skip = _asked(call, count, source.data.shape, source.dtype, given)
     call.check_shape("grad_output", dy.data, asked.shape, "the shape of the forward's result")
     dx = call.result("out", source.data.shape, dy.dtype, out, source.data)
     order = memory_order(source.data)

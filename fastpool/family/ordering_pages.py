@@ -21,8 +21,8 @@ WORDS = {
     "taps": f"{_KERNEL}\n{_OTHERS}",
     "nan": """nan : {"propagate", "ignore"}
     A window with a NaN gives NaN, or it is no tap.""",
-    "rules": """The taps of a window are its elements on the input, and with ``nan="ignore"`` those that are no NaN. A window
-without taps gives NaN, of integers 0. Zeros come out as +0. Ranks are positions in the order of the taps.""",
+    "rules": """The taps of a window are its elements on the input, and with ``nan="ignore"`` those that are no NaN. A
+window without taps gives NaN, of integers 0. Zeros come out as +0. Ranks are positions in the order of the taps.""",
     "gradients": """grad_output : array
     Gradient of the result, floating.
 x : array

@@ -90,8 +90,10 @@ def _quantile_pool(n: int) -> Callable[..., Any]:
 
         Notes
         -----
-        <rules> Of n taps the quantile has rank ``q (n - 1)``, a float64 [1]_, and a value between two ranks is computed in
-        x's dtype (float16 and bfloat16: float32; integers: float64, truncated toward zero, exact half way).
+        <rules>
+        Of n taps the quantile has rank ``q (n - 1)``, a float64 [1]_. A value between two ranks is computed in x's
+        dtype (float16 and bfloat16: float32; of integers, the part of their difference is a float64, the sum is
+        truncated toward zero, and half way is exact).
 
         References
         ----------
@@ -212,7 +214,8 @@ def _rank_pool(n: int) -> Callable[..., Any]:
 
         Notes
         -----
-        <rules> In windows with all taps this is ``scipy.ndimage.rank_filter``.
+        <rules>
+        In windows with all taps this is ``scipy.ndimage.rank_filter``.
 
         Examples
         --------

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
 from fastpool import arguments
@@ -10,13 +10,19 @@ from fastpool.family.calls import Call
 from fastpool.family.framing import Frame
 from fastpool.kernels import frame as F
 from fastpool.kernels import windows_plan as W
+from fastpool.kernels.elements import HALVES
+from fastpool.memory import Array
 from fastpool.problem import Ints
 from fastpool.window import Window, extent, multiply_sizes
 
 SCRATCH_BYTES = 1 << 15
 """What the taps of a block may take: they are to stay in the first cache, with what is made of them."""
-MOST_SCRATCH = 1 << 36
-"""Bytes of scratch beyond which a window has too many taps."""
+MOST_TAPS = 1 << 31
+"""Taps beyond which no window is looked at tap by tap: no machine has the scratch."""
+
+
+PLANS_KEPT, MOST_KEPT = 256, 20_000
+"""Plans that are kept, and the numbers of the longest one."""
 
 
 class Windows(NamedTuple):
@@ -44,6 +50,7 @@ def windows(
     padding: object,
     dilation: object,
     ceil_mode: object,
+    dtype: str,
 ) -> Windows:
     """The windows that a caller asks for, on an array of that shape."""
     called, count = call.called, len(axes)
@@ -71,9 +78,43 @@ def windows(
             raise call.value_error(given, rule, "use a smaller kernel size or more padding")
         result[axis] = found
     asked = Windows(axes, along, tuple(result))
-    if not 0 < asked.taps <= MOST_SCRATCH:
-        raise call.value_error(f"kernel_size={kernel}", "a window has too many taps", "use a smaller kernel size")
+    # NaN are counted in integers of an element's size
+    most = 2**15 - 1 if dtype in HALVES else MOST_TAPS
+    if not 0 < asked.taps <= most:
+        raise call.value_error(
+            f"kernel_size={kernel}", f"a window has at most {most} taps", "use a smaller kernel size"
+        )
     return asked
+
+
+def turned(asked: Windows, x: Array) -> Windows:
+    """The same windows, the axis whose elements are next to each other in memory the last one: for what does not ask
+    in which order taps come.
+    """
+    order = sorted(range(len(asked.axes)), key=lambda i: -abs(x.strides[asked.axes[i]]))
+    if order == [*range(len(order))]:
+        return asked
+    return Windows(tuple(asked.axes[i] for i in order), tuple(asked.along[i] for i in order), asked.shape)
+
+
+Plan = tuple[Sequence[int], int, int]
+"""Numbers, tiles, and bytes of workspace."""
+_plans: dict[Hashable, Plan] = {}
+
+
+def kept(kind: Hashable, asked: Windows, x: Array, y: Array, make: Callable[[], tuple[list[int], int, int]]) -> Plan:
+    """The plan of a kind of call with these windows, made when arrays first lie like that."""
+    key = (kind, asked, x.shape, x.strides, y.strides)
+    found = _plans.get(key)
+    if found is None:
+        plan, tiles, work = make()
+        found = tuple(plan), tiles, work
+        if len(plan) > MOST_KEPT:
+            return found
+        if len(_plans) >= PLANS_KEPT:
+            _plans.clear()
+        _plans[key] = found
+    return found
 
 
 def planned(
@@ -103,7 +144,8 @@ def planned(
     blocks, lane_blocks = -(-last.output // columns), -(-frame.lanes // part)
     # sorted columns reach beyond the windows
     row = columns * part + (2 * last.dilation * part if method == W.SQUARE else 0)
-    row = -(-row // 16) * 16
+    # rows a page apart would meet in the same places of the first cache
+    row = -(-row // 16) * 16 + 16
     own += [columns, part, blocks, lane_blocks, row, method, int(skip), int(mean)]
     own += [W.END, W.END + len(table), len(exchanges) // 3, *table, *exchanges]
     tiles = frame.outer * blocks * lane_blocks

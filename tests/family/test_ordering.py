@@ -25,8 +25,9 @@ def elements(rng, shape, dtype):
         return x
     info = np.iinfo(dtype)
     edges = np.array([info.min, info.min + 1, info.max - 1, info.max, max(info.min, -7), 0, 5], dtype)
-    x = np.where(rng.random(shape) < 0.3, edges[rng.integers(0, 7, shape)], rng.integers(0, 100, shape).astype(dtype))
-    return x
+    return np.where(
+        rng.random(shape) < 0.3, edges[rng.integers(0, 7, shape)], rng.integers(0, 100, shape).astype(dtype)
+    )
 
 
 def of_integers(found):
@@ -60,7 +61,8 @@ def fraction(q, method):
         share = {"linear": Fraction(place - low), "midpoint": Fraction(1, 2) if low != high else 0}.get(method)
         if share is None:
             return {"lower": a, "higher": b, "nearest": ordered[round(place)]}[method]
-        return a + (b - a) * share
+        # a part of a difference is a float64, half of it is exact
+        return a + (Fraction(float(b - a) * float(share)) if share != Fraction(1, 2) else (b - a) / 2)
 
     return of
 
@@ -113,17 +115,13 @@ def test_quantiles_are_numpys(dtype):
 
         y = same.everywhere(call, x, spatial)
         expected = pooled(x, case, of)
-        if dtype == "int64":
-            # weights are float64, and so is their product with a difference of more than 53 bits
-            np.testing.assert_allclose(y.astype(float), expected.astype(float), rtol=1e-15, atol=1024)
-        elif dtype == "float32":
+        if dtype == "float32":
             np.testing.assert_allclose(y, expected, rtol=3e-7, atol=1e-6)
         else:
             np.testing.assert_array_equal(y, expected, err_msg=f"{case} {q} {method} {nan}")
         with same.engine("reference"):
             wanted = call(x, "channels_first")
-        if dtype != "int64":
-            np.testing.assert_array_equal(y, wanted)
+        np.testing.assert_array_equal(y, wanted)
 
 
 def test_ranks_are_those_of_sorted_taps():
@@ -287,7 +285,7 @@ BAD = [
     ({"padding": "full"}, ValueError, "unknown word"),
     ({"dilation": 9}, ValueError, "must fit into"),
     ({"dilation": 2**62}, ValueError, "must fit into"),
-    ({"padding": 2**62}, ValueError, ""),
+    ({"padding": 2**62}, ValueError, "pass"),
     ({"ceil_mode": 1}, TypeError, "True or False"),
     ({"even": "odd"}, ValueError, "unknown word"),
     ({"even": 2}, TypeError, "must be a word"),

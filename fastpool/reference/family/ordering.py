@@ -34,7 +34,6 @@ def windows(x: Array, y: Array, axes: Sequence[int], along: Sequence[Window]) ->
 def forward(
     x: Array,
     y: Array,
-    dtype: str,
     axes: Sequence[int],
     along: Sequence[Window],
     ranks: Ranks,
@@ -62,9 +61,9 @@ def _value(taps: Array, ranks: Ranks, mean: bool, skip: bool) -> Any:
     if weight == 0 or a == b:
         return a + a.dtype.type(0)
     if not floating:
-        # a quotient of integers, truncated toward zero
-        share = Fraction(weight)
-        return int(int(a) + (int(b) - int(a)) * share)
+        # truncated toward zero
+        span = int(b) - int(a)
+        return int(int(a) + (Fraction(span, 2) if weight == 0.5 else Fraction(float(span) * weight)))
     if taps.dtype == np.float16:
         a, b = np.float32(a), np.float32(b)
     kind = a.dtype.type

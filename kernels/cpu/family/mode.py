@@ -1,9 +1,9 @@
 """Majorities: the most frequent label of every window.
 
-Arrays: x and the result. Its own numbers are those of ``windows_plan``; a tile is a block of outputs. Labels are counted
-by comparing each tap with all that follow it, in all windows of the block at a time: the first tap with a label finds
-its whole number. Many taps, where the smallest of equally frequent labels is asked for and no tap is missing, are
-sorted by a network instead, so that equal labels are neighbours. A window without taps gives 0.
+Arrays: x and the result. Its own numbers are those of ``windows_plan``; a tile is a block of outputs. Labels are
+counted by comparing each tap with all that follow it, in all windows of the block at a time: the first tap with a
+label finds its whole number. Many taps, where the smallest of equally frequent labels is asked for and no tap is
+missing, are sorted by a network instead, so that equal labels are neighbours. A window without taps gives 0.
 """
 
 from __future__ import annotations
@@ -84,12 +84,8 @@ def make(digest, role, dtype):
         lanes, count, rows, row = plan[F.LANES], size(plan, 1, 2), size(plan, 1, 1), plan[own + W.ROW]
         last = own + 2 * AXIS
         taps, apart = plan[own + KERNEL] * plan[own + AXIS + KERNEL] * plan[last + KERNEL], plan[last + DILATION]
-        x_step, x_lane, y_step, y_lane = (
-            stride(plan, 0, 2),
-            lane_stride(plan, 0),
-            stride(plan, 1, 2),
-            lane_stride(plan, 1),
-        )
+        x_step, x_lane = stride(plan, 0, 2), lane_stride(plan, 0)
+        y_step, y_lane = stride(plan, 1, 2), lane_stride(plan, 1)
         step = plan[last + STRIDE] * x_step
         d_step = plan[own + DILATION] * stride(plan, 0, 0)
         h_step = plan[own + AXIS + DILATION] * stride(plan, 0, 1)

@@ -17,7 +17,7 @@ from numba.extending import register_jitable
 from fastpool.kernels import frame as F
 from fastpool.kernels import windows_plan as W
 from fastpool.kernels.cpu.family.access import codes
-from fastpool.kernels.cpu.family.order_block import exchange, make_gather_all, make_search
+from fastpool.kernels.cpu.family.order_block import exchange, make_gather_all, make_search, sort_one
 from fastpool.kernels.cpu.family.order_keys import keys
 from fastpool.kernels.cpu.family.order_put import find, make_finish, make_put, mark_nan, put_taps
 from fastpool.kernels.cpu.family.order_square import make_combine, make_sort
@@ -39,6 +39,9 @@ AXIS, DILATION, KERNEL, STRIDE = W.AXIS, W.DILATION, W.KERNEL, W.STRIDE
 SKIP, TABLE, PAIRS, EXCHANGES, METHOD = W.SKIP, W.TABLE, W.PAIRS, W.EXCHANGES, W.METHOD
 NETWORK, SEARCH, SQUARE = W.NETWORK, W.SEARCH, W.SQUARE
 
+FEW = 32
+"""Taps of a window by itself that are sorted one by one."""
+
 
 def _make_choose(dtype):
     search, behind = make_search(dtype)
@@ -50,6 +53,9 @@ def _make_choose(dtype):
         low, high = plan[table + 3 * n], plan[table + 3 * n + 1]
         if network and not varied:
             exchange(plan, own + plan[own + PAIRS], plan[own + EXCHANGES], p, row, count)
+            return low * row, high * row
+        if count == 1 and n <= FEW and not varied:
+            sort_one(p, row, n)
             return low * row, high * row
         ranks, many = counts + row, counts + 2 * row
         for e in range(count):
@@ -107,10 +113,10 @@ def make(digest, role, dtype):
     locating = role == "locate"
 
     @register_jitable
-    def locate(
-        x, at, box, steps, columns, step, width, lane, p, row, spare, side, nan, low, high, a, b, wide, lower, wrong
-    ):
+    def locate(x, block, p, row, rows, side, low, high, wide, lower, wrong):
         """Which taps the selected elements are: the first that are equal."""
+        at, box, steps, columns, step, width, lane = block
+        a, b, nan, spare = rows
         count = columns * width
         for e in range(count):
             one, other = load_out(p, low + e), load_out(p, high + e)
@@ -139,25 +145,16 @@ def make(digest, role, dtype):
         last = own + 2 * AXIS
         across, lines = plan[last + KERNEL], plan[own + AXIS + KERNEL]
         taps, apart = plan[own + KERNEL] * lines * across, plan[last + DILATION]
-        x_step, x_lane, y_step, y_lane = (
-            stride(plan, 0, 2),
-            lane_stride(plan, 0),
-            stride(plan, 1, 2),
-            lane_stride(plan, 1),
-        )
+        x_step, x_lane = stride(plan, 0, 2), lane_stride(plan, 0)
+        y_step, y_lane = stride(plan, 1, 2), lane_stride(plan, 1)
         step = plan[last + STRIDE] * x_step
         d_step = plan[own + DILATION] * stride(plan, 0, 0)
         h_step = plan[own + AXIS + DILATION] * stride(plan, 0, 1)
         steps = d_step, h_step, apart * x_step, lines * across, across, x_step
         # rows of scratch: of taps, of two results, of how many are NaN; then of 32-bit integers
         place = address(work)
-        p, ps, q, side = (
-            pointer(place, key_code),
-            pointer(place, square_code),
-            pointer(place, code),
-            pointer(place, key_code),
-        )
-        wide = pointer(place, count_code)
+        p, ps, q = pointer(place, key_code), pointer(place, square_code), pointer(place, code)
+        side, wide = pointer(place, key_code), pointer(place, count_code)
         a, b, nan, spare = taps * row, (taps + 1) * row, (taps + 2) * row, (taps + 3) * row
         counts = (taps + W.ROWS) * row * bytes_of_key // 4 + 1
         many = counts + 2 * row
@@ -197,51 +194,13 @@ def make(digest, role, dtype):
                     network = n == taps and method == NETWORK
                     low, high = choose(plan, own, n, network, varied, p, row, a, b, side, nan, wide, counts, elements)
                 if locating:
-                    # the counts of a search are not needed any more
-                    wrong = worst > 0 and not varied
-                    if n > 0:
-                        locate(
-                            x,
-                            at,
-                            box,
-                            steps,
-                            columns,
-                            step,
-                            width,
-                            x_lane,
-                            p,
-                            row,
-                            spare,
-                            side,
-                            nan,
-                            low,
-                            high,
-                            a,
-                            b,
-                            wide,
-                            many + row,
-                            wrong,
-                        )
                     lower, upper = pointer(bufs[1], count_code), pointer(bufs[2], count_code)
-                    weights = pointer(bufs[3], weight_code)
-                    put_taps(
-                        plan,
-                        table,
-                        n,
-                        varied,
-                        wide,
-                        many,
-                        many + row,
-                        many + 2 * row,
-                        lower,
-                        upper,
-                        weights,
-                        to,
-                        columns,
-                        y_step,
-                        width,
-                        y_lane,
-                    )
+                    weights, wrong, found = pointer(bufs[3], weight_code), worst > 0 and not varied, many + row
+                    if n > 0:
+                        here = at, box, steps, columns, step, width, x_lane
+                        locate(x, here, p, row, (a, b, nan, spare), side, low, high, wide, found, wrong)
+                    block_of_y = to, columns, y_step, width, y_lane
+                    put_taps(plan, table, n, varied, wide, many, found, found + row, lower, upper, weights, block_of_y)
                 elif n == 0:
                     put_empty(y, to, columns, y_step, width, y_lane)
                 else:

@@ -157,6 +157,17 @@ def make_gather_all(dtype: str):
     return gather_all
 
 
+@register_jitable
+def sort_one(p, row, taps):
+    """Sorts the taps of one window, by insertion."""
+    for t in range(1, taps):
+        key, i = load_out(p, t * row), t
+        while i > 0 and load_out(p, (i - 1) * row) > key:
+            store_out(p, i * row, load_out(p, (i - 1) * row))
+            i -= 1
+        store_out(p, i * row, key)
+
+
 def make_search(dtype: str):
     """The functions that find the key of a rank bit by bit, and the one of the rank behind it."""
     known = keys(dtype)

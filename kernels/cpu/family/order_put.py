@@ -98,13 +98,14 @@ def find(p, row, t, number, wanted, wide, found, count):
 
 
 @register_jitable
-def put_taps(plan, table, n, varied, wide, many, low, high, lower, upper, weights, to, columns, step, width, lane):
+def put_taps(plan, table, n, varied, wide, many, low, high, lower, upper, weights, block):
     """Writes a block of taps and weights; with no tap counted, -1 and 0."""
+    to, columns, step, width, lane = block
     for o in range(columns):
-        for l in range(width):
-            e = o * width + l
+        for i in range(width):
+            e = o * width + i
             taps = load_side(wide, many + e) if varied else n
-            at = to + o * step + l * lane
+            at = to + o * step + i * lane
             store_result(lower, at, load_side(wide, low + e) if taps > 0 else -1)
             store_result(upper, at, load_side(wide, high + e) if taps > 0 else -1)
             store_result(weights, at, as_float(plan[table + 3 * taps + 2]))

@@ -1,10 +1,10 @@
 """The gradient of selected elements: each output's goes to the two taps that its windows selected, by their weights.
 
-Arrays: dx, dy, the lower tap, the upper tap (32-bit integers, -1 for none), the weight of the upper one (float64). Its own
-numbers: stride and begin padding of each of the three spatial axes, lanes of a part, how many parts there are, and for
-each tap how far it lies from its window's first one, in elements of a plane. A tile is a plane, or a part of its lanes;
-it adds in the order of the windows, row by row, each its lower tap first, to sums that are in scratch until all are
-there. Halves are summed in float32.
+Arrays: dx, dy, the lower tap, the upper tap (32-bit integers, -1 for none), the weight of the upper one (float64). Its
+own numbers: stride and begin padding of each of the three spatial axes, lanes of a part, how many parts there are, and
+for each tap how far it lies from its window's first one, in elements of a plane. A tile is a plane, or a part of its
+lanes; it adds in the order of the windows, row by row, each its lower tap first, to sums that are in scratch until all
+are there. Halves are summed in float32.
 """
 
 from __future__ import annotations

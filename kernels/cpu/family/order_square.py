@@ -70,12 +70,12 @@ def make_combine(dtype: str):
     @register_jitable
     def combine(p, low, mid, high, apart, to, side, from_nan, nan, count):
         for e in range(count):
-            l, m, r = low + e, low + e + apart, low + e + 2 * apart
-            s = most(most(load_out(p, l), load_out(p, m)), load_out(p, r))
-            l, m, r = mid + e, mid + e + apart, mid + e + 2 * apart
-            t = middle(load_out(p, l), load_out(p, m), load_out(p, r))
-            l, m, r = high + e, high + e + apart, high + e + 2 * apart
-            u = least(least(load_out(p, l), load_out(p, m)), load_out(p, r))
+            q, m, r = low + e, low + e + apart, low + e + 2 * apart
+            s = most(most(load_out(p, q), load_out(p, m)), load_out(p, r))
+            q, m, r = mid + e, mid + e + apart, mid + e + 2 * apart
+            t = middle(load_out(p, q), load_out(p, m), load_out(p, r))
+            q, m, r = high + e, high + e + apart, high + e + 2 * apart
+            u = least(least(load_out(p, q), load_out(p, m)), load_out(p, r))
             store_out(p, to + e, middle(s, t, u))
         if floating:
             for e in range(count):
