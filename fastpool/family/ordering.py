@@ -107,16 +107,18 @@ def _run(
     arrays: Sequence[Array],
     oracle: Callable[[], None] | None = None,
 ) -> None:
-    x, *results = arrays
-    if role == "select":
-        asked = tapped.turned(asked, x)
-    frame = Frame((x, results[0]), asked.axes)
-    method = _method(asked, rule, dtype, role)
-    low, high, _ = rule.of(asked.taps)
-    pairs = _exchanges(asked.taps, low, high) if method == W.NETWORK else ()
-    table = _ranks(rule, asked.taps)
-    plan, tiles, work = tapped.planned(frame, asked, x.itemsize, method, table, pairs, skip, rule.method == "mean")
-    tasks.run(Program("order", (role, dtype)), plan, arrays, tiles if results[0].size else 0, work, oracle=oracle)
+    x, y = arrays[:2]
+
+    def make() -> tuple[list[int], int, int]:
+        windows = tapped.turned(asked, x) if role == "select" else asked
+        method = _method(windows, rule, dtype, role)
+        low, high, _ = rule.of(windows.taps)
+        pairs = _exchanges(windows.taps, low, high) if method == W.NETWORK else ()
+        table, frame = _ranks(rule, windows.taps), Frame((x, y), windows.axes)
+        return tapped.planned(frame, windows, x.itemsize, method, table, pairs, skip, rule.method == "mean")
+
+    plan, tiles, work = tapped.kept((role, dtype, rule, skip), asked, x, y, make)
+    tasks.run(Program("order", (role, dtype)), plan, arrays, tiles if y.size else 0, work, oracle=oracle)
 
 
 def forward(

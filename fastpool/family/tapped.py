@@ -64,7 +64,7 @@ def windows(
         ceil = ceil and padding == "valid"
     else:
         begin, end = arguments._padding(called, padding, count)
-    along = tuple(Window(*numbers, ceil=ceil) for numbers in zip(sizes, kernel, step, spread, begin, end, strict=True))
+    along = tuple(Window(*numbers, ceil) for numbers in zip(sizes, kernel, step, spread, begin, end, strict=True))
     result = list(shape)
     for axis, window in zip(axes, along, strict=True):
         found = window.output
