@@ -36,6 +36,8 @@ def first_tap(origin, dilation):
 
 def past_tap(origin, size, kernel, dilation):
     """The tap behind the last one of a window that lies below ``size``."""
+    if origin + (kernel - 1) * dilation < size:
+        return kernel
     if origin >= size:
         return 0
-    return min(kernel, (size - 1 - origin) // dilation + 1)
+    return (size - 1 - origin) // dilation + 1

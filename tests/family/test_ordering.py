@@ -67,7 +67,10 @@ def fraction(q, method):
     return of
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "uint8", "int64", "int16", "uint64"])
+SLOW = [pytest.param(dtype, marks=pytest.mark.slow) for dtype in ("int16", "uint64", "int8", "uint32")]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16", "uint8", "int64", *SLOW])
 def test_medians_are_numpys(dtype):
     rng = np.random.default_rng(3)
     for i in range(PROBLEMS):
@@ -94,7 +97,7 @@ def test_medians_are_numpys(dtype):
             np.testing.assert_array_equal(call(x, "channels_first"), expected)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "int64"])
+@pytest.mark.parametrize("dtype", ["float32", "float64", "uint8", "int64", SLOW[0], SLOW[1]])
 def test_quantiles_are_numpys(dtype):
     rng = np.random.default_rng(4)
     for i in range(PROBLEMS):
@@ -141,7 +144,9 @@ def test_ranks_are_those_of_sorted_taps():
         np.testing.assert_array_equal(y, pooled(x, case, quiet(of, skip)), err_msg=f"{case} {rank} {nan}")
 
 
-@pytest.mark.parametrize("dtype", ["uint8", "float32", "float64", "float16", "int16"])
+@pytest.mark.parametrize(
+    "dtype", ["uint8", "float32", "float64", "float16", "int64", pytest.param("int16", marks=pytest.mark.slow)]
+)
 def test_windows_that_have_a_way_of_their_own(dtype):
     """Blocks of more than one vector: sorted columns, pairs of neighbours, networks, and many taps, bit by bit."""
     rng = np.random.default_rng(6)
@@ -236,6 +241,7 @@ def test_gradients_are_differences(spatial):
         )
 
 
+@pytest.mark.slow
 def test_gradients_of_halves_add_in_float32():
     x = np.zeros((1, 1, 1, 4097), np.float16)
     x[..., 1:] = 1

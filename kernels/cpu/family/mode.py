@@ -15,8 +15,8 @@ from fastpool.kernels import windows_plan as W
 from fastpool.kernels.cpu.family.access import codes
 from fastpool.kernels.cpu.family.order_block import exchange, make_gather_all
 from fastpool.kernels.cpu.family.order_put import make_put
-from fastpool.kernels.cpu.family.order_windows import columns_inside, taps_of
-from fastpool.kernels.cpu.memory import SIZES, address, load_out, load_side, pointer, store_out, store_side
+from fastpool.kernels.cpu.family.order_windows import among, columns_inside, places, taps_of
+from fastpool.kernels.cpu.memory import SCALARS, SIZES, address, load_out, load_side, pointer, store_out, store_side
 from fastpool.kernels.frame import lane_stride, offset, size, stride
 
 AXIS, DILATION, KERNEL, STRIDE = W.AXIS, W.DILATION, W.KERNEL, W.STRIDE
@@ -71,11 +71,64 @@ def runs(p, row, taps, best, side, found, most, many):
             store_out(p, best + e, label if number > known else chosen)
 
 
+def _make_count_few(first, make):
+    """The functions for 4 and 8 taps, which are all at hand at a time: a count is of the taps that follow."""
+
+    @register_jitable
+    def same(v, w):
+        return make(v == w)
+
+    @register_jitable
+    def either(v, n, best, most):
+        if first:
+            better = n > most
+        else:
+            better = n > most or (n == most and v < best)
+        return (v if better else best), (n if better else most)
+
+    @register_jitable
+    def of_four(a, b, c, d):
+        best, most = a, make(same(a, b) + same(a, c) + same(a, d))
+        best, most = either(b, make(same(b, c) + same(b, d)), best, most)
+        best, most = either(c, same(c, d), best, most)
+        return either(d, make(0), best, most)
+
+    @register_jitable
+    def in_all(v, a, b, c, d):
+        return make(same(v, a) + same(v, b) + same(v, c) + same(v, d))
+
+    @register_jitable
+    def count_four(p, row, to, many):
+        for e in range(many):
+            taps = load_out(p, e), load_out(p, row + e), load_out(p, 2 * row + e), load_out(p, 3 * row + e)
+            best, _ = of_four(*taps)
+            store_out(p, to + e, best)
+
+    @register_jitable
+    def count_eight(p, row, to, many):
+        for e in range(many):
+            a, b, c, d = load_out(p, e), load_out(p, row + e), load_out(p, 2 * row + e), load_out(p, 3 * row + e)
+            q = 4 * row + e
+            f, g, h, i = load_out(p, q), load_out(p, q + row), load_out(p, q + 2 * row), load_out(p, q + 3 * row)
+            best, most = a, make(same(a, b) + same(a, c) + same(a, d) + in_all(a, f, g, h, i))
+            best, most = either(b, make(same(b, c) + same(b, d) + in_all(b, f, g, h, i)), best, most)
+            best, most = either(c, make(same(c, d) + in_all(c, f, g, h, i)), best, most)
+            best, most = either(d, in_all(d, f, g, h, i), best, most)
+            best, most = either(f, make(same(f, g) + same(f, h) + same(f, i)), best, most)
+            best, most = either(g, make(same(g, h) + same(g, i)), best, most)
+            best, most = either(h, same(h, i), best, most)
+            best, most = either(i, make(0), best, most)
+            store_out(p, to + e, best)
+
+    return count_four, count_eight
+
+
 def make(digest, role, dtype):
     """The kernel for a role, which label of equally frequent ones: "smallest" or "first"; and an element type."""
     code, count_code, few_code = codes(dtype), codes("i32"), codes(f"i{8 * SIZES[dtype]}")
     bytes_of_label = SIZES[dtype]
     gather_all, (put, put_empty), count_all = make_gather_all(dtype), make_put(dtype), _make_count(role == "first")
+    count_four, count_eight = _make_count_few(role == "first", SCALARS[f"i{8 * SIZES[dtype]}"])
 
     def kernel(plan, bufs, work, begin, end):
         digest  # noqa: B018  (captured, so that a changed source is another kernel in the cache)
@@ -94,20 +147,18 @@ def make(digest, role, dtype):
         p, wide, few = pointer(place, code), pointer(place, count_code), pointer(place, few_code)
         best, spare = taps * row, (taps + 3) * row
         counts = (taps + W.ROWS) * row * bytes_of_label // 4 + 1
+        blocks, parts = plan[own + W.BLOCKS], plan[own + W.LANE_BLOCKS]
+        first, past = columns_inside(plan, own)
         for tile in range(begin, end):
-            block, rest = tile % plan[own + W.BLOCKS], tile // plan[own + W.BLOCKS]
-            part, rest = rest % plan[own + W.LANE_BLOCKS], rest // plan[own + W.LANE_BLOCKS]
-            h, rest = rest % rows, rest // rows
-            d, number = rest % size(plan, 1, 0), rest // size(plan, 1, 0)
+            block, part, h, d, number = places(tile, blocks, parts, rows, size(plan, 1, 0))
             lane = part * plan[own + W.PART]
             width = min(plan[own + W.PART], lanes - lane)
-            start, stop = block * plan[own + W.COLUMNS], min((block + 1) * plan[own + W.COLUMNS], count)
+            start, stop, inside, outside = among(block, plan[own + W.COLUMNS], count, first, past)
             target = offset(plan, 1, number) + d * stride(plan, 1, 0) + h * stride(plan, 1, 1) + lane * y_lane
             d_from, d_to, d_origin = taps_of(plan, own, 0, d)
             h_from, h_to, h_origin = taps_of(plan, own, 1, h)
             source = offset(plan, 0, number) + lane * x_lane + d_origin * stride(plan, 0, 0)
             source += h_origin * stride(plan, 0, 1)
-            inside, outside = columns_inside(plan, own, start, stop)
             o = start
             while o < stop:
                 # the windows with all taps along the row go together, the others by themselves
@@ -124,6 +175,10 @@ def make(digest, role, dtype):
                 if n == taps and plan[own + METHOD] == NETWORK:
                     exchange(plan, own + plan[own + PAIRS], plan[own + EXCHANGES], p, row, elements)
                     runs(p, row, n, best, wide, counts, counts + row, elements)
+                elif n == 4:
+                    count_four(p, row, best, elements)
+                elif n == 8:
+                    count_eight(p, row, best, elements)
                 elif n <= FEW:
                     count_all(p, row, n, best, few, best + row, best + 2 * row, elements)
                 else:

@@ -21,7 +21,7 @@ from fastpool.kernels.cpu.family.order_block import exchange, make_gather_all, m
 from fastpool.kernels.cpu.family.order_keys import keys
 from fastpool.kernels.cpu.family.order_put import find, make_finish, make_put, mark_nan, put_taps
 from fastpool.kernels.cpu.family.order_square import make_combine, make_sort
-from fastpool.kernels.cpu.family.order_windows import columns_inside, copy_columns, taps_of
+from fastpool.kernels.cpu.family.order_windows import among, columns_inside, copy_columns, places, taps_of
 from fastpool.kernels.cpu.memory import (
     SIZES,
     address,
@@ -160,20 +160,18 @@ def make(digest, role, dtype):
         many = counts + 2 * row
         table, method = own + plan[own + TABLE], plan[own + METHOD]
         skip, mean = plan[own + SKIP] != 0, plan[own + W.MEAN] != 0
+        blocks, parts = plan[own + W.BLOCKS], plan[own + W.LANE_BLOCKS]
+        first, past = columns_inside(plan, own)
         for tile in range(begin, end):
-            block, rest = tile % plan[own + W.BLOCKS], tile // plan[own + W.BLOCKS]
-            part, rest = rest % plan[own + W.LANE_BLOCKS], rest // plan[own + W.LANE_BLOCKS]
-            h, rest = rest % rows, rest // rows
-            d, number = rest % size(plan, 1, 0), rest // size(plan, 1, 0)
+            block, part, h, d, number = places(tile, blocks, parts, rows, size(plan, 1, 0))
             lane = part * plan[own + W.PART]
             width = min(plan[own + W.PART], lanes - lane)
-            start, stop = block * plan[own + W.COLUMNS], min((block + 1) * plan[own + W.COLUMNS], count)
+            start, stop, inside, outside = among(block, plan[own + W.COLUMNS], count, first, past)
             target = offset(plan, 1, number) + d * stride(plan, 1, 0) + h * stride(plan, 1, 1) + lane * y_lane
             d_from, d_to, d_origin = taps_of(plan, own, 0, d)
             h_from, h_to, h_origin = taps_of(plan, own, 1, h)
             source = offset(plan, 0, number) + lane * x_lane + d_origin * stride(plan, 0, 0)
             source += h_origin * stride(plan, 0, 1)
-            inside, outside = columns_inside(plan, own, start, stop)
             o = start
             while o < stop:
                 # the windows with all taps along the row go together, the others by themselves

@@ -87,9 +87,17 @@ def make_gather(dtype: str):
     @register_jitable
     def gather_pair(x, at, p, to, other, side, nan, count):
         """Both taps."""
-        gather_two(x, at, p, to, other, side, nan, count)
-        for e in range((count - 1) // vector * vector, count):
-            store_out(p, other + e, load_source(x, at + 2 * e + 1))
+        there = (address(p) - address(x)) // itemsize
+        split_pairs(x, at, there + to, there + other, count // vector * vector)
+        if count >= vector:
+            # the last vector once more, as far as it reaches back
+            many = count - vector
+            split_pairs(x, at + 2 * many, there + to + many, there + other + many, vector)
+        else:
+            for e in range(count):
+                store_out(p, to + e, load_source(x, at + 2 * e))
+                store_out(p, other + e, load_source(x, at + 2 * e + 1))
+        settle(p, to, side, nan, count)
         settle(p, other, side, nan, count)
 
     return gather, gather_two, gather_pair

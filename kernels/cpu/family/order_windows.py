@@ -26,15 +26,37 @@ def taps_of(plan, own, axis, o):
 
 
 @register_jitable
-def columns_inside(plan, own, start, stop):
-    """The windows [from, to) among [start, stop) along the last axis that lie on the input wholly."""
+def columns_inside(plan, own):
+    """The windows [from, to) along the last axis that lie on the input wholly; it may be empty."""
     at = own + 2 * AXIS
     span = (plan[at + KERNEL] - 1) * plan[at + DILATION]
     inside = -(-plan[at + PADDING] // plan[at + STRIDE])
     room = size(plan, 0, 2) - 1 + plan[at + PADDING] - span
-    outside = room // plan[at + STRIDE] + 1 if room >= 0 else 0
-    inside = min(max(inside, start), stop)
-    return inside, max(min(outside, stop), inside)
+    return inside, room // plan[at + STRIDE] + 1 if room >= 0 else 0
+
+
+@register_jitable
+def among(block, columns, count, first, past):
+    """The windows of a block of a row, [start, stop), and those of them that are in [first, past)."""
+    start, stop = block * columns, min((block + 1) * columns, count)
+    inside = min(max(first, start), stop)
+    return start, stop, inside, max(min(past, stop), inside)
+
+
+@register_jitable
+def places(tile, blocks, parts, rows, planes):
+    """A tile as the block of a row, part of the lanes, row, plane, and number of the outer axes."""
+    block, part, h, d = 0, 0, 0, 0
+    # a division takes as long as some vectors of windows
+    if blocks > 1:
+        block, tile = tile % blocks, tile // blocks
+    if parts > 1:
+        part, tile = tile % parts, tile // parts
+    if rows > 1:
+        h, tile = tile % rows, tile // rows
+    if planes > 1:
+        d, tile = tile % planes, tile // planes
+    return block, part, h, d, tile
 
 
 @register_jitable
