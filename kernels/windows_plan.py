@@ -1,7 +1,7 @@
 """Numbers of its own of a program that looks at windows tap by tap, behind the frame: offsets from ``plan[OWN]``.
 
 For each of the three spatial axes kernel, stride, dilation and begin padding; then what follows. A tile is a block of
-outputs: ``COLUMNS`` neighbours along the last spatial axis times ``PART`` lanes, of one row.
+outputs: ``COLUMNS`` neighbours along the last spatial axis times ``PART`` lanes, of one row of ``PLANES`` planes.
 """
 
 from __future__ import annotations
@@ -20,7 +20,8 @@ MEAN = 19  # two neighbours are averaged, whatever the weight
 TABLE = 20  # where, from the beginning of these numbers: for 0, 1, 2, ... taps the lower rank, the upper, its weight
 PAIRS = 21  # where the exchanges begin
 EXCHANGES = 22  # how many there are
-END = 23
+PLANES = 23  # planes of a block, one outer number behind the other: more than 1 where a block has whole rows
+END = 24
 
 NETWORK, SEARCH, SQUARE = range(3)
 """How elements are selected: by exchanges, bit by bit, or by sorted columns of three."""

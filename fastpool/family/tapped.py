@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
@@ -13,6 +14,7 @@ from fastpool.kernels import windows_plan as W
 from fastpool.kernels.elements import HALVES
 from fastpool.memory import Array
 from fastpool.problem import Ints
+from fastpool.tiling import ENOUGH_TILES
 from fastpool.window import Window, extent, multiply_sizes
 
 SCRATCH_BYTES = 1 << 15
@@ -143,13 +145,17 @@ def planned(
     columns = min(last.output, max(1, most // part))
     blocks, lane_blocks = -(-last.output // columns), -(-frame.lanes // part)
     # sorted columns reach beyond the windows
-    row = columns * part + (2 * last.dilation * part if method == W.SQUARE else 0)
+    wide = columns * part + (2 * last.dilation * part if method == W.SQUARE else 0)
+    lines = math.prod(window.output for window in asked.along[:-1])
+    planes = 1
+    if blocks == lane_blocks == 1 and frame.plan[F.OUTER] == 1:
+        # short rows: those of several planes together, as long as there are tiles for all threads
+        planes = max(1, min(frame.outer, most // wide, frame.outer * lines // ENOUGH_TILES))
+    row = planes * wide
     # rows a page apart would meet in the same places of the first cache
     row = -(-row // 16) * 16 + 16
     own += [columns, part, blocks, lane_blocks, row, method, int(skip), int(mean)]
-    own += [W.END, W.END + len(table), len(exchanges) // 3, *table, *exchanges]
-    tiles = frame.outer * blocks * lane_blocks
-    for window in asked.along[:-1]:
-        tiles *= window.output
+    own += [W.END, W.END + len(table), len(exchanges) // 3, planes, *table, *exchanges]
+    tiles = -(-frame.outer // planes) * blocks * lane_blocks * lines
     work = (taps + W.ROWS) * row * itemsize + W.COUNTS * row * 4 + 64
     return [*frame.plan, *own], tiles, work

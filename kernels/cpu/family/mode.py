@@ -15,7 +15,7 @@ from fastpool.kernels import windows_plan as W
 from fastpool.kernels.cpu.family.access import codes
 from fastpool.kernels.cpu.family.order_block import exchange, make_gather_all
 from fastpool.kernels.cpu.family.order_put import make_put
-from fastpool.kernels.cpu.family.order_windows import among, columns_inside, places, taps_of
+from fastpool.kernels.cpu.family.order_windows import among, columns_inside, laid, outer_of, places, taps_of
 from fastpool.kernels.cpu.memory import SCALARS, SIZES, address, load_out, load_side, pointer, store_out, store_side
 from fastpool.kernels.frame import lane_stride, offset, size, stride
 
@@ -149,8 +149,12 @@ def make(digest, role, dtype):
         counts = (taps + W.ROWS) * row * bytes_of_label // 4 + 1
         blocks, parts = plan[own + W.BLOCKS], plan[own + W.LANE_BLOCKS]
         first, past = columns_inside(plan, own)
+        many_planes = plan[own + W.PLANES]
+        outer, x_plane, y_plane = outer_of(plan)
         for tile in range(begin, end):
             block, part, h, d, number = places(tile, blocks, parts, rows, size(plan, 1, 0))
+            number *= many_planes
+            planes = min(many_planes, outer - number) if many_planes > 1 else 1
             lane = part * plan[own + W.PART]
             width = min(plan[own + W.PART], lanes - lane)
             start, stop, inside, outside = among(block, plan[own + W.COLUMNS], count, first, past)
@@ -165,13 +169,15 @@ def make(digest, role, dtype):
                 columns = outside - inside if o == inside and inside < outside else 1
                 w_from, w_to, w_origin = taps_of(plan, own, 2, o)
                 box = d_from, d_to, h_from, h_to, w_from, w_to
-                n, elements = (d_to - d_from) * (h_to - h_from) * (w_to - w_from), columns * width
+                n, elements = (d_to - d_from) * (h_to - h_from) * (w_to - w_from), planes * columns * width
                 at, to = source + w_origin * x_step, target + o * y_step
+                here = laid(planes, x_plane, columns, step, width, x_lane)
+                there = laid(planes, y_plane, columns, y_step, width, y_lane)
                 o += columns
                 if n == 0:
-                    put_empty(y, to, columns, y_step, width, y_lane)
+                    put_empty(y, to, there)
                     continue
-                gather_all(x, at, box, steps, columns, step, width, x_lane, p, row, spare, few, 0)
+                gather_all(x, at, box, steps, here, p, row, spare, few, 0)
                 if n == taps and plan[own + METHOD] == NETWORK:
                     exchange(plan, own + plan[own + PAIRS], plan[own + EXCHANGES], p, row, elements)
                     runs(p, row, n, best, wide, counts, counts + row, elements)
@@ -183,6 +189,6 @@ def make(digest, role, dtype):
                     count_all(p, row, n, best, few, best + row, best + 2 * row, elements)
                 else:
                     count_all(p, row, n, best, wide, counts, counts + row, elements)
-                put(p, best, y, to, columns, y_step, width, y_lane)
+                put(p, best, there[2] * there[4], y, to, there)
 
     return kernel

@@ -21,7 +21,15 @@ from fastpool.kernels.cpu.family.order_block import exchange, make_gather_all, m
 from fastpool.kernels.cpu.family.order_keys import keys
 from fastpool.kernels.cpu.family.order_put import find, make_finish, make_put, mark_nan, put_taps
 from fastpool.kernels.cpu.family.order_square import make_combine, make_sort
-from fastpool.kernels.cpu.family.order_windows import among, columns_inside, copy_columns, places, taps_of
+from fastpool.kernels.cpu.family.order_windows import (
+    among,
+    columns_inside,
+    copy_columns,
+    laid,
+    outer_of,
+    places,
+    taps_of,
+)
 from fastpool.kernels.cpu.memory import (
     SIZES,
     address,
@@ -82,15 +90,22 @@ def _make_square(dtype):
     floating = keys(dtype).floating
 
     @register_jitable
-    def square(x, at, line, columns, step, width, lane, apart, p, row, a, side, nan):
-        """Medians of 3x3 windows, to row ``a``; whether there is a NaN. Rows 0 to 2 are copies, if any are needed."""
-        elements, worst = columns * width, 0
-        low, mid, high, bad, count = 3 * row, 4 * row, 5 * row, 6 * row, (columns + 2 * apart) * width
-        if step == width and (width == 1 or lane == 1):
+    def square(x, at, line, block, apart, p, row, a, side, nan):
+        """Medians of 3x3 windows, to row ``a``; whether there is a NaN. Rows 0 to 2 are copies, if any are needed.
+
+        Planes are as far apart as columns were copied: between them are windows of two planes, which nobody reads.
+        """
+        planes, beyond, columns, step, width, lane = block
+        pitch, worst = (columns + 2 * apart) * width, 0
+        elements = (planes - 1) * pitch + columns * width
+        low, mid, high, bad, count = 3 * row, 4 * row, 5 * row, 6 * row, planes * pitch
+        if planes == 1 and step == width and (width == 1 or lane == 1):
             sort_there(x, at, at + line, at + 2 * line, p, low, mid, high, side, bad, count)
         else:
-            for i in range(3):
-                copy_columns(x, at + i * line, columns + 2 * apart, step, width, lane, p, i * row)
+            for r in range(planes):
+                for i in range(3):
+                    from_here, to = at + r * beyond + i * line, i * row + r * pitch
+                    copy_columns(x, from_here, columns + 2 * apart, step, width, lane, p, to)
             sort_copied(p, 0, row, 2 * row, p, low, mid, high, side, bad, count)
         combine(p, low, mid, high, apart * width, a, side, bad, nan, elements)
         if floating:
@@ -115,9 +130,9 @@ def make(digest, role, dtype):
     @register_jitable
     def locate(x, block, p, row, rows, side, low, high, wide, lower, wrong):
         """Which taps the selected elements are: the first that are equal."""
-        at, box, steps, columns, step, width, lane = block
+        at, box, steps, shape = block
         a, b, nan, spare = rows
-        count = columns * width
+        count = shape[0] * shape[2] * shape[4]
         for e in range(count):
             one, other = load_out(p, low + e), load_out(p, high + e)
             store_out(p, a + e, one)
@@ -125,7 +140,7 @@ def make(digest, role, dtype):
         if wrong:
             mark_nan(p, a, b, side, nan, largest, count)
         # exchanges have moved the taps
-        gather_all(x, at, box, steps, columns, step, width, lane, p, row, spare, side, nan)
+        gather_all(x, at, box, steps, shape, p, row, spare, side, nan)
         for e in range(2 * row):
             store_side(wide, lower + e, -1)
         lines, across = box[3] - box[2], box[5] - box[4]
@@ -162,8 +177,12 @@ def make(digest, role, dtype):
         skip, mean = plan[own + SKIP] != 0, plan[own + W.MEAN] != 0
         blocks, parts = plan[own + W.BLOCKS], plan[own + W.LANE_BLOCKS]
         first, past = columns_inside(plan, own)
+        many_planes = plan[own + W.PLANES]
+        outer, x_plane, y_plane = outer_of(plan)
         for tile in range(begin, end):
             block, part, h, d, number = places(tile, blocks, parts, rows, size(plan, 1, 0))
+            number *= many_planes
+            planes = min(many_planes, outer - number) if many_planes > 1 else 1
             lane = part * plan[own + W.PART]
             width = min(plan[own + W.PART], lanes - lane)
             start, stop, inside, outside = among(block, plan[own + W.COLUMNS], count, first, past)
@@ -178,16 +197,23 @@ def make(digest, role, dtype):
                 columns = outside - inside if o == inside and inside < outside else 1
                 w_from, w_to, w_origin = taps_of(plan, own, 2, o)
                 box = d_from, d_to, h_from, h_to, w_from, w_to
-                n, elements = (d_to - d_from) * (h_to - h_from) * (w_to - w_from), columns * width
+                n, elements = (d_to - d_from) * (h_to - h_from) * (w_to - w_from), planes * columns * width
                 at, to = source + w_origin * x_step, target + o * y_step
+                here = laid(planes, x_plane, columns, step, width, x_lane)
+                there = laid(planes, y_plane, columns, y_step, width, y_lane)
+                pitch = there[2] * there[4]
                 o += columns
                 varied, as_keys, worst, low, high = False, True, 0, a, a
-                if n == taps and method == SQUARE and not locating:
-                    worst = square(xs, at, h_step, columns, x_step, width, x_lane, apart, ps, row, a, side, nan)
+                squared = n == taps and method == SQUARE and not locating
+                if squared:
+                    worst = square(
+                        xs, at, h_step, (planes, x_plane, columns, step, width, x_lane), apart, ps, row, a, side, nan
+                    )
                     as_keys = halves
                     varied = skip and worst > 0
-                if n > 0 and (n < taps or varied or method != SQUARE or locating):
-                    worst = gather_all(x, at, box, steps, columns, step, width, x_lane, p, row, spare, side, nan)
+                    squared = not varied
+                if n > 0 and not squared:
+                    worst = gather_all(x, at, box, steps, here, p, row, spare, side, nan)
                     varied, as_keys = skip and worst > 0, True
                     network = n == taps and method == NETWORK
                     low, high = choose(plan, own, n, network, varied, p, row, a, b, side, nan, wide, counts, elements)
@@ -195,16 +221,20 @@ def make(digest, role, dtype):
                     lower, upper = pointer(bufs[1], count_code), pointer(bufs[2], count_code)
                     weights, wrong, found = pointer(bufs[3], weight_code), worst > 0 and not varied, many + row
                     if n > 0:
-                        here = at, box, steps, columns, step, width, x_lane
-                        locate(x, here, p, row, (a, b, nan, spare), side, low, high, wide, found, wrong)
-                    block_of_y = to, columns, y_step, width, y_lane
-                    put_taps(plan, table, n, varied, wide, many, found, found + row, lower, upper, weights, block_of_y)
+                        locate(
+                            x, (at, box, steps, here), p, row, (a, b, nan, spare), side, low, high, wide, found, wrong
+                        )
+                    put_taps(plan, table, n, varied, wide, many, found, found + row, lower, upper, weights, to, there)
                 elif n == 0:
-                    put_empty(y, to, columns, y_step, width, y_lane)
+                    put_empty(y, to, there)
                 else:
+                    if squared:
+                        there = planes, y_plane, columns, y_step, width, y_lane
+                        pitch = (columns + 2 * apart) * width
+                        elements = planes * pitch
                     finish(
                         plan, table, n, p, q, low, high, as_keys, varied, worst, side, nan, wide, many, mean, elements
                     )
-                    put(q, low, y, to, columns, y_step, width, y_lane)
+                    put(q, low, pitch, y, to, there)
 
     return kernel

@@ -134,9 +134,11 @@ def make_gather_all(dtype: str):
     (gather, gather_two, gather_pair), floating = make_gather(dtype), keys(dtype).floating
 
     @register_jitable
-    def gather_all(x, at, box, steps, columns, step, width, lane, p, row, spare, side, nan):
+    def gather_all(x, at, box, steps, block, p, row, spare, side, nan):
         """All taps of a block; how many NaN a window has at most."""
-        elements, to, worst = columns * width, 0, 0
+        planes, far, columns, step, width, lane = block
+        size, to, worst = columns * width, 0, 0
+        elements = planes * size
         pairs = width == 1 and step == 2 and steps[5] == 1
         if floating:
             for e in range(elements):
@@ -147,16 +149,18 @@ def make_gather_all(dtype: str):
                 k = box[4]
                 while k < box[5]:
                     tap = line + k * steps[2]
-                    if pairs and steps[2] == 1 and k + 1 < box[5]:
-                        gather_pair(x, tap, p, to, to + row, side, nan, elements)
-                        k += 1
-                        to += row
-                    elif pairs:
-                        gather_two(x, tap, p, to, spare, side, nan, elements)
-                    else:
-                        gather(x, tap, columns, step, width, lane, p, to, side, nan)
-                    to += row
-                    k += 1
+                    two = pairs and steps[2] == 1 and k + 1 < box[5]
+                    for i_plane in range(planes):
+                        place, e = tap + i_plane * far, i_plane * size
+                        if two:
+                            gather_pair(x, place, p, to + e, to + row + e, side, nan + e, size)
+                        elif pairs:
+                            gather_two(x, place, p, to + e, spare, side, nan + e, size)
+                        else:
+                            gather(x, place, columns, step, width, lane, p, to + e, side, nan + e)
+                    taken = 2 if two else 1
+                    to += taken * row
+                    k += taken
         if floating:
             for e in range(elements):
                 worst = max(worst, load_side(side, nan + e))

@@ -56,26 +56,33 @@ def make_finish(dtype: str):
 
 
 def make_put(dtype: str):
-    """The functions that write a block of results: from a row of scratch, and of windows without taps."""
+    """The functions that write a block of results: from a row of scratch, where planes are ``pitch`` apart, and of
+    windows without taps.
+    """
     empty = value_type(dtype)(math.nan if dtype in BITS else 0)
     write = writer(dtype)
 
     @register_jitable
-    def put(q, low, y, to, columns, step, width, lane):
+    def put(q, low, pitch, y, to, block):
+        planes, beyond, columns, step, width, lane = block
         times, far, count, near = flat(columns, step, width, lane)
-        for i in range(times):
-            if near == 1:
-                for e in range(count):
-                    store_result(y, to + i * far + e, load_out(q, low + i * count + e))
-            else:
-                for e in range(count):
-                    store_result(y, to + i * far + e * near, load_out(q, low + i * count + e))
+        for r in range(planes):
+            for i in range(times):
+                place, known = to + r * beyond + i * far, low + r * pitch + i * count
+                if near == 1:
+                    for e in range(count):
+                        store_result(y, place + e, load_out(q, known + e))
+                else:
+                    for e in range(count):
+                        store_result(y, place + e * near, load_out(q, known + e))
 
     @register_jitable
-    def put_empty(y, to, columns, step, width, lane):
-        for o in range(columns):
-            for e in range(width):
-                store_result(y, to + o * step + e * lane, write(empty))
+    def put_empty(y, to, block):
+        planes, beyond, columns, step, width, lane = block
+        for r in range(planes):
+            for o in range(columns):
+                for e in range(width):
+                    store_result(y, to + r * beyond + o * step + e * lane, write(empty))
 
     return put, put_empty
 
@@ -98,14 +105,15 @@ def find(p, row, t, number, wanted, wide, found, count):
 
 
 @register_jitable
-def put_taps(plan, table, n, varied, wide, many, low, high, lower, upper, weights, block):
+def put_taps(plan, table, n, varied, wide, many, low, high, lower, upper, weights, to, block):
     """Writes a block of taps and weights; with no tap counted, -1 and 0."""
-    to, columns, step, width, lane = block
-    for o in range(columns):
-        for i in range(width):
-            e = o * width + i
-            taps = load_side(wide, many + e) if varied else n
-            at = to + o * step + i * lane
-            store_result(lower, at, load_side(wide, low + e) if taps > 0 else -1)
-            store_result(upper, at, load_side(wide, high + e) if taps > 0 else -1)
-            store_result(weights, at, as_float(plan[table + 3 * taps + 2]))
+    planes, beyond, columns, step, width, lane = block
+    for r in range(planes):
+        for o in range(columns):
+            for i in range(width):
+                e = (r * columns + o) * width + i
+                taps = load_side(wide, many + e) if varied else n
+                at = to + r * beyond + o * step + i * lane
+                store_result(lower, at, load_side(wide, low + e) if taps > 0 else -1)
+                store_result(upper, at, load_side(wide, high + e) if taps > 0 else -1)
+                store_result(weights, at, as_float(plan[table + 3 * taps + 2]))

@@ -7,7 +7,7 @@ from numba.extending import register_jitable
 from fastpool.kernels import windows_plan as W
 from fastpool.kernels.cpu.family.order_block import flat
 from fastpool.kernels.cpu.memory import load_source, store_out
-from fastpool.kernels.frame import size
+from fastpool.kernels.frame import OUTER, SIZES, offset, size
 
 for _function in (W.first_tap, W.past_tap):
     register_jitable(_function)
@@ -57,6 +57,25 @@ def places(tile, blocks, parts, rows, planes):
     if planes > 1:
         d, tile = tile % planes, tile // planes
     return block, part, h, d, tile
+
+
+@register_jitable
+def laid(planes, beyond, columns, step, width, lane):
+    """How a block lies in an array: planes and their distance, columns and theirs, lanes and theirs.
+
+    One window of each plane is as good as neighbours of one plane.
+    """
+    if columns == 1 and width == 1:
+        return 1, 0, planes, beyond, 1, lane
+    return planes, beyond, columns, step, width, lane
+
+
+@register_jitable
+def outer_of(plan):
+    """How many planes there are, and how far one lies from the next in both arrays, if there is one outer axis."""
+    if plan[OUTER] == 0:
+        return 1, 0, 0
+    return plan[SIZES], offset(plan, 0, 1) if plan[SIZES] > 1 else 0, offset(plan, 1, 1) if plan[SIZES] > 1 else 0
 
 
 @register_jitable
