@@ -31,7 +31,6 @@ AHEAD: dict[str, tuple[tuple[str, ...], ...]] = {
     "order": (
         ("select", "f32"),
         ("select", "f64"),
-        ("select", "f16"),
         ("select", "u8"),
         ("select", "u16"),
         ("locate", "f32"),

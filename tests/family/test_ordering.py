@@ -10,7 +10,7 @@ import pytest
 
 import fastpool
 from tests.family import same
-from tests.family.windowed import pooled, random_case
+from tests.family.windowed import Case, pooled, random_case
 
 METHODS = ("linear", "lower", "higher", "nearest", "midpoint")
 PROBLEMS = 36
@@ -179,6 +179,41 @@ def test_windows_that_have_a_way_of_their_own(dtype):
                     np.isnan(expected), expected, (low.astype("f4") + high.astype("f4")) / np.float32(2)
                 )
             np.testing.assert_array_equal(y, expected.astype(dtype), err_msg=f"{kernel} {stride} {padding} {nan}")
+
+
+def test_many_small_planes():
+    """Blocks of rows of several planes: whole ones, and one window of each."""
+    rng = np.random.default_rng(12)
+    for case in (
+        Case((5, 6), (3, 3), (1, 1), ((1, 1), (1, 1)), (1, 1), False),
+        Case((5, 6), (2, 2), (2, 2), ((1, 0), (0, 1)), (1, 1), True),
+        Case((5, 7), (5, 7), (1, 1), ((0, 0), (0, 0)), (1, 1), False),
+        Case((9,), (4,), (2,), ((1, 2),), (2,), False),
+    ):
+        spatial = len(case.sizes)
+        x = rng.permutation(16 * 9 * math.prod(case.sizes)).reshape(16, 9, *case.sizes).astype(np.float32)
+        x[rng.random(x.shape) < 0.02] = np.nan
+        for nan in ("propagate", "ignore"):
+            pool, back = (getattr(fastpool, f"median_pool{spatial}d{end}") for end in ("", "_backward"))
+
+            def call(x, layout, pool=pool, case=case, nan=nan):
+                return pool(x, *case.arguments, nan=nan, layout=layout)
+
+            y = same.everywhere(call, x, spatial)
+            np.testing.assert_array_equal(y, pooled(x, case, quiet(np.median, nan == "ignore")), err_msg=f"{case}")
+
+            def gradient(x, dy, layout, back=back, case=case, nan=nan):
+                return back(dy, x, *case.arguments, nan=nan, layout=layout)
+
+            dy = rng.random(y.shape).astype(np.float32)
+            dx = same.everywhere(gradient, x, spatial, dy)
+            # each plane by itself
+            planes = [(x[i : i + 1, j : j + 1], dy[i : i + 1, j : j + 1]) for i, j in np.ndindex(16, 9)]
+            alone = [gradient(*plane, "channels_first") for plane in planes]
+            np.testing.assert_array_equal(dx, np.concatenate(alone).reshape(x.shape))
+        labels = rng.integers(0, 3, x.shape).astype(np.uint8)
+        found = getattr(fastpool, f"mode_pool{spatial}d")(labels, *case.arguments)
+        np.testing.assert_array_equal(found, pooled(labels, case, lambda taps: np.bincount(taps).argmax()))
 
 
 def test_it_is_the_filter_of_scipy_away_from_the_border():

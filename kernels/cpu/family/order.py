@@ -125,7 +125,7 @@ def make(digest, role, dtype):
     bytes_of_key, halves, largest = SIZES[dtype], dtype in HALVES, known.type(known.largest)
     gather_all, choose, square = make_gather_all(dtype), _make_choose(dtype), _make_square(dtype)
     finish, (put, put_empty) = make_finish(dtype), make_put(dtype)
-    locating = role == "locate"
+    locating, selecting = role == "locate", role == "select"
 
     @register_jitable
     def locate(x, block, p, row, rows, side, low, high, wide, lower, wrong):
@@ -204,14 +204,15 @@ def make(digest, role, dtype):
                 pitch = there[2] * there[4]
                 o += columns
                 varied, as_keys, worst, low, high = False, True, 0, a, a
-                squared = n == taps and method == SQUARE and not locating
-                if squared:
-                    worst = square(
-                        xs, at, h_step, (planes, x_plane, columns, step, width, x_lane), apart, ps, row, a, side, nan
-                    )
-                    as_keys = halves
-                    varied = skip and worst > 0
-                    squared = not varied
+                squared = False
+                # a condition by itself is known to the compiler, which then leaves out what is behind it
+                if selecting:
+                    if n == taps and method == SQUARE:
+                        lines_of_x = planes, x_plane, columns, step, width, x_lane
+                        worst = square(xs, at, h_step, lines_of_x, apart, ps, row, a, side, nan)
+                        as_keys = halves
+                        varied = skip and worst > 0
+                        squared = not varied
                 if n > 0 and not squared:
                     worst = gather_all(x, at, box, steps, here, p, row, spare, side, nan)
                     varied, as_keys = skip and worst > 0, True
