@@ -72,13 +72,21 @@ class Rule(NamedTuple):
         return low, high, place - low if self.method == "linear" else 0.5
 
 
-@lru_cache(maxsize=128)
-def _ranks(rule: Rule, taps: int) -> tuple[int, ...]:
-    """The table of the plan: for each number of taps both ranks, and the weight by its bits."""
-    found = [(0, 0, 0.0), *(rule.of(n) for n in range(1, taps + 1))]
-    ranks = np.array([[low, high, 0] for low, high, _ in found], np.int64)
-    ranks[:, 2] = np.array([weight for _, _, weight in found]).view(np.int64)
-    return tuple(ranks.reshape(-1).tolist())
+def _ranks(rule: Rule, taps: int) -> Array:
+    """The table of the plan: ``rule.of(n)`` of each number of taps from 0 on, the weight by its bits."""
+    last = np.maximum(np.arange(taps + 1) - 1, 0)
+    weight = np.zeros(taps + 1)
+    if rule.kind == "rank":
+        rank = int(rule.number)
+        low = high = np.minimum(rank, last) if rank >= 0 else np.maximum(last + (rank + 1), 0)
+    else:
+        place = last * rule.number
+        low, high = np.floor(place).astype(np.int64), np.ceil(place).astype(np.int64)
+        if rule.method in ("lower", "higher", "nearest"):
+            low = high = {"lower": low, "higher": high, "nearest": np.rint(place).astype(np.int64)}[rule.method]
+        else:
+            weight = np.where(low < high, place - low if rule.method == "linear" else 0.5, 0.0)
+    return np.stack([low, high, weight.view(np.int64)], 1)
 
 
 def _method(asked: Windows, rule: Rule, dtype: str, role: str) -> int:
@@ -109,7 +117,7 @@ def _run(
 ) -> None:
     x, y = arrays[:2]
 
-    def make() -> tuple[list[int], int, int]:
+    def make() -> tapped.Plan:
         windows = tapped.turned(asked, x) if role == "select" else asked
         method = _method(windows, rule, dtype, role)
         low, high, _ = rule.of(windows.taps)

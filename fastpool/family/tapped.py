@@ -6,6 +6,8 @@ import math
 from collections.abc import Callable, Hashable, Sequence
 from typing import NamedTuple
 
+import numpy as np
+
 from fastpool import arguments
 from fastpool.family.calls import Call
 from fastpool.family.framing import Frame
@@ -19,6 +21,7 @@ from fastpool.window import Window, extent, multiply_sizes
 
 SCRATCH_BYTES = 1 << 15
 """What the taps of a block may take: they are to stay in the first cache, with what is made of them."""
+PADDED_TAPS = 4096
 MOST_TAPS = 1 << 31
 """Taps beyond which no window is looked at tap by tap: no machine has the scratch."""
 
@@ -66,7 +69,10 @@ def windows(
         ceil = ceil and padding == "valid"
     else:
         begin, end = arguments._padding(called, padding, count)
-    along = tuple(Window(*numbers, ceil) for numbers in zip(sizes, kernel, step, spread, begin, end, strict=True))
+    along = tuple(
+        Window(size, taps, apart, spread_by, before, behind, ceil)
+        for size, taps, apart, spread_by, before, behind in zip(sizes, kernel, step, spread, begin, end, strict=True)
+    )
     result = list(shape)
     for axis, window in zip(axes, along, strict=True):
         found = window.output
@@ -99,19 +105,18 @@ def turned(asked: Windows, x: Array) -> Windows:
     return Windows(tuple(asked.axes[i] for i in order), tuple(asked.along[i] for i in order), asked.shape)
 
 
-Plan = tuple[Sequence[int], int, int]
+Plan = tuple[Array, int, int]
 """Numbers, tiles, and bytes of workspace."""
 _plans: dict[Hashable, Plan] = {}
 
 
-def kept(kind: Hashable, asked: Windows, x: Array, y: Array, make: Callable[[], tuple[list[int], int, int]]) -> Plan:
+def kept(kind: Hashable, asked: Windows, x: Array, y: Array, make: Callable[[], Plan]) -> Plan:
     """The plan of a kind of call with these windows, made when arrays first lie like that."""
     key = (kind, asked, x.shape, x.strides, y.strides)
     found = _plans.get(key)
     if found is None:
-        plan, tiles, work = make()
-        found = tuple(plan), tiles, work
-        if len(plan) > MOST_KEPT:
+        found = make()
+        if found[0].size > MOST_KEPT:
             return found
         if len(_plans) >= PLANS_KEPT:
             _plans.clear()
@@ -124,11 +129,11 @@ def planned(
     asked: Windows,
     itemsize: int,
     method: int,
-    table: Sequence[int],
+    table: Array,
     exchanges: Sequence[int],
     skip: bool = False,
     mean: bool = False,
-) -> tuple[list[int], int, int]:
+) -> Plan:
     """The plan, how many tiles there are, and the bytes of workspace that one takes.
 
     ``frame`` is that of x and the result; ``table`` and ``exchanges`` are what ``windows_plan`` says.
@@ -152,10 +157,12 @@ def planned(
         # short rows: those of several planes together, as long as there are tiles for all threads
         planes = max(1, min(frame.outer, most // wide, frame.outer * lines // ENOUGH_TILES))
     row = planes * wide
-    # rows a page apart would meet in the same places of the first cache
-    row = -(-row // 16) * 16 + 16
+    if taps <= PADDED_TAPS:
+        # rows a page apart would meet in the same places of the first cache
+        row = -(-row // 16) * 16 + 16
     own += [columns, part, blocks, lane_blocks, row, method, int(skip), int(mean)]
-    own += [W.END, W.END + len(table), len(exchanges) // 3, planes, *table, *exchanges]
+    own += [W.END, W.END + table.size, len(exchanges) // 3, planes]
     tiles = -(-frame.outer // planes) * blocks * lane_blocks * lines
     work = (taps + W.ROWS) * row * itemsize + W.COUNTS * row * 4 + 64
-    return [*frame.plan, *own], tiles, work
+    numbers = np.array([*frame.plan, *own], np.int64)
+    return np.concatenate([numbers, table.reshape(-1), np.array(exchanges, np.int64)]), tiles, work
