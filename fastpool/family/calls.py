@@ -61,11 +61,23 @@ class Call:
             source = arrays.take_same(self.called, name, x, self._kind)
         if source.kind.device is not None:
             raise self.value_error(f"{name} on {source.kind.where}", "it runs on the CPU alone", "copy it there first")
-        if source.dtype not in dtypes:
-            known = ", ".join(DTYPES[dtype] for dtype in dtypes)
-            raise self.type_error(f"{name} of dtype {DTYPES[source.dtype]}", f"it takes {known}", "convert it first")
+        self._check_dtype(name, source.dtype, dtypes)
         self.inputs[name] = source.data
         return source
+
+    def take_beside(self, name: str, x: object, dtypes: tuple[str, ...]) -> Source:
+        """Look at an array that says where, not what: of NumPy, or of the kind of the others."""
+        if not isinstance(x, np.ndarray):
+            return self.take(name, x, dtypes)
+        source = arrays.take(self.called, name, x)
+        self._check_dtype(name, source.dtype, dtypes)
+        self.inputs[name] = source.data
+        return source
+
+    def _check_dtype(self, name: str, dtype: str, dtypes: tuple[str, ...]) -> None:
+        if dtype not in dtypes:
+            known = ", ".join(DTYPES[each] for each in dtypes)
+            raise self.type_error(f"{name} of dtype {DTYPES[dtype]}", f"it takes {known}", "convert it first")
 
     def take_like(self, name: str, x: object, shape: Ints, dtype: str, of: str) -> Source:
         """Look at an array that must have that shape and element type; ``of`` says whose they are."""

@@ -1,0 +1,106 @@
+"""RoI align as programs: the table of samples, the plans, and what they are run with."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import numpy as np
+
+from fastpool.family import tasks
+from fastpool.family.boxes import Boxes, Geometry, Task, by_image, groups, order_of
+from fastpool.kernels import regions as R
+from fastpool.kernels.programs import Program
+from fastpool.memory import Array
+from fastpool.problem import Ints
+
+Oracle = Callable[[], None]
+FAR = 64
+"""As many samples outside of the image, at each end, may be looked at: see ``roi_table``."""
+
+
+class Samples(NamedTuple):
+    """Where the bins of regions begin, how long they are, and how many samples each has along rows and columns."""
+
+    begin: Array
+    length: Array
+    grid: Array
+
+
+class Table(NamedTuple):
+    """The arrays that the program ``roi_table`` writes."""
+
+    heads: Array
+    starts: Array
+    flags: Array
+    places: Array
+    weights: Array
+    rows: Array
+
+    @property
+    def ranges(self) -> Array:
+        """First and past row, first and past column of each region."""
+        return self.heads[:, [R.FROM_Y, R.TO_Y, R.FROM_X, R.TO_X]]
+
+
+def samples(regions: Boxes, bins: Ints, ratio: int, aligned: bool) -> Samples:
+    """The samples of regions, computed in the boxes' own type."""
+    number = regions.corners.dtype.type
+    begin = regions.corners[:, [1, 0]]
+    size = regions.corners[:, [3, 2]] - begin
+    if not aligned:
+        size = np.maximum(size, number(1))
+    length = size / np.array(bins, number)
+    grid = np.ceil(length).astype(np.int64) if ratio == 0 else np.full(length.shape, ratio, np.int64)
+    return Samples(begin, length, grid)
+
+
+def table(where: Geometry, regions: Boxes, found: Samples, mode: str, value: str) -> Table:
+    """The taps of every bin."""
+    many, bins = len(regions), where.bins
+    merges = mode == "avg"
+    size = np.array(where.size)
+    # taps of a bin: two for a sample, of those that can lie in the image
+    most = np.minimum(2 * found.grid, size if merges else 2 * (2 * size + 2 * FAR))
+    taps = most * bins
+    heads = np.zeros((many, R.HEAD), np.int64)
+    ends = np.cumsum(taps.ravel()).reshape(many, 2)
+    heads[:, R.TAPS_Y], heads[:, R.TAPS_X] = ends[:, 0] - taps[:, 0], ends[:, 1] - taps[:, 1]
+    rows = np.cumsum(np.minimum(taps[:, 0], size[0]))
+    heads[1:, R.ROWS_AT] = rows[:-1]
+    heads[:, R.GRID_Y], heads[:, R.GRID_X] = found.grid[:, 0], found.grid[:, 1]
+    made = Table(
+        heads,
+        np.empty((many, sum(bins) + 2), np.int32),
+        np.empty((many, sum(bins)), np.uint8),
+        np.empty(int(ends[-1, 1]), np.int32),
+        np.empty(int(ends[-1, 1]), np.float64 if value == "f64" else np.float32),
+        np.empty(int(rows[-1]), np.int32),
+    )
+    numbers = np.ascontiguousarray(np.stack([found.begin, found.length], 2))
+    program = Program("roi_table", ("avg" if merges else "max", regions.dtype, value))
+    work = 4 * where.size[0]
+    tasks.run(program, [*bins, *where.size], (numbers, *made), many, work, size=8 * int(taps.sum()))
+    return made
+
+
+def forward(where: Geometry, regions: Boxes, found: Samples, mode: str, dtype: str, x: Array, y: Array, *more: Array,
+            oracle: Oracle | None = None) -> None:
+    """Run RoI align; for mode "where" y is an array of int64 places, followed by one of weights."""
+    if y.size == 0:
+        return
+    task = Task(where, (x, y, *more), dtype)
+    taps = table(where, regions, found, mode, task.value)
+    order = order_of(regions.images)
+    together, streamed, whole = groups(regions, order, taps.ranges, task.blocks, 64)
+    bins = where.bins[0] * where.bins[1]
+    task.own[R.STREAMED] = int(streamed)
+    states = int(taps.heads[:, R.DISTINCT].max()) * where.bins[1]
+    task.part(R.STATES, states if mode != "where" else 3 * states)
+    task.part(R.RESULTS, bins)
+    task.part(R.SECOND_RESULTS, bins if mode == "where" else 0)
+    task.part(R.BLOCK, whole)
+    arrays = (x, y, more[0] if more else None, together, order, *taps)
+    tiles = len(together) * task.blocks
+    program = Program("roi_align", (mode, dtype))
+    tasks.run(program, task.numbers(), arrays, tiles, task.work, x.nbytes + y.nbytes, oracle)
