@@ -1,7 +1,7 @@
 """Numbers of the programs that pool regions of interest: fields of their tables, the same where they are planned.
 
-Arrays of a frame lie over the axes (image or region, row, column), and their outer axis is the channels. A *block* is as
-many channels as a vector has elements.
+Arrays of a frame lie over the axes (image or region, row, column), and their outer axis is the channels. A *block* is
+as many channels as a vector has elements.
 """
 
 from __future__ import annotations

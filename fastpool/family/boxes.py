@@ -86,7 +86,7 @@ def geometry(call: Call, shape: Ints, output_size: object, layout: object) -> Ge
     return Geometry((0, *axes), 3 if axes[0] == 1 else 1, shape, call.sizes("output_size", output_size, 2))
 
 
-def boxes(call: Call, given: object, numbers: object, scale: object, images: int, shift: float = 0.0) -> Boxes:
+def take_boxes(call: Call, given: object, numbers: object, scale: object, images: int, shift: float = 0.0) -> Boxes:
     """Check the boxes and the image numbers of a call; corners are scaled, and shifted back by ``shift``."""
     taken = call.take_beside("boxes", given, ("f32", "f64"))
     data = taken.data

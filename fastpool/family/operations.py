@@ -100,6 +100,24 @@ OPERATIONS: tuple[Operation, ...] = (
         "scipy.stats.mode; Igneous and tinybrain (connectomics)",
         dtypes="bool, integers",
     ),
+    Operation(
+        "RoI pooling",
+        "family.roi_pooling",
+        ("roi_pool",),
+        "y = max of a bin; box rounded, bin o of n the elements floor(o h / n) up to ceil((o + 1) h / n)",
+        "dx at the maximum += g; none for boxes",
+        "Girshick 2015 (Fast R-CNN); He et al. 2014 (one level of SPP)",
+        layouts="N, C, H, W; first, last, any strides",
+    ),
+    Operation(
+        "RoI align",
+        "family.roi_aligning",
+        ("roi_align",),
+        "y = mean of n m bilinear samples of a bin, or the largest of their weighted corners",
+        "dx += w_y w_x g / (n m), or w g at the largest corner; none for boxes",
+        "He et al. 2017 (Mask R-CNN); ONNX RoiAlign 16",
+        layouts="N, C, H, W; first, last, any strides",
+    ),
 )
 """Those of ``fastpool.family``; the windows' own are listed with them in the docs."""
 

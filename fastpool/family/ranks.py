@@ -33,8 +33,8 @@ def words(count: int) -> dict[str, str]:
 
 
 OUT = """out : array{pair}, optional
-    Where to write, and then the object that is returned{is_pair}: x's kind of array, with the shape and dtype of
-    the result, writable, sharing no memory with an input."""
+    Where to write, and then the object that is returned{is_pair}: x's kind of array, with the
+    shape and dtype of the result, writable, sharing no memory with an input."""
 DEVICE = """device : {{"cpu"}}, optional
     It runs on the CPU; arrays on a GPU are refused."""
 IMPORTS = ">>> import numpy as np\n>>> import fastpool"

@@ -69,13 +69,14 @@ def table(where: Geometry, regions: Boxes, found: Samples, mode: str, value: str
     rows = np.cumsum(np.minimum(taps[:, 0], size[0]))
     heads[1:, R.ROWS_AT] = rows[:-1]
     heads[:, R.GRID_Y], heads[:, R.GRID_X] = found.grid[:, 0], found.grid[:, 1]
+    total = int(ends[-1, 1]) if many else 0
     made = Table(
         heads,
         np.empty((many, sum(bins) + 2), np.int32),
         np.empty((many, sum(bins)), np.uint8),
-        np.empty(int(ends[-1, 1]), np.int32),
-        np.empty(int(ends[-1, 1]), np.float64 if value == "f64" else np.float32),
-        np.empty(int(rows[-1]), np.int32),
+        np.empty(total, np.int32),
+        np.empty(total, np.float64 if value == "f64" else np.float32),
+        np.empty(int(rows[-1]) if many else 0, np.int32),
     )
     numbers = np.ascontiguousarray(np.stack([found.begin, found.length], 2))
     program = Program("roi_table", ("avg" if merges else "max", regions.dtype, value))
@@ -84,23 +85,54 @@ def table(where: Geometry, regions: Boxes, found: Samples, mode: str, value: str
     return made
 
 
-def forward(where: Geometry, regions: Boxes, found: Samples, mode: str, dtype: str, x: Array, y: Array, *more: Array,
-            oracle: Oracle | None = None) -> None:
-    """Run RoI align; for mode "where" y is an array of int64 places, followed by one of weights."""
+def forward(
+    where: Geometry,
+    regions: Boxes,
+    found: Samples,
+    mode: str,
+    dtype: str,
+    arrays: tuple[Array, ...],
+    oracle: Oracle | None = None,
+) -> None:
+    """Run RoI align: ``arrays`` are x and y, or for the mode "where" x, places as int64 and weights."""
+    x, y = arrays[:2]
     if y.size == 0:
         return
-    task = Task(where, (x, y, *more), dtype)
+    task = Task(where, arrays, dtype)
     taps = table(where, regions, found, mode, task.value)
     order = order_of(regions.images)
     together, streamed, whole = groups(regions, order, taps.ranges, task.blocks, 64)
-    bins = where.bins[0] * where.bins[1]
     task.own[R.STREAMED] = int(streamed)
     states = int(taps.heads[:, R.DISTINCT].max()) * where.bins[1]
-    task.part(R.STATES, states if mode != "where" else 3 * states)
-    task.part(R.RESULTS, bins)
-    task.part(R.SECOND_RESULTS, bins if mode == "where" else 0)
+    task.part(R.STATES, 3 * states if mode == "where" else states)
+    task.part(R.RESULTS, where.bins[0] * where.bins[1])
+    task.part(R.SECOND_RESULTS, where.bins[0] * where.bins[1] if mode == "where" else 0)
     task.part(R.BLOCK, whole)
-    arrays = (x, y, more[0] if more else None, together, order, *taps)
-    tiles = len(together) * task.blocks
+    given = (x, y, arrays[2] if mode == "where" else None, together, order, *taps)
     program = Program("roi_align", (mode, dtype))
-    tasks.run(program, task.numbers(), arrays, tiles, task.work, x.nbytes + y.nbytes, oracle)
+    tasks.run(program, task.numbers(), given, len(together) * task.blocks, task.work, x.nbytes + y.nbytes, oracle)
+
+
+def spread(
+    where: Geometry, regions: Boxes, found: Samples, dtype: str, dx: Array, g: Array, oracle: Oracle | None = None
+) -> None:
+    """Run the gradient of the mean."""
+    if dx.size == 0:
+        return
+    task = Task(where, (dx, g), dtype)
+    taps = table(where, regions, found, "avg", task.value)
+    order = order_of(regions.images)
+    task.part(R.STATES, int(taps.heads[:, R.DISTINCT].max(initial=0)) * where.bins[1])
+    task.part(R.RESULTS, where.bins[0] * where.bins[1])
+    tiles = task.bands(where) * task.blocks * where.images
+    given = (dx, g, order, by_image(regions, order, where.images), *taps)
+    size = dx.nbytes + g.nbytes
+    tasks.run(Program("roi_spread", (dtype,)), task.numbers(), given, tiles, task.work, size, oracle)
+
+
+def winners(where: Geometry, regions: Boxes, found: Samples, dtype: str, x: Array, like: Array) -> tuple[Array, Array]:
+    """Places of the largest weighted corners, and their weights, shaped and laid out as ``like``."""
+    places = np.empty_like(like, np.int64)
+    weights = np.empty_like(like, np.float64 if dtype == "f64" else np.float32)
+    forward(where, regions, found, "where", dtype, (x, places, weights))
+    return places, weights

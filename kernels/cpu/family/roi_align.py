@@ -22,7 +22,7 @@ from fastpool.kernels.cpu.family.blocks import make_blocks, make_canonical
 from fastpool.kernels.cpu.memory import address, pointer
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vectors import everywhere, load, store
-from fastpool.kernels.frame import offset, size, stride
+from fastpool.kernels.frame import offset, stride
 from fastpool.kernels.reductions import pick
 
 
@@ -82,8 +82,14 @@ def make(digest, mode, dtype):
         starts, flags = pointer(bufs[6], short), pointer(bufs[7], byte)
         places, weights, rows = pointer(bufs[8], short), pointer(bufs[9], value_code), pointer(bufs[10], short)
         own, room = plan[F.OWN], address(work)
-        spare, states = pointer(room + plan[own + R.SPARE], value_code), pointer(room + plan[own + R.STATES], value_code)
-        results, block = pointer(room + plan[own + R.RESULTS], value_code), pointer(room + plan[own + R.BLOCK], value_code)
+        spare, states = (
+            pointer(room + plan[own + R.SPARE], value_code),
+            pointer(room + plan[own + R.STATES], value_code),
+        )
+        results, block = (
+            pointer(room + plan[own + R.RESULTS], value_code),
+            pointer(room + plan[own + R.BLOCK], value_code),
+        )
         blocks, bins_y, bins_x = plan[own + R.BLOCKS], plan[own + R.BIN_ROWS], plan[own + R.BIN_COLUMNS]
         streamed = plan[own + R.STREAMED]
         channels = plan[F.SIZES] if plan[F.OUTER] else 1
