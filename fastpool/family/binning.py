@@ -69,7 +69,7 @@ def forward(
     task = Task(where, (x, y) if indices is None else (x, y, indices), dtype)
     found = bins(where, regions)
     order = order_of(regions.images)
-    together, streamed, whole = groups(regions, order, ranges(where, found), task.blocks, 64)
+    together, streamed, whole = groups(regions, order, ranges(where, found), task.blocks)
     task.own[R.STREAMED] = int(streamed)
     numbering(task, where, kind)
     task.part(R.RESULTS, where.bins[0] * where.bins[1])

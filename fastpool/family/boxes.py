@@ -23,7 +23,9 @@ TILES = 8
 """Regions of an image are cut into several groups where there were fewer tiles."""
 LEAST = 16
 """Regions of a group that is worth bringing its image for once more."""
-SPARE = 2 * 64 * 16
+VECTOR = 64
+"""Bytes of a vector, which is an element of a block."""
+SPARE = 2 * VECTOR * 16
 """Bytes of workspace that transposing takes."""
 
 
@@ -102,7 +104,9 @@ def take_boxes(call: Call, given: object, numbers: object, scale: object, images
         factor = number(call.number("spatial_scale", scale))
         if not 0 < factor < np.inf:
             raise call.value_error(f"spatial_scale={scale!r}", f"must be positive, and finite as {number.__name__}")
-        corners = data * factor - number(shift)
+        corners = data * factor
+        if shift:
+            corners -= number(shift)
         # written so that NaN fails
         good = (data[:, 2:] >= data[:, :2]).all() and bool((np.abs(corners) <= LIMITS[taken.dtype]).all())
     if not good:
@@ -131,43 +135,54 @@ def _refuse(call: Call, data: Array, corners: Array, limit: float) -> None:
 
 def order_of(images: Array) -> Array:
     """Numbers of regions, image by image, those of an image in their own order."""
+    if len(images) == 1:
+        return np.zeros(1, np.int64)
     return np.argsort(images, kind="stable").astype(np.int64, copy=False)
 
 
-def groups(regions: Boxes, order: Array, ranges: Array, blocks: int, vector: int) -> tuple[Array, bool, int]:
+def groups(regions: Boxes, order: Array, ranges: Array, blocks: int) -> tuple[Array, bool, int]:
     """Groups of regions, whether their rows are streamed, and elements of a block that is brought at once.
 
-    ``ranges`` are first and past row, first and past column of each region, ``vector`` the bytes of a block's element.
-    Where regions do not share elements, or an image would be too large, each is a group, and rows are streamed.
+    ``ranges`` are first and past row, first and past column of each region. Where regions do not share elements, or an
+    image would be too large, each is a group, and rows are streamed.
     """
-    images = regions.images[order]
-    found = ranges[order]
-    empty = (found[:, 1] <= found[:, 0]) | (found[:, 3] <= found[:, 2])
-    found[empty] = 0
-    first = np.flatnonzero(np.r_[True, images[1:] != images[:-1]])
-    many = np.diff(np.r_[first, len(images)])
-    parts = max(1, -(-TILES // (len(first) * blocks)))
-    if parts > 1:
-        cuts = [np.arange(a, a + n, max(LEAST, -(-n // parts))) for a, n in zip(first, many, strict=True)]
-        first = np.concatenate(cuts)
-    wide = np.where(empty[:, None], [1 << 31, 0, 1 << 31, 0], found)
-    low = np.minimum.reduceat(wide, first, axis=0)
-    high = np.maximum.reduceat(wide, first, axis=0)
-    rows = np.maximum(high[:, 1] - low[:, 0], 0)
-    columns = np.maximum(high[:, 3] - low[:, 2], 0)
-    own = ((found[:, 1] - found[:, 0]) * (found[:, 3] - found[:, 2])).sum()
-    whole = int((rows * columns).max())
-    streamed = bool(own <= (rows * columns).sum()) or whole * vector > SCRATCH
-    if streamed:
-        first = np.arange(len(images))
-        low, rows, columns = found, found[:, 1] - found[:, 0], found[:, 3] - found[:, 2]
-        whole = int(columns.max())
+    many = len(order)
+    images, found = regions.images[order], ranges[order]
+    first = _cuts(images, blocks)
+    extents = np.maximum(found[:, 1::2] - found[:, ::2], 0)
+    low, size = found, extents
+    streamed = many == 1
+    if not streamed:
+        low = np.minimum.reduceat(found, first)
+        size = np.maximum(np.maximum.reduceat(found, first)[:, 1::2] - low[:, ::2], 0)
+        areas = size[:, 0] * size[:, 1]
+        own = (extents[:, 0] * extents[:, 1]).sum()
+        streamed = bool(own <= areas.sum()) or int(areas.max()) * VECTOR > SCRATCH
+        if streamed:
+            first, low, size = np.arange(many), found, extents
     made = np.empty((len(first), R.GROUP), np.int64)
     made[:, R.IMAGE] = images[first]
-    made[:, R.TOP], made[:, R.ROWS] = np.where(rows > 0, low[:, 0], 0), rows
-    made[:, R.LEFT], made[:, R.COLUMNS] = np.where(columns > 0, low[:, 2], 0), columns
-    made[:, R.FIRST], made[:, R.PAST] = first, np.r_[first[1:], len(images)]
-    return made, streamed, whole
+    made[:, [R.TOP, R.LEFT]] = low[:, ::2]
+    made[:, [R.ROWS, R.COLUMNS]] = size
+    made[:, R.FIRST] = first
+    made[:-1, R.PAST], made[-1, R.PAST] = first[1:], many
+    return made, streamed, int((size[:, 1] if streamed else size[:, 0] * size[:, 1]).max())
+
+
+def _cuts(images: Array, blocks: int) -> Array:
+    """Where groups begin: where the image changes, and between, where there would be few tiles."""
+    many = len(images)
+    if images[0] == images[-1]:
+        first = np.zeros(1, np.int64)
+    else:
+        first = np.flatnonzero(np.diff(images, prepend=-1))
+    parts = -(-TILES // (len(first) * blocks))
+    if parts == 1 or many < 2 * LEAST:
+        return first
+    ends = [*first[1:].tolist(), many]
+    return np.concatenate(
+        [np.arange(a, b, max(LEAST, -((a - b) // parts))) for a, b in zip(first.tolist(), ends, strict=True)]
+    )
 
 
 def by_image(regions: Boxes, order: Array, images: int) -> Array:
@@ -182,7 +197,7 @@ class Task:
         frame = Frame(parts, where.axes, lanes=False)
         self.value = "f64" if dtype == "f64" else "f32"
         self.itemsize = 8 if dtype == "f64" else 4
-        self.blocks = -(-where.channels // (64 // self.itemsize))
+        self.blocks = -(-where.channels // (VECTOR // self.itemsize))
         self.own = [0] * R.OWN_NUMBERS
         self.own[R.BLOCKS] = self.blocks
         self.own[R.BIN_ROWS], self.own[R.BIN_COLUMNS] = where.bins
@@ -192,7 +207,7 @@ class Task:
     def part(self, field: int, vectors: int) -> None:
         """Set aside so many vectors of workspace, at least one, and keep where they begin."""
         self.own[field] = self.work
-        self.work += 64 * max(vectors, 1)
+        self.work += VECTOR * max(vectors, 1)
 
     def numbers(self) -> list[int]:
         """The whole plan."""
@@ -201,7 +216,7 @@ class Task:
     def bands(self, where: Geometry) -> int:
         """Cut images into bands of rows, one for each tile of a gradient; returns how many an image has."""
         rows, columns = where.size
-        most = max(1, BAND // (64 * columns))
+        most = max(1, BAND // (VECTOR * columns))
         bands = -(-rows // most)
         tiles = where.images * self.blocks * bands
         if tiles < TILES:

@@ -40,7 +40,7 @@ class Table(NamedTuple):
     @property
     def ranges(self) -> Array:
         """First and past row, first and past column of each region."""
-        return self.heads[:, [R.FROM_Y, R.TO_Y, R.FROM_X, R.TO_X]]
+        return self.heads[:, R.FROM_Y : R.TO_X + 1]
 
 
 def samples(regions: Boxes, bins: Ints, ratio: int, aligned: bool) -> Samples:
@@ -59,17 +59,17 @@ def table(where: Geometry, regions: Boxes, found: Samples, mode: str, value: str
     """The taps of every bin."""
     many, bins = len(regions), where.bins
     merges = mode == "avg"
-    size = np.array(where.size)
+    height, width = where.size
     # taps of a bin: two for a sample, of those that can lie in the image
-    most = np.minimum(2 * found.grid, size if merges else 2 * (2 * size + 2 * FAR))
-    taps = most * bins
+    limits = where.size if merges else (4 * (height + FAR), 4 * (width + FAR))
+    taps = np.minimum(2 * found.grid, limits) * bins
+    ends = taps.cumsum()
+    total = int(ends[-1]) if many else 0
     heads = np.zeros((many, R.HEAD), np.int64)
-    ends = np.cumsum(taps.ravel()).reshape(many, 2)
-    heads[:, R.TAPS_Y], heads[:, R.TAPS_X] = ends[:, 0] - taps[:, 0], ends[:, 1] - taps[:, 1]
-    rows = np.cumsum(np.minimum(taps[:, 0], size[0]))
+    heads[:, R.TAPS_Y : R.TAPS_X + 1] = ends.reshape(many, 2) - taps
+    rows = np.minimum(taps[:, 0], height).cumsum()
     heads[1:, R.ROWS_AT] = rows[:-1]
-    heads[:, R.GRID_Y], heads[:, R.GRID_X] = found.grid[:, 0], found.grid[:, 1]
-    total = int(ends[-1, 1]) if many else 0
+    heads[:, R.GRID_Y : R.GRID_X + 1] = found.grid
     made = Table(
         heads,
         np.empty((many, sum(bins) + 2), np.int32),
@@ -78,10 +78,10 @@ def table(where: Geometry, regions: Boxes, found: Samples, mode: str, value: str
         np.empty(total, np.float64 if value == "f64" else np.float32),
         np.empty(int(rows[-1]) if many else 0, np.int32),
     )
-    numbers = np.ascontiguousarray(np.stack([found.begin, found.length], 2))
+    numbers = np.empty((many, 2, 2), found.begin.dtype)
+    numbers[:, :, 0], numbers[:, :, 1] = found.begin, found.length
     program = Program("roi_table", ("avg" if merges else "max", regions.dtype, value))
-    work = 4 * where.size[0]
-    tasks.run(program, [*bins, *where.size], (numbers, *made), many, work, size=8 * int(taps.sum()))
+    tasks.run(program, [*bins, *where.size], (numbers, *made), many, 4 * height, size=8 * total)
     return made
 
 
@@ -101,7 +101,7 @@ def forward(
     task = Task(where, arrays, dtype)
     taps = table(where, regions, found, mode, task.value)
     order = order_of(regions.images)
-    together, streamed, whole = groups(regions, order, taps.ranges, task.blocks, 64)
+    together, streamed, whole = groups(regions, order, taps.ranges, task.blocks)
     task.own[R.STREAMED] = int(streamed)
     states = int(taps.heads[:, R.DISTINCT].max()) * where.bins[1]
     task.part(R.STATES, 3 * states if mode == "where" else states)
