@@ -31,4 +31,5 @@ INDEX_CHANNEL = 10  # and this for each channel before,
 INDEX_IMAGE = 11  # and this for each image
 BAND = 12  # rows of a band
 BANDS = 13
-OWN_NUMBERS = 14
+TOGETHER = 14  # blocks of channels that a tile does side by side, where these lie together in memory
+OWN_NUMBERS = 15

@@ -74,10 +74,11 @@ def forward(
     numbering(task, where, kind)
     task.part(R.RESULTS, where.bins[0] * where.bins[1])
     task.part(R.SECOND_RESULTS, where.bins[0] * where.bins[1])
-    task.part(R.BLOCK, whole)
+    tiles = task.together(y, where.channel, len(together), whole) * len(together)
+    task.part(R.BLOCK, whole * task.own[R.TOGETHER])
     program = Program("roi_max", ("max" if indices is None else "index", dtype))
     given = (x, y, indices, together, order, found)
-    tasks.run(program, task.numbers(), given, len(together) * task.blocks, task.work, x.nbytes + y.nbytes, oracle)
+    tasks.run(program, task.numbers(), given, tiles, task.work, x.nbytes + y.nbytes, oracle)
 
 
 def check(call: Call, where: Geometry, regions: Boxes, dx: Array, indices: Array, kind: str) -> None:
@@ -117,7 +118,7 @@ def scatter(
     order = order_of(regions.images)
     if rows is None:
         rows = ranges(where, bins(where, regions))[:, :2]
-    tiles = task.bands(where) * task.blocks * where.images
+    tiles = task.bands(where, g)
     given = (dx, g, indices, weights, order, by_image(regions, order, where.images), np.ascontiguousarray(rows))
     program = Program("roi_scatter", ("plain" if weights is None else "weighed", dtype))
     tasks.run(program, task.numbers(), given, tiles, task.work, dx.nbytes + g.nbytes, oracle)

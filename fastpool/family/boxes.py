@@ -213,15 +213,27 @@ class Task:
         """The whole plan."""
         return [*self.plan, *self.own]
 
-    def bands(self, where: Geometry) -> int:
-        """Cut images into bands of rows, one for each tile of a gradient; returns how many an image has."""
+    def together(self, array: Array, channel: int, others: int, vectors: int) -> int:
+        """Blocks that a tile does side by side, if channels of ``array`` are; returns how many tiles that makes of each
+        of so many ``others``. A block has so many vectors.
+        """
+        many = 1
+        if array.strides[channel] == array.itemsize:
+            many = max(1, min(BAND // (VECTOR * max(vectors, 1)), self.blocks * others // TILES))
+        self.own[R.TOGETHER] = many
+        return -(-self.blocks // many)
+
+    def bands(self, where: Geometry, g: Array) -> int:
+        """Cut images into bands of rows, one for each tile of a gradient; returns how many tiles there are."""
         rows, columns = where.size
         most = max(1, BAND // (VECTOR * columns))
         bands = -(-rows // most)
         tiles = where.images * self.blocks * bands
         if tiles < TILES:
             bands = min(rows, bands * -(-TILES // max(tiles, 1)))
-        self.own[R.BAND] = -(-rows // bands)
-        self.own[R.BANDS] = -(-rows // self.own[R.BAND])
-        self.part(R.BLOCK, self.own[R.BAND] * columns)
-        return self.own[R.BANDS]
+        band = -(-rows // bands)
+        bands = -(-rows // band)
+        self.own[R.BAND], self.own[R.BANDS] = band, bands
+        tiles = self.together(g, where.channel, where.images * bands, band * columns)
+        self.part(R.BLOCK, self.own[R.TOGETHER] * band * columns)
+        return tiles * bands * where.images

@@ -107,10 +107,11 @@ def forward(
     task.part(R.STATES, 3 * states if mode == "where" else states)
     task.part(R.RESULTS, where.bins[0] * where.bins[1])
     task.part(R.SECOND_RESULTS, where.bins[0] * where.bins[1] if mode == "where" else 0)
-    task.part(R.BLOCK, whole)
+    tiles = len(together) * (task.blocks if mode == "where" else task.together(y, where.channel, len(together), whole))
+    task.part(R.BLOCK, whole * max(1, task.own[R.TOGETHER]))
     given = (x, y, arrays[2] if mode == "where" else None, together, order, *taps)
     program = Program("roi_align", (mode, dtype))
-    tasks.run(program, task.numbers(), given, len(together) * task.blocks, task.work, x.nbytes + y.nbytes, oracle)
+    tasks.run(program, task.numbers(), given, tiles, task.work, x.nbytes + y.nbytes, oracle)
 
 
 def spread(
@@ -124,7 +125,7 @@ def spread(
     order = order_of(regions.images)
     task.part(R.STATES, int(taps.heads[:, R.DISTINCT].max(initial=0)) * where.bins[1])
     task.part(R.RESULTS, where.bins[0] * where.bins[1])
-    tiles = task.bands(where) * task.blocks * where.images
+    tiles = task.bands(where, g)
     given = (dx, g, order, by_image(regions, order, where.images), *taps)
     size = dx.nbytes + g.nbytes
     tasks.run(Program("roi_spread", (dtype,)), task.numbers(), given, tiles, task.work, size, oracle)

@@ -11,23 +11,39 @@ from typing import Any, NamedTuple
 
 from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu.family.access import VALUES, reader, writer
-from fastpool.kernels.cpu.memory import SCALARS
+from fastpool.kernels.cpu.memory import SCALARS, address, pointer_like
 from fastpool.kernels.cpu.state import inlined
-from fastpool.kernels.cpu.vectors import load, store, woven_high, woven_low
+from fastpool.kernels.cpu.vectors import load, prefetch, prefetch_to_write, store, woven_high, woven_low
 from fastpool.kernels.reductions import pick
+
+AHEAD = 16
+"""Elements of a plane by which memory is asked for before it is read or written, where they lie far apart."""
 
 
 class Blocks(NamedTuple):
-    """The two functions, and the lanes of a block.
+    """The three functions, and the lanes of a block.
 
-    Both have the parameters ``(array, first, channel, count, row, rows, column, columns, block, spare)``: where the
+    All have the parameters ``(array, first, channel, count, row, rows, column, columns, block, spare)``: where the
     block's first element lies, elements from one channel, row and column to the next, and how many there are;
-    ``spare`` is room for two square blocks.
+    ``spare`` is room for two square blocks. ``expect``, without the last two, asks for the memory that is soon written
+    to.
     """
 
     take: Any
     give: Any
+    expect: Any
     lanes: int
+
+
+class Neighbours(NamedTuple):
+    """The functions for several blocks side by side, each behind the one before: ``take`` and ``give`` of them.
+
+    Both have the parameters ``(array, first, channel, left, many, row, rows, column, columns, block, spare)``: as those
+    of ``Blocks``, where ``left`` counts the channels of the array that are left, and ``many`` the blocks.
+    """
+
+    take: Any
+    give: Any
 
 
 def make_canonical(value: str) -> Any:
@@ -104,6 +120,7 @@ def make_blocks(dtype: str) -> Blocks:
         for r in range(rows):
             for c in range(columns):
                 at, to = first + r * row + c * column, (r * columns + c) * lanes
+                prefetch(array, at + AHEAD * column)
                 for lane in range(lanes):
                     block[to + lane] = read(array[at + lane])
 
@@ -111,10 +128,20 @@ def make_blocks(dtype: str) -> Blocks:
         for r in range(rows):
             for c in range(columns):
                 at, to = first + r * row + c * column, (r * columns + c) * lanes
+                prefetch_to_write(array, at + AHEAD * column)
                 for lane in range(lanes):
                     array[at + lane] = write(block[to + lane])
 
-    for function in (take_singly, give_singly, take_lanes, give_lanes):
+    def expect(array, first, channel, count, row, rows, column, columns):
+        if channel == 1:
+            for r in range(rows):
+                for c in range(columns):
+                    at = first + r * row + c * column
+                    prefetch_to_write(array, at)
+                    # where the array is not aligned
+                    prefetch_to_write(array, at + count - 1)
+
+    for function in (expect, take_singly, give_singly, take_lanes, give_lanes):
         inlined(function)
     if dtype != value:
 
@@ -130,7 +157,7 @@ def make_blocks(dtype: str) -> Blocks:
             else:
                 give_singly(array, first, channel, count, row, rows, column, columns, block)
 
-        return Blocks(inlined(take), inlined(give), lanes)
+        return Blocks(inlined(take), inlined(give), expect, lanes)
 
     transpose = make_transpose(value)
 
@@ -174,4 +201,33 @@ def make_blocks(dtype: str) -> Blocks:
         else:
             give_whole(array, first, channel, count, row, rows, column, columns, block, spare)
 
-    return Blocks(inlined(take), inlined(give), lanes)
+    return Blocks(inlined(take), inlined(give), expect, lanes)
+
+
+def make_neighbours(blocks: Blocks) -> Neighbours:
+    """The functions made of those for a single block."""
+    take_one, give_one, _, lanes = blocks
+    bytes_ = vectors.BYTES
+
+    # row by row, so that a page of memory is used for all blocks while it is known
+    def take(array, first, channel, left, many, row, rows, column, columns, block, spare):
+        if many == 1:
+            take_one(array, first, channel, min(lanes, left), row, rows, column, columns, block, spare)
+            return
+        for r in range(rows):
+            for b in range(many):
+                here = pointer_like(address(block) + (b * rows + r) * columns * bytes_, block)
+                at, count = first + b * lanes * channel + r * row, min(lanes, left - b * lanes)
+                take_one(array, at, channel, count, 0, 1, column, columns, here, spare)
+
+    def give(array, first, channel, left, many, row, rows, column, columns, block, spare):
+        if many == 1:
+            give_one(array, first, channel, min(lanes, left), row, rows, column, columns, block, spare)
+            return
+        for r in range(rows):
+            for b in range(many):
+                here = pointer_like(address(block) + (b * rows + r) * columns * bytes_, block)
+                at, count = first + b * lanes * channel + r * row, min(lanes, left - b * lanes)
+                give_one(array, at, channel, count, 0, 1, column, columns, here, spare)
+
+    return Neighbours(inlined(take), inlined(give))

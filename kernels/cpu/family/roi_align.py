@@ -7,8 +7,8 @@ rounding is the largest of all products; for "where" it is found which element t
 weight. Of equal products the first is taken, rows before columns.
 
 Arrays of the frame: x, y. ``bufs``: x, y (for "where": places, as int64, and weights, both of y's shape), groups, the
-order of regions, and the tables of ``roi_table``: heads, starts, flags, places, weights, rows. A tile is one block of
-channels of one group; its image is brought to scratch first, whole or row by row.
+order of regions, and the tables of ``roi_table``: heads, starts, flags, places, weights, rows. A tile is some blocks of
+channels of one group; their image is brought to scratch first, whole or row by row.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ import math
 from fastpool.kernels import frame as F
 from fastpool.kernels import regions as R
 from fastpool.kernels.cpu.family.access import VALUES, codes, value_type
-from fastpool.kernels.cpu.family.blocks import make_blocks, make_canonical
+from fastpool.kernels.cpu.family.blocks import make_blocks, make_canonical, make_neighbours
 from fastpool.kernels.cpu.memory import address, pointer
 from fastpool.kernels.cpu.state import inlined
-from fastpool.kernels.cpu.vectors import everywhere, load, store
+from fastpool.kernels.cpu.vectors import BYTES, everywhere, load, store
 from fastpool.kernels.frame import offset, stride
 from fastpool.kernels.reductions import pick
 
@@ -68,7 +68,9 @@ def make(digest, mode, dtype):
         return make_where(digest, dtype)
     code, value = codes(dtype), VALUES.get(dtype, dtype)
     value_code, short, long, byte = codes(value), codes("i32"), codes("i64"), codes("u8")
-    take, give, lanes = make_blocks(dtype)
+    parts = make_blocks(dtype)
+    take, give, expect, lanes = parts
+    bring = make_neighbours(parts).take
     canonical = make_canonical(value)
     along, across = make_folds(mode, value)
     number = value_type(value)
@@ -91,31 +93,36 @@ def make(digest, mode, dtype):
             pointer(room + plan[own + R.BLOCK], value_code),
         )
         blocks, bins_y, bins_x = plan[own + R.BLOCKS], plan[own + R.BIN_ROWS], plan[own + R.BIN_COLUMNS]
-        streamed = plan[own + R.STREAMED]
+        streamed, together = plan[own + R.STREAMED], plan[own + R.TOGETHER]
         channels = plan[F.SIZES] if plan[F.OUTER] else 1
         channel, to_channel = offset(plan, 0, 1), offset(plan, 1, 1)
         row, column = stride(plan, 0, 1), stride(plan, 0, 2)
+        to_row, to_column = stride(plan, 1, 1), stride(plan, 1, 2)
+        supers = (blocks + together - 1) // together
         for tile in range(begin, end):
-            group, first = tile // blocks * R.GROUP, tile % blocks * lanes
-            count = min(lanes, channels - first)
+            group, first = tile // supers * R.GROUP, tile % supers * together * lanes
+            many = min(together, blocks - tile % supers * together)
             top, left, columns = groups[group + R.TOP], groups[group + R.LEFT], groups[group + R.COLUMNS]
-            source = groups[group + R.IMAGE] * stride(plan, 0, 0) + first * channel + left * column
+            source, all_rows = groups[group + R.IMAGE] * stride(plan, 0, 0) + left * column, groups[group + R.ROWS]
+            apart = 0 if streamed else all_rows * columns * BYTES
             if not streamed and columns > 0:
-                at = source + top * row
-                take(x, at, channel, count, row, groups[group + R.ROWS], column, columns, block, spare)
-            for number_in_order in range(groups[group + R.FIRST], groups[group + R.PAST]):
-                k = order[number_in_order]
-                head = k * R.HEAD
+                at, rest = source + top * row + first * channel, channels - first
+                bring(x, at, channel, rest, many, row, all_rows, column, columns, block, spare)
+            for number_in_order in range(groups[group + R.FIRST] * many, groups[group + R.PAST] * many):
+                k, b = order[number_in_order // many], number_in_order % many
+                c = first + b * lanes
+                count, head = min(lanes, channels - c), k * R.HEAD
                 at_y, at_x, at_rows = heads[head + R.TAPS_Y], heads[head + R.TAPS_X], heads[head + R.ROWS_AT]
                 s, f = k * (bins_y + bins_x + 2), k * (bins_y + bins_x)
+                to = k * stride(plan, 1, 0) + c * to_channel
+                expect(y, to, to_channel, count, to_row, bins_y, to_column, bins_x)
                 for i in range(heads[head + R.DISTINCT]):
                     r, base = rows[at_rows + i], 0
-                    if streamed:
-                        if columns > 0:
-                            take(x, source + r * row, channel, count, 0, 1, column, columns, block, spare)
-                    else:
-                        base = (r - top) * columns * lanes
-                    here = pointer(address(block) + base * (64 // lanes), value_code)
+                    if not streamed:
+                        base = b * apart + (r - top) * columns * BYTES
+                    elif columns > 0:
+                        take(x, source + c * channel + r * row, channel, count, 0, 1, column, columns, block, spare)
+                    here = pointer(address(block) + base, value_code)
                     along(here, left, places, weights, at_x, starts, s + bins_y + 1, bins_x, states, i * bins_x)
                 samples = heads[head + R.GRID_Y] * heads[head + R.GRID_X]
                 divisor = number(max(samples, 1))
@@ -132,14 +139,12 @@ def make(digest, mode, dtype):
                             else:
                                 found = found / divisor
                         else:
-                            c = s + bins_y + 1 + p
-                            if e == past or starts[c] == starts[c + 1]:
+                            a = s + bins_y + 1 + p
+                            if e == past or starts[a] == starts[a + 1]:
                                 found = everywhere(results, zero)
                             elif flags[f + o] or flags[f + bins_y + p]:
                                 found = pick(found < zero, everywhere(results, zero), found)
                         store(results, (o * bins_x + p) * lanes, canonical(found))
-                to = k * stride(plan, 1, 0) + first * to_channel
-                to_row, to_column = stride(plan, 1, 1), stride(plan, 1, 2)
                 give(y, to, to_channel, count, to_row, bins_y, to_column, bins_x, results, spare)
 
     return align

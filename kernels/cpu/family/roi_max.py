@@ -4,8 +4,8 @@ Words: "max", or "index" where indices are written, too; the elements' type. Of 
 before columns, of several NaN the last; a bin without elements gives 0 and -1.
 
 Arrays of the frame: x, y, indices. ``bufs``: the same (indices or None), groups, the order of regions, and for each
-region the first and past rows of its bins, then the first and past columns. A tile is one block of channels of one
-group; its image is brought to scratch first, whole or row by row.
+region the first and past rows of its bins, then the first and past columns. A tile is some blocks of channels of
+one group; its image is brought to scratch first, whole or row by row.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import math
 from fastpool.kernels import frame as F
 from fastpool.kernels import regions as R
 from fastpool.kernels.cpu.family.access import VALUES, codes, value_type
-from fastpool.kernels.cpu.family.blocks import make_blocks, make_canonical
+from fastpool.kernels.cpu.family.blocks import make_blocks, make_canonical, make_neighbours
 from fastpool.kernels.cpu.family.places import INTEGERS, make_give_places
 from fastpool.kernels.cpu.memory import address, pointer
 from fastpool.kernels.cpu.state import inlined
-from fastpool.kernels.cpu.vectors import any_of, everywhere, integers, load, none, store, store_as
+from fastpool.kernels.cpu.vectors import BYTES, any_of, everywhere, integers, load, none, store, store_as
 from fastpool.kernels.frame import offset, size, stride
 from fastpool.kernels.reductions import pick
 
@@ -88,7 +88,9 @@ def make(digest, role, dtype):
     """The kernel for one role and elements of one type."""
     code, value = codes(dtype), VALUES.get(dtype, dtype)
     value_code, long, number_code = codes(value), codes("i64"), codes(INTEGERS[value])
-    take, give, lanes = make_blocks(dtype)
+    parts = make_blocks(dtype)
+    take, give, expect, lanes = parts
+    bring = make_neighbours(parts).take
     indexed = role == "index"
     fold, quick = make_fold(value, indexed, True), make_fold(value, indexed, False)
     canonical, any_nan, give_places = make_canonical(value), make_any_nan(value), make_give_places(value)
@@ -103,42 +105,53 @@ def make(digest, role, dtype):
         results = pointer(room + plan[own + R.RESULTS], value_code)
         numbers = pointer(room + plan[own + R.SECOND_RESULTS], number_code)
         blocks, bins_y, bins_x = plan[own + R.BLOCKS], plan[own + R.BIN_ROWS], plan[own + R.BIN_COLUMNS]
-        streamed = plan[own + R.STREAMED]
+        streamed, together = plan[own + R.STREAMED], plan[own + R.TOGETHER]
         channels = plan[F.SIZES] if plan[F.OUTER] else 1
         channel, to_channel = offset(plan, 0, 1), offset(plan, 1, 1)
         row, column, width = stride(plan, 0, 1), stride(plan, 0, 2), size(plan, 0, 2)
+        to_row, to_column = stride(plan, 1, 1), stride(plan, 1, 2)
+        i_row, i_column, i_channel = 0, 0, 0
+        if indexed:
+            i_row, i_column, i_channel = stride(plan, 2, 1), stride(plan, 2, 2), offset(plan, 2, 1)
+        supers = (blocks + together - 1) // together
         for tile in range(begin, end):
-            group, first = tile // blocks * R.GROUP, tile % blocks * lanes
-            count = min(lanes, channels - first)
+            group, first = tile // supers * R.GROUP, tile % supers * together * lanes
+            many = min(together, blocks - tile % supers * together)
             top, left, columns = groups[group + R.TOP], groups[group + R.LEFT], groups[group + R.COLUMNS]
             image, all_rows = groups[group + R.IMAGE], groups[group + R.ROWS]
             source = image * stride(plan, 0, 0) + first * channel + left * column
-            nans = False
+            nans, apart = False, 0
             if not streamed and all_rows > 0 and columns > 0:
-                take(x, source + top * row, channel, count, row, all_rows, column, columns, block, spare)
-                nans = any_nan(block, all_rows * columns)
-            for number_in_order in range(groups[group + R.FIRST], groups[group + R.PAST]):
-                k = order[number_in_order]
-                b = k * 2 * (bins_y + bins_x)
-                b_x = b + 2 * bins_y
+                at, rest = source + top * row, channels - first
+                bring(x, at, channel, rest, many, row, all_rows, column, columns, block, spare)
+                nans, apart = any_nan(block, many * all_rows * columns), all_rows * columns * BYTES
+            for number in range(groups[group + R.FIRST] * many, groups[group + R.PAST] * many):
+                k, b = order[number // many], number % many
+                c = first + b * lanes
+                count, here = min(lanes, channels - c), pointer(address(block) + b * apart, value_code)
+                b_y = k * 2 * (bins_y + bins_x)
+                b_x = b_y + 2 * bins_y
+                to_y = k * stride(plan, 1, 0) + c * to_channel
+                expect(y, to_y, to_channel, count, to_row, bins_y, to_column, bins_x)
                 for o in range(bins_y):
-                    from_row, past_row = bins[b + o], bins[b + bins_y + o]
+                    from_row, past_row = bins[b_y + o], bins[b_y + bins_y + o]
                     rows = past_row - from_row if not streamed else min(1, past_row - from_row)
                     for r in range(from_row, past_row if streamed else min(from_row + 1, past_row)):
                         at = (r - top) * columns
                         if streamed:
                             at = 0
                             if columns > 0:
-                                take(x, source + r * row, channel, count, 0, 1, column, columns, block, spare)
+                                from_x = source + b * lanes * channel + r * row
+                                take(x, from_x, channel, count, 0, 1, column, columns, here, spare)
                         for p in range(bins_x):
                             from_column, past_column = bins[b_x + p], bins[b_x + bins_x + p]
                             wide, to = past_column - from_column, (o * bins_x + p) * lanes
                             if wide > 0:
                                 a, place, fresh = at + from_column - left, r * width + from_column, r == from_row
                                 if streamed or nans:
-                                    fold(block, a, columns, rows, wide, place, width, results, numbers, to, fresh)
+                                    fold(here, a, columns, rows, wide, place, width, results, numbers, to, fresh)
                                 else:
-                                    quick(block, a, columns, rows, wide, place, width, results, numbers, to, fresh)
+                                    quick(here, a, columns, rows, wide, place, width, results, numbers, to, fresh)
                     for p in range(bins_x):
                         to = (o * bins_x + p) * lanes
                         if past_row <= from_row or bins[b_x + bins_x + p] <= bins[b_x + p]:
@@ -147,16 +160,13 @@ def make(digest, role, dtype):
                                 store_as(numbers, to, integers(load(results, to), -1))
                         else:
                             store(results, to, canonical(load(results, to)))
-                to = k * stride(plan, 1, 0) + first * to_channel
-                to_row, to_column = stride(plan, 1, 1), stride(plan, 1, 2)
-                give(y, to, to_channel, count, to_row, bins_y, to_column, bins_x, results, spare)
+                give(y, to_y, to_channel, count, to_row, bins_y, to_column, bins_x, results, spare)
                 if indexed:
-                    base = image * plan[own + R.INDEX_IMAGE] + first * plan[own + R.INDEX_CHANNEL]
-                    more, step, i_channel = plan[own + R.INDEX_CHANNEL], plan[own + R.INDEX_STEP], offset(plan, 2, 1)
-                    to = k * stride(plan, 2, 0) + first * i_channel
-                    to_row, to_column = stride(plan, 2, 1), stride(plan, 2, 2)
+                    more, step = plan[own + R.INDEX_CHANNEL], plan[own + R.INDEX_STEP]
+                    base = image * plan[own + R.INDEX_IMAGE] + c * more
+                    to = k * stride(plan, 2, 0) + c * i_channel
                     give_places(
-                        indices, to, i_channel, count, to_row, bins_y, to_column, bins_x, numbers, base, more, step
+                        indices, to, i_channel, count, i_row, bins_y, i_column, bins_x, numbers, base, more, step
                     )
 
     return largest

@@ -5,7 +5,7 @@ gradient is the sum over regions in the order of their numbers, and within one o
 
 Arrays of the frame: dx, g, indices, weights if there are any. ``bufs``: the same (weights or None), the order of
 regions, where those of each image begin, and the first and past row that each region has elements in. A tile is a band
-of rows of one block of channels of one image: it writes all of it. With the word "check" nothing but ``bufs[4]`` is
+of rows of some blocks of channels of one image: it writes all of it. With the word "check" nothing but ``bufs[4]`` is
 written, a byte for each region: 1 where an index is neither -1 nor in the region's rows, of its image and channel.
 """
 
@@ -14,7 +14,7 @@ from __future__ import annotations
 from fastpool.kernels import frame as F
 from fastpool.kernels import regions as R
 from fastpool.kernels.cpu.family.access import VALUES, codes, reader, value_type
-from fastpool.kernels.cpu.family.blocks import make_blocks
+from fastpool.kernels.cpu.family.blocks import make_blocks, make_neighbours
 from fastpool.kernels.cpu.memory import address, pointer
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vectors import everywhere, store
@@ -57,10 +57,23 @@ def make(digest, role, dtype):
         return make_check(digest)
     code, value = codes(dtype), VALUES.get(dtype, dtype)
     value_code, long = codes(value), codes("i64")
-    _, give, lanes = make_blocks(dtype)
+    parts = make_blocks(dtype)
+    lanes, put = parts.lanes, make_neighbours(parts).give
     read = inlined(reader(dtype))
     zero = value_type(value)(0)
     weighed = role == "weighed"
+
+    def add(block, c, many, index, base, step, g, e, weights, w):
+        place = index - base
+        if step != 1:
+            place = place // step
+        if index >= 0 and 0 <= place < many:
+            share = read(g[e])
+            if weighed:
+                share = share * weights[w]
+            block[(c // lanes * many + place) * lanes + c % lanes] += share
+
+    inlined(add, True)
 
     def scatter(plan, bufs, work, begin, end):
         digest  # noqa: B018  (captured, so that a changed source is another kernel in the cache)
@@ -70,42 +83,76 @@ def make(digest, role, dtype):
         own, room = plan[F.OWN], address(work)
         spare, block = pointer(room + plan[own + R.SPARE], value_code), pointer(room + plan[own + R.BLOCK], value_code)
         blocks, bins_y, bins_x = plan[own + R.BLOCKS], plan[own + R.BIN_ROWS], plan[own + R.BIN_COLUMNS]
-        band, bands, step = plan[own + R.BAND], plan[own + R.BANDS], plan[own + R.INDEX_STEP]
+        band, bands, together = plan[own + R.BAND], plan[own + R.BANDS], plan[own + R.TOGETHER]
+        step, channel_step = plan[own + R.INDEX_STEP], plan[own + R.INDEX_CHANNEL]
         channels = plan[F.SIZES] if plan[F.OUTER] else 1
         channel, row, column, width = offset(plan, 0, 1), stride(plan, 0, 1), stride(plan, 0, 2), size(plan, 0, 2)
         g_channel, i_channel = offset(plan, 1, 1), offset(plan, 2, 1)
-        g_column, i_column = stride(plan, 1, 2), stride(plan, 2, 2)
+        g_row, g_column, i_row, i_column = (
+            stride(plan, 1, 1),
+            stride(plan, 1, 2),
+            stride(plan, 2, 1),
+            stride(plan, 2, 2),
+        )
+        w_channel, w_row, w_column, from_w = 0, 0, 0, 0
+        if weighed:
+            w_channel, w_row, w_column = offset(plan, 3, 1), stride(plan, 3, 1), stride(plan, 3, 2)
+        supers = (blocks + together - 1) // together
         for tile in range(begin, end):
             low = tile % bands * band
             high = min(low + band, size(plan, 0, 1))
-            image, first = tile // bands // blocks, tile // bands % blocks * lanes
-            count = min(lanes, channels - first)
-            many = (high - low) * width
-            for e in range(many):
+            image, first = tile // bands // supers, tile // bands % supers * together * lanes
+            many = min(together, blocks - tile // bands % supers * together)
+            count, room_of_one = min(many * lanes, channels - first), (high - low) * width
+            for e in range(many * room_of_one):
                 store(block, e * lanes, everywhere(block, zero))
+            base = image * plan[own + R.INDEX_IMAGE] + first * channel_step + low * width * step
             for number_in_order in range(firsts[image], firsts[image + 1]):
                 k = order[number_in_order]
                 if ranges[2 * k] >= high or ranges[2 * k + 1] <= low:
                     continue
-                for lane in range(count):
-                    c = first + lane
-                    base = image * plan[own + R.INDEX_IMAGE] + c * plan[own + R.INDEX_CHANNEL]
+                from_g = k * stride(plan, 1, 0) + first * g_channel
+                from_i = k * stride(plan, 2, 0) + first * i_channel
+                if weighed:
+                    from_w = k * stride(plan, 3, 0) + first * w_channel
+                # memory in its own order: elements of different channels never meet
+                if i_channel == 1:
                     for o in range(bins_y):
-                        from_g = k * stride(plan, 1, 0) + c * g_channel + o * stride(plan, 1, 1)
-                        from_i = k * stride(plan, 2, 0) + c * i_channel + o * stride(plan, 2, 1)
                         for p in range(bins_x):
-                            index = indices[from_i + p * i_column]
-                            place = index - base
-                            if step != 1:
-                                place = place // step
-                            place -= low * width
-                            if index >= 0 and 0 <= place < many:
-                                share = read(g[from_g + p * g_column])
-                                if weighed:
-                                    at = k * stride(plan, 3, 0) + c * offset(plan, 3, 1) + o * stride(plan, 3, 1)
-                                    share = share * weights[at + p * stride(plan, 3, 2)]
-                                block[place * lanes + lane] += share
-            to = image * stride(plan, 0, 0) + first * channel + low * row
-            give(dx, to, channel, count, row, high - low, column, width, block, spare)
+                            i, e = from_i + o * i_row + p * i_column, from_g + o * g_row + p * g_column
+                            w = from_w + o * w_row + p * w_column
+                            for c in range(count):
+                                add(
+                                    block,
+                                    c,
+                                    room_of_one,
+                                    indices[i + c],
+                                    base + c * channel_step,
+                                    step,
+                                    g,
+                                    e + c * g_channel,
+                                    weights,
+                                    w + c * w_channel,
+                                )
+                else:
+                    for c in range(count):
+                        for o in range(bins_y):
+                            i, e = from_i + c * i_channel + o * i_row, from_g + c * g_channel + o * g_row
+                            w = from_w + c * w_channel + o * w_row
+                            for p in range(bins_x):
+                                add(
+                                    block,
+                                    c,
+                                    room_of_one,
+                                    indices[i + p * i_column],
+                                    base + c * channel_step,
+                                    step,
+                                    g,
+                                    e + p * g_column,
+                                    weights,
+                                    w + p * w_column,
+                                )
+            to, left = image * stride(plan, 0, 0) + first * channel + low * row, channels - first
+            put(dx, to, channel, left, many, row, high - low, column, width, block, spare)
 
     return scatter

@@ -5,7 +5,7 @@ the sum over its bins in order, and then along columns. An element's gradient is
 their numbers, and within one over bins of columns in order.
 
 Arrays of the frame: dx, g. ``bufs``: dx, g, the order of regions, where those of each image begin, and the tables of
-``roi_table``. A tile is a band of rows of one block of channels of one image: it writes all of it.
+``roi_table``. A tile is a band of rows of some blocks of channels of one image: it writes all of it.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from __future__ import annotations
 from fastpool.kernels import frame as F
 from fastpool.kernels import regions as R
 from fastpool.kernels.cpu.family.access import VALUES, codes, value_type
-from fastpool.kernels.cpu.family.blocks import make_blocks
+from fastpool.kernels.cpu.family.blocks import make_blocks, make_neighbours
 from fastpool.kernels.cpu.memory import address, pointer
 from fastpool.kernels.cpu.state import inlined
-from fastpool.kernels.cpu.vectors import everywhere, load, store
+from fastpool.kernels.cpu.vectors import BYTES, everywhere, load, store
 from fastpool.kernels.frame import offset, size, stride
 
 
@@ -52,7 +52,9 @@ def make(digest, dtype):
     """The kernel for elements of one type."""
     code, value = codes(dtype), VALUES.get(dtype, dtype)
     value_code, short, long = codes(value), codes("i32"), codes("i64")
-    take, give, lanes = make_blocks(dtype)
+    parts = make_blocks(dtype)
+    take, lanes = parts.take, parts.lanes
+    put = make_neighbours(parts).give
     down, along = make_spreads(value)
     number = value_type(value)
     zero = number(0)
@@ -71,26 +73,28 @@ def make(digest, dtype):
         gradients = pointer(room + plan[own + R.RESULTS], value_code)
         block = pointer(room + plan[own + R.BLOCK], value_code)
         blocks, bins_y, bins_x = plan[own + R.BLOCKS], plan[own + R.BIN_ROWS], plan[own + R.BIN_COLUMNS]
-        band, bands = plan[own + R.BAND], plan[own + R.BANDS]
+        band, bands, together = plan[own + R.BAND], plan[own + R.BANDS], plan[own + R.TOGETHER]
         channels = plan[F.SIZES] if plan[F.OUTER] else 1
         channel, row, column = offset(plan, 0, 1), stride(plan, 0, 1), stride(plan, 0, 2)
         from_channel, width = offset(plan, 1, 1), size(plan, 0, 2)
+        from_row, from_column = stride(plan, 1, 1), stride(plan, 1, 2)
+        supers = (blocks + together - 1) // together
         for tile in range(begin, end):
             low = tile % bands * band
             high = min(low + band, size(plan, 0, 1))
-            image, first = tile // bands // blocks, tile // bands % blocks * lanes
-            count = min(lanes, channels - first)
-            for e in range((high - low) * width):
+            image, first = tile // bands // supers, tile // bands % supers * together * lanes
+            many = min(together, blocks - tile // bands % supers * together)
+            apart = (high - low) * width * BYTES
+            for e in range(many * (high - low) * width):
                 store(block, e * lanes, everywhere(block, zero))
-            for number_in_order in range(firsts[image], firsts[image + 1]):
-                k = order[number_in_order]
-                head = k * R.HEAD
+            for number_in_order in range(firsts[image] * many, firsts[image + 1] * many):
+                k, b = order[number_in_order // many], number_in_order % many
+                c, head = first + b * lanes, k * R.HEAD
                 if heads[head + R.FROM_Y] >= high or heads[head + R.TO_Y] <= low:
                     continue
                 at_y, at_x, at_rows = heads[head + R.TAPS_Y], heads[head + R.TAPS_X], heads[head + R.ROWS_AT]
-                s = k * (bins_y + bins_x + 2)
-                source, from_row, from_column = k * stride(plan, 1, 0), stride(plan, 1, 1), stride(plan, 1, 2)
-                source += first * from_channel
+                s, count = k * (bins_y + bins_x + 2), min(lanes, channels - c)
+                source = k * stride(plan, 1, 0) + c * from_channel
                 take(g, source, from_channel, count, from_row, bins_y, from_column, bins_x, gradients, spare)
                 divisor = number(max(heads[head + R.GRID_Y] * heads[head + R.GRID_X], 1))
                 for e in range(bins_y * bins_x):
@@ -102,10 +106,10 @@ def make(digest, dtype):
                     i_high -= 1
                 down(gradients, bins_y, bins_x, places, weights, at_y, starts, s, i_low, i_high, states)
                 for i in range(i_low, i_high):
-                    to = (rows[at_rows + i] - low) * width * lanes
-                    here = pointer(address(block) + to * (64 // lanes), value_code)
+                    to = b * apart + (rows[at_rows + i] - low) * width * BYTES
+                    here = pointer(address(block) + to, value_code)
                     along(states, i, bins_x, places, weights, at_x, starts, s + bins_y + 1, here)
-            to = image * stride(plan, 0, 0) + first * channel + low * row
-            give(dx, to, channel, count, row, high - low, column, width, block, spare)
+            to, left = image * stride(plan, 0, 0) + first * channel + low * row, channels - first
+            put(dx, to, channel, left, many, row, high - low, column, width, block, spare)
 
     return spread
