@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import NamedTuple
 
 import numpy as np
@@ -120,14 +121,13 @@ def take_boxes(call: Call, given: object, numbers: object, scale: object, images
 
 def _refuse(call: Call, data: Array, corners: Array, limit: float) -> None:
     """The error for the first box that breaks a rule."""
-    finite = np.isfinite(data).all(1)
-    ordered = (data[:, 2:] >= data[:, :2]).all(1)
-    near = (np.abs(corners) <= limit).all(1)
-    k = int(np.flatnonzero(~(finite & ordered & near))[0])
-    given = f"boxes[{k}]={data[k].tolist()}"
-    if not finite[k]:
+    good = np.isfinite(data).all(1) & (data[:, 2:] >= data[:, :2]).all(1) & (np.abs(corners) <= limit).all(1)
+    k = int(np.flatnonzero(~good)[0])
+    box = data[k].tolist()
+    given = f"boxes[{k}]={box}"
+    if not all(map(math.isfinite, box)):
         raise call.value_error(given, "coordinates must be finite")
-    if not ordered[k]:
+    if box[2] < box[0] or box[3] < box[1]:
         raise call.value_error(given, "x2 must not be below x1, nor y2 below y1", "boxes are x1, y1, x2, y2")
     rule = f"scaled coordinates of {data.dtype} boxes are at most {limit:.0f} in magnitude"
     raise call.value_error(given, rule, "clip boxes to the image")

@@ -215,6 +215,28 @@ def test_regions_of_one_image_in_groups_and_large_images_in_rows_and_bands():
             np.testing.assert_allclose(dx, found, atol=1e-12)
 
 
+def test_channels_side_by_side():
+    rng = np.random.default_rng(12)
+    for dtype, channels in (("float32", 517), ("float64", 259)):
+        x = rng.standard_normal((1, channels, 6, 5)).astype(dtype)
+        boxes = np.array([[0, 0, 4, 5], [1, 2, 3, 3], [-2, 0, 1, 9], [0, 0, 4, 5]], dtype)
+        problem = region_cases.Case(x, boxes, np.zeros(4, int), (3, 2), 1.0)
+        for mode in MODES:
+
+            def call(x, layout, problem=problem, mode=mode):
+                return fastpool.roi_align(x, *problem.arguments, 2, mode=mode, layout=layout)
+
+            def back(x, dy, layout, problem=problem, mode=mode):
+                return fastpool.roi_align_backward(dy, x, *problem.arguments, 2, mode=mode, layout=layout)
+
+            y = same.everywhere(call, x, 2)
+            near(y, expected_of(problem, 2, True, mode)[0], dtype, x)
+            dx = same.everywhere(back, x, 2, y)
+            corners = corners_of(problem, 0.5)
+            if mode == "avg":
+                near(dx, reference.roi_align_gradient(y, x.shape, corners, problem.images, 2, True), dtype, 4 * x)
+
+
 def test_no_regions_and_no_channels():
     x = np.ones((2, 3, 4, 5), np.float32)
     none = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)

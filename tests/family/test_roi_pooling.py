@@ -191,6 +191,25 @@ def test_regions_of_one_image_in_groups_and_large_images_in_rows():
         same.assert_same_bits(dx, reference.scattered(dy, places, images, shape))
 
 
+def test_channels_side_by_side():
+    """Many channels: a tile does several blocks of them where they lie together."""
+    rng = np.random.default_rng(11)
+    for dtype, channels in (("float32", 517), ("float64", 259)):
+        x = rng.standard_normal((1, channels, 6, 5)).astype(dtype)
+        boxes = np.array([[0, 0, 4, 5], [1, 2, 3, 3], [-2, 0, 1, 9], [0, 0, 4, 5]], dtype)
+        problem = region_cases.Case(x, boxes, np.zeros(4, int), (3, 2), 1.0)
+        y, indices = many(problem)
+        expected, places = expected_of(problem)
+        np.testing.assert_array_equal(y, expected)
+        np.testing.assert_array_equal(indices, places)
+
+        def back(x, dy, layout, problem=problem):
+            return fastpool.roi_pool_backward(dy, x, *problem.arguments, layout=layout)
+
+        dx = same.everywhere(back, x, 2, y)
+        same.assert_same_bits(dx, reference.scattered(y, places, problem.images, x.shape))
+
+
 def test_no_regions():
     x = np.ones((2, 3, 4, 5), np.float32)
     none = np.zeros((0, 4), np.float32), np.zeros(0, np.int64)

@@ -137,27 +137,28 @@ def make_blocks(dtype: str) -> Blocks:
             for r in range(rows):
                 for c in range(columns):
                     at = first + r * row + c * column
+                    # as many cache lines as integers of 64 bits touch that are not aligned
                     prefetch_to_write(array, at)
-                    # where the array is not aligned
+                    prefetch_to_write(array, at + count // 2)
                     prefetch_to_write(array, at + count - 1)
 
     for function in (expect, take_singly, give_singly, take_lanes, give_lanes):
         inlined(function)
     if dtype != value:
 
-        def take(array, first, channel, count, row, rows, column, columns, block, spare):
+        def take_half(array, first, channel, count, row, rows, column, columns, block, spare):
             if channel == 1 and count == lanes:
                 take_lanes(array, first, row, rows, column, columns, block)
             else:
                 take_singly(array, first, channel, count, row, rows, column, columns, block)
 
-        def give(array, first, channel, count, row, rows, column, columns, block, spare):
+        def give_half(array, first, channel, count, row, rows, column, columns, block, spare):
             if channel == 1 and count == lanes:
                 give_lanes(array, first, row, rows, column, columns, block)
             else:
                 give_singly(array, first, channel, count, row, rows, column, columns, block)
 
-        return Blocks(inlined(take), inlined(give), expect, lanes)
+        return Blocks(inlined(take_half), inlined(give_half), expect, lanes)
 
     transpose = make_transpose(value)
 

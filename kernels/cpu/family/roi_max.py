@@ -133,6 +133,9 @@ def make(digest, role, dtype):
                 b_x = b_y + 2 * bins_y
                 to_y = k * stride(plan, 1, 0) + c * to_channel
                 expect(y, to_y, to_channel, count, to_row, bins_y, to_column, bins_x)
+                to_i = k * stride(plan, 2, 0) + c * i_channel if indexed else 0
+                if indexed:
+                    expect(indices, to_i, i_channel, count, i_row, bins_y, i_column, bins_x)
                 for o in range(bins_y):
                     from_row, past_row = bins[b_y + o], bins[b_y + bins_y + o]
                     rows = past_row - from_row if not streamed else min(1, past_row - from_row)
@@ -164,9 +167,8 @@ def make(digest, role, dtype):
                 if indexed:
                     more, step = plan[own + R.INDEX_CHANNEL], plan[own + R.INDEX_STEP]
                     base = image * plan[own + R.INDEX_IMAGE] + c * more
-                    to = k * stride(plan, 2, 0) + c * i_channel
                     give_places(
-                        indices, to, i_channel, count, i_row, bins_y, i_column, bins_x, numbers, base, more, step
+                        indices, to_i, i_channel, count, i_row, bins_y, i_column, bins_x, numbers, base, more, step
                     )
 
     return largest

@@ -17,8 +17,13 @@ from fastpool.kernels.cpu.family.access import VALUES, codes, reader, value_type
 from fastpool.kernels.cpu.family.blocks import make_blocks, make_neighbours
 from fastpool.kernels.cpu.memory import address, pointer
 from fastpool.kernels.cpu.state import inlined
-from fastpool.kernels.cpu.vectors import everywhere, store
+from fastpool.kernels.cpu.vectors import everywhere, prefetch, store
 from fastpool.kernels.frame import offset, size, stride
+
+AHEAD = 4
+"""Bins by which memory is asked for before it is read, where a bin's channels lie together."""
+NEAR = 8
+"""Indices in a cache line."""
 
 
 def make_check(digest):
@@ -121,6 +126,9 @@ def make(digest, role, dtype):
                         for p in range(bins_x):
                             i, e = from_i + o * i_row + p * i_column, from_g + o * g_row + p * g_column
                             w = from_w + o * w_row + p * w_column
+                            for c in range(0, count, NEAR):
+                                prefetch(indices, i + AHEAD * i_column + c)
+                                prefetch(g, e + AHEAD * g_column + c)
                             for c in range(count):
                                 add(
                                     block,
