@@ -41,7 +41,13 @@ AHEAD: dict[str, tuple[tuple[str, ...], ...]] = {
     "roi_max": (("max", "f32"), ("max", "f64"), ("index", "f32"), ("index", "f64")),
     "roi_scatter": (("check", "i64"), ("plain", "f32"), ("plain", "f64")),
     "roi_spread": (("f32",), ("f64",)),
-    "roi_table": (("avg", "f32", "f32"), ("avg", "f64", "f32"), ("avg", "f64", "f64"), ("max", "f32", "f32")),
+    "roi_table": (
+        ("avg", "f32", "f32"),
+        ("avg", "f64", "f32"),
+        ("avg", "f64", "f64"),
+        ("max", "f32", "f32"),
+        ("max", "f64", "f32"),
+    ),
     "subsample": (("pick", "16"), ("pick", "32"), ("pick", "64"), ("place", "16"), ("place", "32"), ("place", "64")),
 }
 """Words of the programs that are compiled ahead of time, into the C library, by module: those that are called most."""

@@ -180,6 +180,7 @@ def test_the_mean_is_linear():
         assert error < 1e-13
 
 
+@pytest.mark.slow
 def test_halves():
     ml_dtypes = pytest.importorskip("ml_dtypes")
     rng = np.random.default_rng(10)

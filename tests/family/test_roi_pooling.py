@@ -146,6 +146,20 @@ def test_the_gradient_goes_to_the_maxima(seed):
     same.assert_same_bits(y, fastpool.roi_pool(problem.x, *problem.arguments))
 
 
+def test_the_pullback_follows_what_was_asked_for():
+    problem = region_cases.case(np.random.default_rng(16), "float64")
+    y, indices = fastpool.roi_pool(problem.x, *problem.arguments, return_indices="tensor")
+    expected = fastpool.roi_pool_backward(y, problem.x, *problem.arguments)
+    both, pullback = fastpool.vjp(fastpool.roi_pool, problem.x, *problem.arguments, return_indices="tensor")
+    same.assert_same_bits(both, (y, indices))
+    same.assert_same_bits(pullback(y), expected)
+    out = np.empty_like(y)
+    given, pullback = fastpool.vjp(fastpool.roi_pool, problem.x, *problem.arguments, out=out)
+    assert given is out
+    same.assert_same_bits(out, y)
+    same.assert_same_bits(pullback(y), expected)
+
+
 def test_the_gradient_is_the_slope():
     rng = np.random.default_rng(8)
     for _ in range(4):
@@ -158,6 +172,7 @@ def test_the_gradient_is_the_slope():
         assert error < 1e-6
 
 
+@pytest.mark.slow
 def test_halves():
     ml_dtypes = pytest.importorskip("ml_dtypes")
     rng = np.random.default_rng(9)
