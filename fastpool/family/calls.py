@@ -135,15 +135,19 @@ class Call:
             raise self.value_error(given, f"must be a finite number from {least} to {most}")
         return found
 
-    def result(self, name: str, shape: Ints, dtype: str, out: object = None, like: Array | None = None) -> Target:
+    def result(
+        self, name: str, shape: Ints, dtype: str, out: object = None, like: Array | None = None, ahead: int = 0
+    ) -> Target:
         """A result of that shape and element type: the caller's array ``out``, or one that is made.
 
-        ``like`` is the array whose order of axes in memory a new one has, if it has the same rank and is dense.
+        ``like`` is the array whose order of axes in memory a new one has, if it is dense and has the same rank; but
+        for ``ahead`` axes that the result has in front.
         """
         assert self._kind is not None
         if math.prod(shape) * 16 > LIMIT and 0 not in shape:
             raise self.value_error(f"a result of shape {shape}", "its size passes 2**63 - 1 bytes", "ask for less")
-        order = memory_order(like) if like is not None and like.ndim == len(shape) else ()
+        order = memory_order(like) if like is not None and like.ndim + ahead == len(shape) else ()
+        order = (*range(ahead), *[axis + ahead for axis in order]) if order else ()
         target = Target.checked(self.called, name, Outline(self._kind, dtype, shape, order), out)
         others = {f"result {i}": known.data for i, known in enumerate(self.targets) if known.given is not None}
         target.refuse_overlap(self.called, name, {**self.inputs, **others})

@@ -47,7 +47,7 @@ class Frame:
     def __init__(self, arrays: Sequence[Array], axes: Ints, lanes: bool = True) -> None:
         first = arrays[0]
         others = [axis for axis in range(first.ndim) if axis not in axes]
-        lane = _lane_axis(first, others, axes) if lanes else -1
+        lane = lane_axis(first, axes) if lanes else -1
         outer = [axis for axis in others if axis != lane]
         sizes, strides = _merged([first.shape[axis] for axis in outer], [_strides(a, outer) for a in arrays])
         self.lanes = first.shape[lane] if lane >= 0 else 1
@@ -64,9 +64,9 @@ class Frame:
         self.plan = plan
 
 
-def _lane_axis(array: Array, others: Sequence[int], axes: Ints) -> int:
+def lane_axis(array: Array, axes: Ints) -> int:
     """The axis whose elements lie closest together, where that is not the last spatial one; or -1."""
-    candidates = [axis for axis in others if array.shape[axis] > 1]
+    candidates = [axis for axis in range(array.ndim) if axis not in axes and array.shape[axis] > 1]
     if not candidates:
         return -1
     best = min(candidates, key=lambda axis: abs(array.strides[axis]))

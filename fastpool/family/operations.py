@@ -118,6 +118,41 @@ OPERATIONS: tuple[Operation, ...] = (
         "He et al. 2017 (Mask R-CNN); ONNX RoiAlign 16",
         layouts="N, C, H, W; first, last, any strides",
     ),
+    Operation(
+        "blur pooling",
+        "family.blurring",
+        in_ranks("blur_pool"),
+        "y_o = sum_u f_u x_{pad(o s - a + u)}, along each axis; a = floor((k - 1) / 2), f binomial of k taps, or given",
+        "dx_i = sum of f_u g_o over the taps u of outputs o that see x_i",
+        "Zhang 2019 (shift-invariant networks)",
+        linear=True,
+    ),
+    Operation(
+        "max blur pooling",
+        "family.max_blurring",
+        in_ranks("max_blur_pool"),
+        "max over k taps at every position, then blur pooling",
+        "transposed blur, then to the first of the largest taps",
+        "Zhang 2019 (shift-invariant networks)",
+    ),
+    Operation(
+        "wavelet pooling",
+        "family.wavelets",
+        in_ranks("wavelet_pool"),
+        "y_o = sum_u h_u x_{pad(2 o + u - a)}, along each axis, levels times; or all bands, with h or its high-pass g",
+        "dx_i = sum of f_u g_o over the taps u of outputs o, bands, that see x_i",
+        "Williams and Li 2018; filters of Daubechies 1988",
+        linear=True,
+    ),
+    Operation(
+        "wavelet unpooling",
+        "family.wavelets",
+        in_ranks("wavelet_unpool"),
+        "transpose of the transform to all bands: its inverse for orthogonal filters",
+        "the transform of the gradient",
+        "Daubechies 1988",
+        linear=True,
+    ),
 )
 """Those of ``fastpool.family``; the windows' own are listed with them in the docs."""
 
