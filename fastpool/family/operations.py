@@ -153,6 +153,34 @@ OPERATIONS: tuple[Operation, ...] = (
         "Daubechies 1988",
         linear=True,
     ),
+    Operation(
+        "LDW pooling",
+        "family.ldw",
+        ("ldw_pool2d",),
+        "y = sum_b w_b y_b of the bands LL, LH, HL, HH of a learnt filter; w = softmax(A e + c), e_b = sum y_b^2",
+        "dx, dh, dA, dc by the chain rule; g_u = (-1)^u h_{m-1-u} is tied to h",
+        "Wang et al. 2021 (learnable discrete wavelet pooling)",
+        dtypes="float32, float64",
+    ),
+    Operation(
+        "LDW constraint",
+        "family.ldw",
+        ("ldw_constraint",),
+        "(sum h - sqrt 2)^2 + (sum h^2 - 1)^2 + sum_j (sum_u h_u h_{u+2j})^2",
+        "none of its own: it returns its gradient",
+        "Wang et al. 2021 (learnable discrete wavelet pooling)",
+        dtypes="float32, float64",
+        layouts="one axis",
+    ),
+    Operation(
+        "LeNet's sub-sampling",
+        "family.lenet",
+        ("lenet_pool2d",),
+        "y = phi(a_c sum_W x + b_c), phi(t) = 1.7159 tanh(2 t / 3), sigmoid or t",
+        "dx_i += phi' a_c g; da_c = sum phi' g sum_W x; db_c = sum phi' g",
+        "LeCun et al. 1998 (LeNet-5)",
+        dtypes="float32, float64",
+    ),
 )
 """Those of ``fastpool.family``; the windows' own are listed with them in the docs."""
 

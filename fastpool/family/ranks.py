@@ -57,7 +57,7 @@ def page(function: F, name: str, **given: str) -> F:
         return function
     shared = {
         "out": OUT.format(pair="", is_pair=""),
-        "outs": OUT.format(pair=" or tuple of arrays", is_pair="; for several results a tuple"),
+        "outs": OUT.format(pair=" or tuple of arrays", is_pair="; a tuple for several"),
         "device": DEVICE.format(),
         "raises": RAISES,
     }
