@@ -27,6 +27,7 @@ class Program(NamedTuple):
 
 
 AHEAD: dict[str, tuple[tuple[str, ...], ...]] = {
+    "filtering": tuple((form, dtype) for form in ("rows", "lanes") for dtype in ("f16", "f32", "f64")),
     "mode": (("smallest", "u8"), ("smallest", "u16"), ("smallest", "u32"), ("smallest", "u64")),
     "order": (
         ("select", "f32"),
@@ -49,6 +50,7 @@ AHEAD: dict[str, tuple[tuple[str, ...], ...]] = {
         ("max", "f64", "f32"),
     ),
     "subsample": (("pick", "16"), ("pick", "32"), ("pick", "64"), ("place", "16"), ("place", "32"), ("place", "64")),
+    "tap_sums": (("f32",), ("f64",)),
 }
 """Words of the programs that are compiled ahead of time, into the C library, by module: those that are called most."""
 

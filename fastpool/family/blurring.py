@@ -62,7 +62,7 @@ def filters_of(
 
 
 def blurred(shape: Ints, axes: Ints, filters: tuple[Filter, ...]) -> Ints:
-    sizes = {axis: filter_.count for axis, filter_ in zip(axes, filters, strict=True)}
+    sizes = {axis: filter_.outputs for axis, filter_ in zip(axes, filters, strict=True)}
     return tuple(sizes.get(axis, size) for axis, size in enumerate(shape))
 
 
@@ -218,9 +218,7 @@ def _pool_backward(n: int) -> Callable[..., Any]:
         <example>
         """
         called, rest = f"blur_pool{n}d_backward", (out, device)
-        return _blur_backward(
-            called, n, grad_output, x_or_shape, filter_size, stride, filter, padding, layout, rest
-        )
+        return _blur_backward(called, n, grad_output, x_or_shape, filter_size, stride, filter, padding, layout, rest)
 
     return pool_backward
 

@@ -67,7 +67,7 @@ def low_pass(name: str) -> tuple[float, ...]:
         roots = [complex(root) for root in np.roots(coefficients) if abs(root) < 1]
         product: list[Number] = [(Decimal(1), Decimal(0))]
         for factor in [(Decimal(-1), Decimal(0))] * zeros + [_exact(root, coefficients) for root in roots]:
-            # times (z - factor)
+            # the product gets one root more
             longer = [*product, (Decimal(0), Decimal(0))]
             for i, entry in enumerate(product):
                 less = _times(entry, factor)

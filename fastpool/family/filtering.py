@@ -15,7 +15,7 @@ import numpy as np
 from fastpool.family import tasks
 from fastpool.family.calls import Call
 from fastpool.family.framing import Frame, lane_axis
-from fastpool.family.table import border, rows_of, transposed_rows
+from fastpool.family.table import border, brought, rows_of, transposed_rows
 from fastpool.kernels import bands as B
 from fastpool.kernels import frame as F
 from fastpool.kernels.programs import Program
@@ -46,8 +46,8 @@ class Filter(NamedTuple):
         Elements of x along the axis.
     bands : tuple of tuple of float
         One filter or several, of the same length.
-    stride, before, count : int
-        ``count`` is the number of outputs.
+    stride, before, outputs : int
+        ``outputs`` is their number.
     rule : str
         ``"reflect"``, ``"replicate"``, ``"zero"`` or ``"periodic"``: what x is outside.
     """
@@ -56,7 +56,7 @@ class Filter(NamedTuple):
     bands: tuple[Taps, ...]
     stride: int
     before: int
-    count: int
+    outputs: int
     rule: str
 
     @property
@@ -143,9 +143,9 @@ def _make(
     numbers[B.FILTERED_DEPTH] = int(deep != LEFT)
     bands = len(wide.bands)
     read_bands, write_bands = (bands, 1) if transposed else (1, bands)
-    numbers[B.COUNT] = wide.count if transposed else wide.size
+    numbers[B.COUNT] = wide.outputs if transposed else wide.size
     numbers[B.LINES] = write_bands
-    numbers[B.LINE_COUNT] = wide.size if transposed else wide.count
+    numbers[B.LINE_COUNT] = wide.size if transposed else wide.outputs
     numbers[B.LINE_AT] = tables.put([band * writes[1][2] for band in range(write_bands)])
     numbers[B.SEGMENTS] = read_bands
     starts = [band * reads[1][2] for band in range(read_bands)]
@@ -186,7 +186,7 @@ def _lanes_line(wide: Filter, transposed: bool, tables: _Tables, numbers: list[i
 
 def _split_line(wide: Filter, tables: _Tables, numbers: list[int], starts: list[int]) -> int:
     """Forward: the border is put around the line, then it is taken apart into as many phases as the stride."""
-    length = (wide.count - 1) * wide.stride + wide.taps
+    length = (wide.outputs - 1) * wide.stride + wide.taps
     around = np.arange(-wide.before, length - wide.before)
     found = border(wide.rule, around, wide.size)
     outside = (around < 0) | (around >= wide.size)
@@ -203,13 +203,13 @@ def _split_line(wide: Filter, tables: _Tables, numbers: list[int], starts: list[
     entries = taps if wide.stride == 1 else taps % wide.stride * extent + taps // wide.stride
     bands = len(wide.bands)
     numbers[B.WIDTH_OUT] = tables.put(
-        [wide.count] * bands, [band * wide.taps for band in range(bands + 1)], np.tile(entries, bands)
+        [wide.outputs] * bands, [band * wide.taps for band in range(bands + 1)], np.tile(entries, bands)
     )
     numbers[B.WIDTH_FACTORS] = tables.put_factors(np.array(wide.bands).reshape(-1))
     numbers[B.SECOND] = _room(max(length, wide.before + wide.size, extent * wide.stride))
     numbers[B.THIRD] = numbers[B.SECOND] + _room(wide.size)
     numbers[B.FIFTH] = numbers[B.THIRD] + (_room(extent * wide.stride) if wide.stride > 1 else 0)
-    return numbers[B.FIFTH] + _room(wide.count)
+    return numbers[B.FIFTH] + _room(wide.outputs)
 
 
 def _spread_line(wide: Filter, tables: _Tables, numbers: list[int], starts: list[int]) -> int:
@@ -217,9 +217,9 @@ def _spread_line(wide: Filter, tables: _Tables, numbers: list[int], starts: list
     step, taps = wide.stride, wide.taps
     ahead = (taps - 1) // step
     most = (wide.before + wide.size - 1) // step + 1
-    pitch = ahead + max(wide.count, most)
+    pitch = ahead + max(wide.outputs, most)
     zeros = np.concatenate(
-        [np.r_[:ahead, ahead + wide.count : pitch] + segment * pitch for segment in range(len(starts))]
+        [np.r_[:ahead, ahead + wide.outputs : pitch] + segment * pitch for segment in range(len(starts))]
     )
     numbers[B.ZEROS], numbers[B.ZEROS_AT] = zeros.size, tables.put(zeros)
     places = [segment * pitch + ahead for segment in range(len(starts))]
@@ -237,13 +237,12 @@ def _spread_line(wide: Filter, tables: _Tables, numbers: list[int], starts: list
         first.append(len(entries))
     numbers[B.WIDTH_OUT] = tables.put(counts, first, entries)
     numbers[B.WIDTH_FACTORS] = tables.put_factors(np.array(factors))
-    extras = transposed_rows(wide).outside()
-    target, band, read, factor = extras
+    target, band_read, read, extra = brought(wide)
     numbers[B.EXTRAS] = target.size
-    numbers[B.EXTRAS_AT] = tables.put(np.stack([target, band * pitch + ahead + read], 1))
-    numbers[B.EXTRAS_FACTORS] = tables.put_factors(factor)
+    numbers[B.EXTRAS_AT] = tables.put(np.stack([target, band_read * pitch + ahead + read], 1))
+    numbers[B.EXTRAS_FACTORS] = tables.put_factors(extra)
     numbers[B.SECOND] = _room(len(starts) * pitch)
-    numbers[B.FOURTH] = numbers[B.SECOND] + _room(wide.count)
+    numbers[B.FOURTH] = numbers[B.SECOND] + _room(wide.outputs)
     numbers[B.FIFTH] = numbers[B.FOURTH] + _room(extent * step)
     return numbers[B.FIFTH] + _room(max(wide.size, extent * step))
 
@@ -277,17 +276,15 @@ def apply(
     missing = F.SPATIAL - len(axes) - kept
     band_steps = [step * many ** (len(axes) - 1 - i) for i in range(len(axes))]
     by_band = (*[0] * missing, *band_steps, *[0] * kept)
-    steps = [tuple(F.stride(frame.plan, array, axis) for axis in range(F.SPATIAL)) for array in (0, 1)]
-    spatial = (*[LEFT] * missing, *filters, *[LEFT._replace(size=arrays[0].shape[lane])] * kept)
-    if kept:
-        spatial = (*spatial[:2], LEFT._replace(size=arrays[0].shape[lane], count=arrays[0].shape[lane]))
-    reads = (steps[0], by_band if transposed else (0, 0, 0))
-    writes = (steps[1], (0, 0, 0) if transposed else by_band)
+    beside = arrays[0].shape[lane]
+    spatial = (*[LEFT] * missing, *filters, *[LEFT._replace(size=beside, outputs=beside)] * kept)
+    reads = (frame.steps[0], by_band if transposed else (0, 0, 0))
+    writes = (frame.steps[1], (0, 0, 0) if transposed else by_band)
     bytes_each = VALUE_BYTES.get(dtype, 4)
     lanes = 0
     if frame.lanes > 1:
         lanes = min(frame.lanes, max(SLACK, CHUNK_BYTES // bytes_each // spatial[2].size // SLACK * SLACK))
-    entries = sum(axis.count * axis.taps * many for axis in (spatial if lanes else spatial[:2]))
+    entries = sum(axis.outputs * axis.taps * many for axis in (spatial if lanes else spatial[:2]))
     make = _kept if entries <= KEPT_ENTRIES else _make
     made = make(spatial, transposed, reads, writes, dtype, lanes, kept)
     numbers = list(made.numbers)
@@ -298,7 +295,14 @@ def apply(
     tiles = frame.outer * depths * -(-rows // group)
     program = Program("filtering", ("lanes" if lanes else "rows", dtype))
     bufs = (source, target, made.integers, made.factors)
-    tasks.run(program, [*frame.plan, *numbers], bufs, tiles, made.scratch * bytes_each, oracle=None if dtype == "bf16" else by_numpy)
+    tasks.run(
+        program,
+        [*frame.plan, *numbers],
+        bufs,
+        tiles,
+        made.scratch * bytes_each,
+        oracle=None if dtype == "bf16" else by_numpy,
+    )
 
 
 def rule_of(call: Call, padding: object) -> str:
@@ -323,7 +327,9 @@ def check_reflection(call: Call, axis: int, filter_: Filter, after: int) -> None
     reach = max(filter_.before, after)
     if filter_.rule == "reflect" and reach >= filter_.size:
         given = f"axis {axis} of size {filter_.size}"
-        raise call.value_error(given, f"it cannot be reflected by {reach}", 'use padding="replicate" or a shorter filter')
+        raise call.value_error(
+            given, f"it cannot be reflected by {reach}", 'use padding="replicate" or a shorter filter'
+        )
 
 
 def taps_of(call: Call, name: str, given: object) -> Taps:

@@ -31,7 +31,8 @@ def _merged(sizes: list[int], strides: list[list[int]]) -> tuple[list[int], list
 
 
 class Frame:
-    """Where the arrays of a call lie: ``plan``, to which a program's own numbers are added, ``outer`` and ``lanes``.
+    """Where the arrays of a call lie: ``plan``, to which a program's own numbers are added, ``outer`` and ``lanes``;
+    ``steps``, the strides of each array along three spatial axes.
 
     Parameters
     ----------
@@ -55,10 +56,12 @@ class Frame:
         for size in sizes:
             self.outer *= size
         plan = [len(sizes), len(arrays), self.lanes, 0, *sizes]
+        self.steps: list[Ints] = []
         missing = F.SPATIAL - len(axes)
         for array, steps in zip(arrays, strides, strict=True):
             plan += [1] * missing + [array.shape[axis] for axis in axes]
-            plan += [0] * missing + _strides(array, axes)
+            self.steps.append((*[0] * missing, *_strides(array, axes)))
+            plan += self.steps[-1]
             plan += [*(_strides(array, [lane]) if lane >= 0 else [0]), *steps]
         plan[F.OWN] = len(plan)
         self.plan = plan

@@ -82,6 +82,7 @@ def _spread(weights: Array, shape: Ints, axes: Ints) -> Array:
     return weights.reshape([1 if axis in axes else size for axis, size in enumerate(shape)])
 
 
+@np.errstate(all="ignore")
 def _parts(given: _Given) -> Parts:
     shape = halved(given.x.shape, given.axes)
     order = memory_order(given.x)
@@ -131,6 +132,7 @@ def _canonical(x: Array) -> None:
     np.copyto(x, np.nan, where=np.isnan(x))
 
 
+@np.errstate(all="ignore")
 def _combine(parts: Parts, y: Array, shape: Ints, axes: Ints, mode: str) -> None:
     for band in range(BANDS):
         factor = _spread(parts.weights[band], shape, axes)
@@ -142,7 +144,8 @@ def _combine(parts: Parts, y: Array, shape: Ints, axes: Ints, mode: str) -> None
             y += parts.bands[band] * factor
 
 
-def _gradients(call: Call, grad: Array, given: _Given, parts: Parts, mode: str, outs: tuple[Any, ...]) -> Any:
+@np.errstate(all="ignore")
+def _gradients(call: Call, grad: Array, given: _Given, kept: Parts | None, mode: str, outs: tuple[Any, ...]) -> Any:
     """dx, dlow, dweight, dbias."""
     shape = halved(given.x.shape, given.axes)
     dx = call.result("out[0]", given.x.shape, given.dtype, outs[0], given.x)
@@ -151,6 +154,7 @@ def _gradients(call: Call, grad: Array, given: _Given, parts: Parts, mode: str, 
     dbias = call.result("out[3]", (BANDS,), given.dtype, outs[3])
     seen = grad if mode == "concat" else grad[None]
     moved = tuple(axis + 1 for axis in given.axes)
+    parts = _parts(given) if kept is None else kept
     weights, energies = parts.weights, parts.energies
     by_weight = _totals(parts.bands * seen, moved)
     mean = np.zeros_like(by_weight[0])
@@ -302,12 +306,7 @@ def ldw_pool2d_backward(
     call = Call("ldw_pool2d_backward", device)
     given = _take(call, x, low, weight, bias, mode, padding, layout)
     grad = _check_grad(call, grad_output, given, mode)
-    outs = call.outs(out, 4)
-    return _checked(call, grad, given, None, mode, outs)
-
-
-def _checked(call: Call, grad: Array, given: _Given, parts: Parts | None, mode: str, outs: tuple[Any, ...]) -> Any:
-    return _gradients(call, grad, given, _parts(given) if parts is None else parts, mode, outs)
+    return _gradients(call, grad, given, None, mode, call.outs(out, 4))
 
 
 def _vjp(
@@ -330,7 +329,7 @@ def _vjp(
     def pullback(dy: Any) -> Any:
         call = Call("ldw_pool2d_backward", device)
         call.take("x", x, REALS)
-        return _checked(call, _check_grad(call, dy, given, mode), given, parts, mode, (None,) * 4)
+        return _gradients(call, _check_grad(call, dy, given, mode), given, parts, mode, (None,) * 4)
 
     return y, pullback
 
@@ -389,7 +388,7 @@ def ldw_constraint(low: A) -> tuple[float, A]:
     return loss, call.give()
 
 
-_EXAMPLES = {
+_EXAMPLES: dict[Callable[..., Any], str] = {
     ldw_pool2d: """
 >>> x = np.array([[1.0, 2.0], [3.0, 4.0]])
 >>> haar = np.array([1.0, 1.0]) / 2**0.5

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -53,8 +54,10 @@ def _take(call: Call, x: Any, scale: object, bias: object, window: tuple[Any, ..
     return _Given(sums, factors.reshape(shape), addends.reshape(shape), axes, channel, source.dtype)
 
 
-def _squashed(t: Array, act: str, out: Array) -> None:
-    """Write what the function makes of t, which is overwritten."""
+@np.errstate(all="ignore")
+def _squash(given: _Given, act: str, out: Array) -> None:
+    """Write the results."""
+    t = given.sums * given.scale + given.bias
     if act == "identity":
         out[...] = t
     elif act == "tanh":
@@ -68,17 +71,26 @@ def _squashed(t: Array, act: str, out: Array) -> None:
     np.copyto(out, np.nan, where=np.isnan(out))
 
 
+@np.errstate(all="ignore")
+def _inner(given: _Given, act: str, grad: Array) -> tuple[Array, Array, Array]:
+    """The gradient inside of the function: itself, times sums, times the factors of channels."""
+    inner = _slopes(given.sums * given.scale + given.bias, act) * grad
+    return inner, inner * given.sums, inner * given.scale
+
+
 def _slopes(t: Array, act: str) -> Array:
     """The derivative at t, which is overwritten."""
+    slopes: Array
     if act == "identity":
-        return np.ones_like(t)
-    if act == "tanh":
+        slopes = np.ones_like(t)
+    elif act == "tanh":
         t *= t.dtype.type(SLOPE)
         np.tanh(t, out=t)
-        return (1 - t * t) * t.dtype.type(HEIGHT * SLOPE)
-    small = np.exp(-np.abs(t))
-    found: Array = small / ((1 + small) * (1 + small))
-    return found
+        slopes = (1 - t * t) * t.dtype.type(HEIGHT * SLOPE)
+    else:
+        small = np.exp(-np.abs(t))
+        slopes = small / ((1 + small) * (1 + small))
+    return slopes
 
 
 def _of_channels(x: Array, given: _Given) -> Array:
@@ -152,7 +164,7 @@ def lenet_pool2d(
     call = Call("lenet_pool2d", device)
     given = _take(call, x, scale, bias, (kernel_size, stride, padding, dilation, ceil_mode), activation, layout)
     y = call.result("out", given.sums.shape, given.dtype, out, given.sums)
-    _squashed(given.sums * given.scale + given.bias, activation, y.data)
+    _squash(given, activation, y.data)
     found: A = call.give()
     return found
 
@@ -208,14 +220,14 @@ def lenet_pool2d_backward(
     outs = call.outs(out, 3)
     dx = call.result("out[0]", call.inputs["x"].shape, given.dtype, outs[0], call.inputs["x"])
     dscale, dbias = (call.result(f"out[{i}]", (given.scale.size,), given.dtype, outs[i]) for i in (1, 2))
-    inner = _slopes(given.sums * given.scale + given.bias, activation) * grad
-    dscale.data[...] = _of_channels(inner * given.sums, given)
+    inner, by_scale, by_sums = _inner(given, activation, grad)
+    dscale.data[...] = _of_channels(by_scale, given)
     dbias.data[...] = _of_channels(inner, given)
-    sum_pool2d_backward(inner * given.scale, dx.data.shape, *window, layout=layout, out=dx.data)
+    sum_pool2d_backward(by_sums, dx.data.shape, *window, layout=layout, out=dx.data)
     return call.give()
 
 
-_EXAMPLES = {
+_EXAMPLES: dict[Callable[..., Any], str] = {
     lenet_pool2d: """
 >>> x = np.arange(8.0).reshape(2, 2, 2)
 >>> fastpool.lenet_pool2d(x, 2, np.array([0.25, 0.25]), np.array([0.0, 1.0]), activation="identity")

@@ -39,7 +39,9 @@ def _plan(
     return kernels, tuple(maxima), filters_of(call, tuple(maxima), axes, size, stride, given, padding)
 
 
-def _forward(called: str, n: int, x: A, kernel: Sizes, blur: tuple[Any, ...], layout: Any, rest: Any, keep: bool) -> Any:
+def _forward(
+    called: str, n: int, x: A, kernel: Sizes, blur: tuple[Any, ...], layout: Any, rest: Any, keep: bool
+) -> Any:
     """The result; with ``keep`` also the gradient of the maxima, and their shape."""
     out, device = rest
     call = Call(called, device)
@@ -55,9 +57,7 @@ def _forward(called: str, n: int, x: A, kernel: Sizes, blur: tuple[Any, ...], la
     return (call.give(), pull, maxima) if keep else call.give()
 
 
-def _backward(
-    called: str, n: int, grad: A, x: Any, kernel: Sizes, blur: tuple[Any, ...], layout: Any, rest: Any
-) -> A:
+def _backward(called: str, n: int, grad: A, x: Any, kernel: Sizes, blur: tuple[Any, ...], layout: Any, rest: Any) -> A:
     out, device = rest
     call = Call(called, device)
     source = call.take("grad_output", grad, FLOATS)

@@ -25,8 +25,6 @@ class Rows(NamedTuple):
         What each entry reads.
     factors : array
         What that is multiplied by, float64.
-    beyond : array
-        Whether an entry is there by the border rule (of transposed rows).
     """
 
     band: Array
@@ -35,21 +33,14 @@ class Rows(NamedTuple):
     read_band: Array
     read: Array
     factors: Array
-    beyond: Array
 
     def taken(self, order: Array) -> Rows:
         """The rows in another order."""
         counts = np.diff(self.first)[order]
         first = np.concatenate([[0], np.cumsum(counts)])
         entries = np.arange(first[-1]) - np.repeat(first[:-1] - self.first[:-1][order], counts)
-        parts = (part[entries] for part in (self.read_band, self.read, self.factors, self.beyond))
+        parts = (part[entries] for part in (self.read_band, self.read, self.factors))
         return Rows(self.band[order], self.position[order], first, *parts)
-
-    def outside(self) -> tuple[Array, Array, Array, Array]:
-        """Position that is written, band and position that are read, factor of each entry of the border."""
-        target = np.repeat(self.position, np.diff(self.first))
-        chosen = self.beyond
-        return target[chosen], self.read_band[chosen], self.read[chosen], self.factors[chosen]
 
 
 def border(rule: str, positions: Array, size: int) -> Array:
@@ -66,37 +57,50 @@ def border(rule: str, positions: Array, size: int) -> Array:
     return np.where(folded < size, folded, period - folded)
 
 
-def _entries(filter_: Filter) -> tuple[Array, ...]:
-    """Band, output, tap, place on the line, element, factor of every product that is not with a zero of the border."""
-    bands = len(filter_.bands)
-    shape = (bands, filter_.count, filter_.taps)
+def _entries(filter_: Filter, outputs: Array) -> tuple[Array, ...]:
+    """Band, output, place on the line, element, factor of every product that is not with a zero of the border."""
+    shape = (len(filter_.bands), outputs.size, filter_.taps)
     band, out, tap = (part.reshape(-1) for part in np.indices(shape))
+    out = outputs[out]
     place = out * filter_.stride - filter_.before + tap
     element = border(filter_.rule, place, filter_.size)
     factors = np.array(filter_.bands)[band, tap]
     inside = element >= 0
-    return tuple(part[inside] for part in (band, out, tap, place, element, factors))
+    return band[inside], out[inside], place[inside], element[inside], factors[inside]
 
 
 def rows_of(filter_: Filter) -> Rows:
     """Forward: taps from the first to the last."""
-    band, out, _, place, element, factors = _entries(filter_)
-    bands, count = len(filter_.bands), filter_.count
+    band, out, _, element, factors = _entries(filter_, np.arange(filter_.outputs))
+    bands, count = len(filter_.bands), filter_.outputs
     many = np.bincount(band * count + out, minlength=bands * count)
     row_band, position = (part.reshape(-1) for part in np.indices((bands, count)))
     first = np.concatenate([[0], np.cumsum(many)])
-    return Rows(row_band, position, first, np.zeros_like(element), element, factors, place != element)
+    return Rows(row_band, position, first, np.zeros_like(element), element, factors)
+
+
+def _transposed(filter_: Filter, outputs: Array) -> tuple[Array, ...]:
+    """Band, output, element, factor, whether the border rule brings it, of every product, in the order of the rows."""
+    band, out, place, element, factors = _entries(filter_, outputs)
+    beyond = place != element
+    order = np.lexsort((out, band, np.where(beyond, place, 0), beyond, element))
+    return band[order], out[order], element[order], factors[order], beyond[order]
 
 
 def transposed_rows(filter_: Filter) -> Rows:
     """Transposed: bands in order, outputs from the first to the last; after these what the border rule brings, by place
     on the line, band, output.
     """
-    band, out, _, place, element, factors = _entries(filter_)
-    beyond = place != element
-    order = np.lexsort((out, band, np.where(beyond, place, 0), beyond, element))
-    band, out, element, factors, beyond = (part[order] for part in (band, out, element, factors, beyond))
+    band, out, element, factors = _transposed(filter_, np.arange(filter_.outputs))[:4]
     many = np.bincount(element, minlength=filter_.size)
     position = np.arange(filter_.size)
     first = np.concatenate([[0], np.cumsum(many)])
-    return Rows(np.zeros_like(position), position, first, band, out, factors, beyond)
+    return Rows(np.zeros_like(position), position, first, band, out, factors)
+
+
+def brought(filter_: Filter) -> tuple[Array, Array, Array, Array]:
+    """Transposed, what the border rule brings alone: element, band and output, factor, in the order of the rows."""
+    start = np.arange(filter_.outputs) * filter_.stride - filter_.before
+    near = (start < 0) | (start + filter_.taps > filter_.size)
+    band, out, element, factors, beyond = _transposed(filter_, np.flatnonzero(near))
+    return element[beyond], band[beyond], out[beyond], factors[beyond]

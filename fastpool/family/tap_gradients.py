@@ -10,7 +10,6 @@ from fastpool.family import tasks
 from fastpool.family.filtering import Filter
 from fastpool.family.framing import Frame
 from fastpool.family.table import border
-from fastpool.kernels import frame as F
 from fastpool.kernels.programs import Program
 from fastpool.memory import Array
 from fastpool.problem import Ints
@@ -20,7 +19,7 @@ BANDS = 4
 
 def _places(filter_: Filter, step: int) -> Array:
     """Where each output's taps lie in memory; -1 for a zero of the border."""
-    first = np.arange(filter_.count)[:, None] * filter_.stride - filter_.before
+    first = np.arange(filter_.outputs)[:, None] * filter_.stride - filter_.before
     found = border(filter_.rule, first + np.arange(filter_.taps), filter_.size)
     return np.where(found < 0, -1, found * step)
 
@@ -37,11 +36,11 @@ def tap_sums(x: Array, grads: Array, axes: Ints, filters: Sequence[Filter], dtyp
     sums = np.zeros(own)
     if x.size and grads.size:
         frame = Frame((x, grads[0], sums), axes)
-        if min(F.stride(frame.plan, 0, axis) for axis in (1, 2)) < 0:
+        if min(frame.steps[0]) < 0:
             # a negative place in memory is a zero of the border
             x = np.ascontiguousarray(x)
             frame = Frame((x, grads[0], sums), axes)
-        rows, columns = (_places(f, F.stride(frame.plan, 0, a)) for f, a in zip(filters, (1, 2), strict=True))
+        rows, columns = (_places(f, frame.steps[0][a]) for f, a in zip(filters, (1, 2), strict=True))
         places = np.concatenate([rows.reshape(-1), columns.T.reshape(-1)]).astype(np.int64)
         plan = [*frame.plan, taps, grads.strides[0] // grads.itemsize]
         tasks.run(Program("tap_sums", (dtype,)), plan, (x, grads, sums, places), frame.outer)

@@ -129,12 +129,15 @@ def test_its_gradient_is_its_adjoint(spatial):
 
 def test_its_gradient_is_the_slope():
     x = np.random.default_rng(0).standard_normal((2, 7, 6))
-    error = same.gradient_error(lambda x: fastpool.blur_pool2d(x, 3), lambda dy, x: fastpool.blur_pool2d_backward(dy, x, 3), x)
+    error = same.gradient_error(
+        lambda x: fastpool.blur_pool2d(x, 3), lambda dy, x: fastpool.blur_pool2d_backward(dy, x, 3), x
+    )
     assert error < 1e-6
 
 
 def test_it_is_torchs_padded_convolution():
     torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)
     rng = np.random.default_rng(5)
     for i in range(100):
         sizes = tuple(int(n) for n in rng.integers(5, 14, 2))
@@ -220,6 +223,7 @@ def test_max_blur_is_a_maximum_and_a_blur(spatial):
 
 def test_max_blur_is_torchs():
     torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)
     rng = np.random.default_rng(8)
     for _ in range(100):
         x = torch.tensor(rng.standard_normal((2, 3, *(int(n) for n in rng.integers(6, 12, 2)))), requires_grad=True)

@@ -18,27 +18,44 @@ class Filter(Protocol):
     """What is done along one axis, see ``fastpool.family.filtering``."""
 
     @property
-    def size(self) -> int: ...
+    def size(self) -> int:
+        """Elements along the axis."""
+        ...
+
     @property
-    def bands(self) -> tuple[tuple[float, ...], ...]: ...
+    def bands(self) -> tuple[tuple[float, ...], ...]:
+        """The filters."""
+        ...
+
     @property
-    def stride(self) -> int: ...
+    def stride(self) -> int:
+        """Elements from one output to the next."""
+        ...
+
     @property
-    def before(self) -> int: ...
+    def before(self) -> int:
+        """Elements that the first output sees before the first."""
+        ...
+
     @property
-    def count(self) -> int: ...
+    def outputs(self) -> int:
+        """Their number."""
+        ...
+
     @property
-    def rule(self) -> str: ...
+    def rule(self) -> str:
+        """What is outside."""
+        ...
 
 
 def matrix(filter_: Filter, band: int) -> Array:
     """The filter along an axis as a matrix: a row for each output, a column for each element."""
     taps = filter_.bands[band]
-    after = max(0, (filter_.count - 1) * filter_.stride + len(taps) - filter_.before - filter_.size)
+    after = max(0, (filter_.outputs - 1) * filter_.stride + len(taps) - filter_.before - filter_.size)
     # column i of the padded identity says which element stands there
     line: Array = np.pad(np.eye(filter_.size), ((filter_.before, after), (0, 0)), mode=MODES[filter_.rule])  # type: ignore[call-overload]
     rows = []
-    for o in range(filter_.count):
+    for o in range(filter_.outputs):
         row = np.zeros(filter_.size)
         for u, tap in enumerate(taps):
             row += tap * line[o * filter_.stride + u]
