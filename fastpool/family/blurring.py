@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable
 from typing import Any
@@ -25,6 +26,7 @@ __all__ = [
 ]
 
 
+@functools.cache
 def binomial(size: int) -> Taps:
     """The row of Pascal's triangle with so many numbers, divided by their sum: exact up to one rounding."""
     total = 1 << (size - 1)

@@ -31,7 +31,7 @@ CHUNK_BYTES = 1 << 16
 TILE_BYTES = 1 << 15
 """What the rows of a tile write, about."""
 ENOUGH_TILES = 16
-KEPT_ENTRIES = 1 << 16
+KEPT_ENTRIES = 1 << 15
 """Entries of tables beyond which they are made anew for each call."""
 
 Taps = tuple[float, ...]
@@ -247,7 +247,7 @@ def _spread_line(wide: Filter, tables: _Tables, numbers: list[int], starts: list
     return numbers[B.FIFTH] + _room(max(wide.size, extent * step))
 
 
-_kept = functools.lru_cache(maxsize=128)(_make)
+_kept = functools.lru_cache(maxsize=64)(_make)
 
 
 def apply(

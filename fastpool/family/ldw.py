@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastpool.family import filtering
+from fastpool.family import filtering, tasks
 from fastpool.family.calls import REALS, Call
 from fastpool.family.filtering import Filter
 from fastpool.family.ranks import IMPORTS, page, words
@@ -70,11 +70,11 @@ def _tied(low: Array) -> Array:
     return high
 
 
-def _totals(x: Array, axes: Ints) -> Array:
-    """Sums over two axes: a row for each entry of the first axis, the others in row-major order."""
+def _total(x: Array, axes: Ints) -> Array:
+    """Sums over two axes, the others in row-major order."""
     size = tuple(x.shape[axis] for axis in axes)
     found: Array = np.ascontiguousarray(pool(x, size, "sum", axes=axes)) if x.size else np.zeros(0, x.dtype)
-    return found.reshape(BANDS, -1)
+    return found.reshape(-1)
 
 
 def _spread(weights: Array, shape: Ints, axes: Ints) -> Array:
@@ -89,8 +89,8 @@ def _parts(given: _Given) -> Parts:
     ahead = (0, *[axis + 1 for axis in order]) if order else ()
     bands = empty_in_order((BANDS, *shape), given.dtype, ahead)
     filtering.apply(given.x, bands, given.axes, given.filters, given.dtype)
-    moved = tuple(axis + 1 for axis in given.axes)
-    energies = _totals(bands * bands, moved)
+    squares = np.empty_like(bands[0])
+    energies = np.stack([_total(np.multiply(band, band, out=squares), given.axes) for band in bands])
     scores = np.empty_like(energies)
     for band in range(BANDS):
         scores[band] = given.bias[band]
@@ -98,6 +98,7 @@ def _parts(given: _Given) -> Parts:
             scores[band] += given.weight[band, other] * energies[other]
     scores = np.exp(scores - scores.max(0))
     weights = scores / (((scores[0] + scores[1]) + scores[2]) + scores[3])
+    _canonical(weights)
     return Parts(bands, energies, weights)
 
 
@@ -118,6 +119,8 @@ def _forward(called: str, asked: tuple[Any, ...], mode: str, return_parts: objec
         bands = call.result("out[1]", (BANDS, *shape), given.dtype, outs[1], given.x, 1)
         energies, weights = (call.result(f"out[{i}]", (BANDS, *lead), given.dtype, outs[i]) for i in (2, 3))
     parts = _parts(given)
+    if tasks.telling():
+        return call.give(), given, parts
     _combine(parts, y.data, shape, given.axes, mode)
     _canonical(y.data)
     if return_parts:
@@ -134,6 +137,7 @@ def _canonical(x: Array) -> None:
 
 @np.errstate(all="ignore")
 def _combine(parts: Parts, y: Array, shape: Ints, axes: Ints, mode: str) -> None:
+    product = np.empty_like(parts.bands[0])
     for band in range(BANDS):
         factor = _spread(parts.weights[band], shape, axes)
         if mode == "concat":
@@ -141,7 +145,7 @@ def _combine(parts: Parts, y: Array, shape: Ints, axes: Ints, mode: str) -> None
         elif band == 0:
             np.multiply(parts.bands[band], factor, out=y)
         else:
-            y += parts.bands[band] * factor
+            y += np.multiply(parts.bands[band], factor, out=product)
 
 
 @np.errstate(all="ignore")
@@ -152,11 +156,12 @@ def _gradients(call: Call, grad: Array, given: _Given, kept: Parts | None, mode:
     dlow = call.result("out[1]", given.low.shape, given.dtype, outs[1])
     dweight = call.result("out[2]", (BANDS, BANDS), given.dtype, outs[2])
     dbias = call.result("out[3]", (BANDS,), given.dtype, outs[3])
-    seen = grad if mode == "concat" else grad[None]
-    moved = tuple(axis + 1 for axis in given.axes)
     parts = _parts(given) if kept is None else kept
+    seen = tuple(grad) if mode == "concat" else (grad,) * BANDS
+    product = np.empty_like(parts.bands[0])
     weights, energies = parts.weights, parts.energies
-    by_weight = _totals(parts.bands * seen, moved)
+    products = (np.multiply(*pair, out=product) for pair in zip(parts.bands, seen, strict=True))
+    by_weight = np.stack([_total(both, given.axes) for both in products])
     mean = np.zeros_like(by_weight[0])
     for band in range(BANDS):
         mean += weights[band] * by_weight[band]
@@ -167,9 +172,9 @@ def _gradients(call: Call, grad: Array, given: _Given, kept: Parts | None, mode:
             by_energy[other] += given.weight[band, other] * by_score[band]
     by_band = np.empty_like(parts.bands)
     for band in range(BANDS):
-        own = seen[band] if mode == "concat" else grad
-        np.multiply(own, _spread(weights[band], shape, given.axes), out=by_band[band])
-        by_band[band] += parts.bands[band] * _spread(2 * by_energy[band], shape, given.axes)
+        np.multiply(seen[band], _spread(weights[band], shape, given.axes), out=by_band[band])
+        own = _spread(2 * by_energy[band], shape, given.axes)
+        by_band[band] += np.multiply(parts.bands[band], own, out=product)
     filtering.apply(by_band, dx.data, given.axes, given.filters, given.dtype, transposed=True)
     sums = tap_sums(given.x, by_band, given.axes, given.filters, given.dtype)
     low, high = pair_gradients(sums, given.low, _tied(given.low))

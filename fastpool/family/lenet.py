@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastpool.family import tasks
 from fastpool.family.calls import REALS, Call
 from fastpool.family.ranks import IMPORTS, page, words
 from fastpool.functional._types import A, Device, Layout, Padding, Sizes
@@ -164,7 +165,8 @@ def lenet_pool2d(
     call = Call("lenet_pool2d", device)
     given = _take(call, x, scale, bias, (kernel_size, stride, padding, dilation, ceil_mode), activation, layout)
     y = call.result("out", given.sums.shape, given.dtype, out, given.sums)
-    _squash(given, activation, y.data)
+    if not tasks.telling():
+        _squash(given, activation, y.data)
     found: A = call.give()
     return found
 

@@ -98,6 +98,11 @@ def run(
     jit.run(kernel, _address(block), _address(bufs), start, pitch, tiles, threads, config.cache_dir)
 
 
+def telling() -> bool:
+    """Whether programs are told at present, and not run: then nothing else is to be written, either."""
+    return bool(_told)
+
+
 @contextmanager
 def explaining() -> Iterator[list[str]]:
     """While it lasts, programs are not run but told, one line each."""

@@ -341,3 +341,30 @@ def test_errors_of_lenets_write_nothing(change, error, words):
     with pytest.raises(error, match=words):
         fastpool.lenet_pool2d(**given)
     assert (given["out"] == 7).all()
+
+
+def test_no_elements_and_one_plane():
+    low, weight, bias = HAAR, np.ones((4, 4)) / 100, np.zeros(4)
+    y, pullback = fastpool.vjp(fastpool.ldw_pool2d, np.zeros((0, 4, 4)), low, weight, bias)
+    assert y.shape == (0, 2, 2)
+    dx, dlow, dweight, dbias = pullback(y)
+    assert dx.shape == (0, 4, 4)
+    assert not dlow.any()
+    assert not dweight.any()
+    assert not dbias.any()
+    plane = np.random.default_rng(0).standard_normal((6, 4))
+    same.assert_same_bits(
+        fastpool.ldw_pool2d(plane, low, weight, bias), fastpool.ldw_pool2d(plane[None], low, weight, bias)[0]
+    )
+    none = fastpool.lenet_pool2d_backward(np.zeros((0, 2, 2, 2)), np.zeros((0, 2, 4, 4)), 2, np.ones(2), np.ones(2))
+    assert none[0].shape == (0, 2, 4, 4)
+    assert not none[1].any()
+
+
+def test_explained_calls_write_nothing():
+    x, out = np.ones((2, 3, 8, 8)), np.full((2, 3, 4, 4), 7.0)
+    told = fastpool.explain(fastpool.ldw_pool2d, x, HAAR, np.ones((4, 4)), np.ones(4), out=out)
+    assert "rows_f64__filtering" in str(told)
+    fastpool.explain(fastpool.lenet_pool2d, x, 2, np.ones(3), np.ones(3), out=out)
+    assert "rows_f64__filtering" in str(fastpool.explain(fastpool.blur_pool2d, x, out=out))
+    assert (out == 7).all()
