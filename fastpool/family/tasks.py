@@ -37,6 +37,14 @@ def _address(array: Array | None) -> int:
     return 0 if array is None else int(array.__array_interface__["data"][0])
 
 
+def told(step: str) -> bool:
+    """Whether programs are told instead of run; a step that another library computes is then told too."""
+    if not _told:
+        return False
+    _told[-1].append(step)
+    return True
+
+
 def run(
     program: Program,
     plan: Sequence[int],
