@@ -197,6 +197,15 @@ OPERATIONS: tuple[Operation, ...] = (
         "dx_i = sum_k a_ik g_k + ds_ik w_k, ds_ik = a_ik (da_ik - sum_j a_ij da_ij); also of c, w and b",
         "Arandjelovic et al. 2016",
     ),
+    Operation(
+        "multi-scale orderless pooling (MOP-CNN)",
+        "family.orderless",
+        ("mop_pool",),
+        "features of the whole image, and VLAD of those of patches of each size, one after the other, normalised",
+        "none: the features are the caller's",
+        "Gong et al. 2014",
+        dtypes="numbers, bool",
+    ),
 )
 """Those of ``fastpool.family``; the windows' own are listed with them in the docs."""
 
