@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from fastpool import config
+from fastpool.kernels import registry
 from tests.packages import build
 
 
@@ -12,6 +13,15 @@ from tests.packages import build
 def repository():
     """The folder that holds pyproject.toml."""
     return Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture
+def known_reductions():
+    """What an example makes known to the registry, which other tests and pages go through, is gone after it."""
+    before = set(registry.REDUCTIONS)
+    yield
+    for name in set(registry.REDUCTIONS) - before:
+        registry.remove_reduction(name)
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ from pathlib import Path
 import pytest
 
 import fastpool
-from fastpool.kernels import registry
 
 MODULES = ["fastpool", *(found.name for found in pkgutil.walk_packages(fastpool.__path__, "fastpool."))]
 ROOT = Path(__file__).resolve().parent.parent
@@ -22,13 +21,7 @@ PAGES = sorted(path.relative_to(ROOT).as_posix() for pattern in PATTERNS for pat
 MODULES.remove("fastpool.cuda.window")
 
 
-@pytest.fixture(autouse=True)
-def known_reductions():
-    """What an example makes known to the registry, which other tests and pages go through, is gone after it."""
-    before = set(registry.REDUCTIONS)
-    yield
-    for name in set(registry.REDUCTIONS) - before:
-        registry.remove_reduction(name)
+pytestmark = pytest.mark.usefixtures("known_reductions")
 
 
 @pytest.mark.parametrize("name", MODULES)

@@ -9,6 +9,9 @@ import pytest
 from fastpool import njit
 
 
+pytestmark = pytest.mark.usefixtures("known_reductions")
+
+
 @pytest.fixture
 def example(repository, tmp_path):
     def run(name):
@@ -86,3 +89,70 @@ def test_star_finder(example, capsys):
     for i, place in enumerate(brightest):
         assert place.tolist() == places[np.argmax(light[: len(light) - i])].tolist()
     assert len(capsys.readouterr().out.splitlines()) == len(counts)
+
+
+def test_train_digits(example, capsys, tmp_path):
+    pytest.importorskip("sklearn")
+    program = example("train_digits")
+    here, missing = program["available"]()
+    assert {"max", "avg", "lp", "own"} <= set(here)
+    assert set(here) | set(missing) == set(program["POOLS"])
+    for name in ("max", "avg", "own"):
+        found = program["main"](["--pool", name, "--epochs", "4", "--count", "700"])
+        assert found[name] > 0.6
+        assert len(capsys.readouterr().err.splitlines()) == 1
+
+
+@pytest.mark.slow
+def test_every_pooling_reads_digits(example, capsys):
+    """At least 97 of 100, with every pooling that is here, in less than two minutes each."""
+    pytest.importorskip("sklearn")
+    program = example("train_digits")
+    here, missing = program["available"]()
+    found = program["main"](["--pool", "all"])
+    told = capsys.readouterr()
+    assert list(found) == here
+    assert all(name in told.err for name in missing)
+    assert len(here) >= 8
+    assert min(found.values()) >= 0.97, found
+    for line in told.out.splitlines():
+        assert float(line.split()[-2]) < 120, line
+
+
+def test_gradients_of_the_network(example):
+    """The gradient of the loss is that of differences, through every layer, with a pooling that learns too."""
+    pytest.importorskip("sklearn")
+    program = example("train_digits")
+    (images, labels), _ = program["digits"]()
+    images, labels = images[:5].astype(np.float64), labels[:5]
+    network = program["Network"](program["POOLS"]["lp"], (3, 4))
+    rng = np.random.default_rng(3)
+    # no bias of 0: where an image is empty its ReLU would stand on the edge
+    network.values = {name: v + rng.uniform(0.05, 0.1, v.shape) for name, v in network.values.items()}
+
+    def loss():
+        scores = network.scores(images)
+        return np.log(np.exp(scores).sum(axis=1)).mean() - scores[np.arange(5), labels].mean()
+
+    before = {name: value.copy() for name, value in network.values.items()}
+    slopes = {}
+    for name, value in network.values.items():
+        place = np.unravel_index(value.size // 2, value.shape)
+        value[place] += 1e-6
+        up = loss()
+        value[place] -= 2e-6
+        slopes[name] = place, (up - loss()) / 2e-6
+        value[place] += 1e-6
+    network.means = {name: (np.zeros_like(v), np.zeros_like(v)) for name, v in before.items()}
+    network.learn(images, labels, 0.0)
+    # the mean of Adam after one step is a tenth of the gradient
+    for name, (place, slope) in slopes.items():
+        np.testing.assert_allclose(10 * network.means[name][0][place], slope, rtol=1e-4, atol=1e-8, err_msg=name)
+
+
+def test_picture_of_digits(example, tmp_path):
+    pytest.importorskip("sklearn")
+    pytest.importorskip("matplotlib")
+    path = tmp_path / "digits.png"
+    example("train_digits")["main"](["--pool", "max", "--epochs", "1", "--count", "64", "--plot", str(path)])
+    assert path.read_bytes()[:4] == b"\x89PNG"
