@@ -73,7 +73,15 @@ def operation(called: str) -> Operation:
     return OPERATIONS[called.removesuffix("_backward")]
 
 
-def problem(called: str, direction: str, dtype: str, shape: Ints, options: Options, indices: str = "") -> Problem:
+def problem(
+    called: str,
+    direction: str,
+    dtype: str,
+    shape: Ints,
+    options: Options,
+    indices: str = "",
+    pooled: Operation | None = None,
+) -> Problem:
     """The Problem that a call asks for, all strides in C order.
 
     Parameters
@@ -90,13 +98,15 @@ def problem(called: str, direction: str, dtype: str, shape: Ints, options: Optio
         The other arguments.
     indices : str
         Kind of the indices that are returned or given, or "".
+    pooled : Operation, optional
+        What is pooled, where ``called`` is none of ``OPERATIONS``.
 
     Raises
     ------
     TypeError, ValueError
         Whatever is wrong with an argument, in the form of ``fastpool.errors``.
     """
-    op, place = operation(called)
+    op, place = pooled or operation(called)
     op = op or _op(called, options.op)
     check_dtype(called, op, direction, dtype)
     if indices and op not in SELECTING:

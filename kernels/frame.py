@@ -49,3 +49,12 @@ def offset(plan, array, number):
         found += number % plan[SIZES + axis] * plan[at + axis]
         number //= plan[SIZES + axis]
     return found
+
+
+def row_at(plan, array, tile):
+    """Where a row of the last spatial axis begins: rows are numbered in row-major order, those of outer axes first."""
+    rows = size(plan, array, 1)
+    row, rest = tile % rows, tile // rows
+    planes = size(plan, array, 0)
+    found = offset(plan, array, rest // planes)
+    return found + rest % planes * stride(plan, array, 0) + row * stride(plan, array, 1)

@@ -27,6 +27,7 @@ class Program(NamedTuple):
 
 
 AHEAD: dict[str, tuple[tuple[str, ...], ...]] = {
+    "chain": (("run",), ("copy",)),
     "filtering": tuple((form, dtype) for form in ("rows", "lanes") for dtype in ("f16", "f32", "f64")),
     "mode": (("smallest", "u8"), ("smallest", "u16"), ("smallest", "u32"), ("smallest", "u64")),
     "order": (

@@ -13,7 +13,7 @@ def _strides(array: Array, axes: Sequence[int]) -> list[int]:
     return [array.strides[axis] // array.itemsize for axis in axes]
 
 
-def _merged(sizes: list[int], strides: list[list[int]]) -> tuple[list[int], list[list[int]]]:
+def merged(sizes: list[int], strides: list[list[int]]) -> tuple[list[int], list[list[int]]]:
     """Outer axes of which one continues the next, in every array, made one; and none of one element."""
     axes = [axis for axis, size in enumerate(sizes) if size != 1]
     merged: list[int] = []
@@ -50,7 +50,7 @@ class Frame:
         others = [axis for axis in range(first.ndim) if axis not in axes]
         lane = lane_axis(first, axes) if lanes else -1
         outer = [axis for axis in others if axis != lane]
-        sizes, strides = _merged([first.shape[axis] for axis in outer], [_strides(a, outer) for a in arrays])
+        sizes, strides = merged([first.shape[axis] for axis in outer], [_strides(a, outer) for a in arrays])
         self.lanes = first.shape[lane] if lane >= 0 else 1
         self.outer = 1
         for size in sizes:

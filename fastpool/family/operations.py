@@ -206,6 +206,32 @@ OPERATIONS: tuple[Operation, ...] = (
         "Gong et al. 2014",
         dtypes="numbers, bool",
     ),
+    Operation(
+        "maximum and mean in one pass",
+        "family.max_average",
+        (*in_ranks("max_avg_pool"), "global_max_avg_pool"),
+        "(max_W x, sum_W x / n)",
+        "dx_argmax += g_max, dx_i += g_mean / n",
+        "Woo et al. 2018 (CBAM)",
+    ),
+    Operation(
+        "pyramid of levels",
+        "family.pyramids",
+        ("pyramid",),
+        "y_1 = pool(x), y_{l+1} = pool(y_l)",
+        "g_l += pool^T g_{l+1}, from the last level up",
+        "image mip levels, each half of the one before",
+        dtypes="reals, bool",
+        layouts="any axes, any strides",
+    ),
+    Operation(
+        "chained maxima, concatenated",
+        "family.sppf",
+        ("sppf_pool2d",),
+        "[x, m x, m m x, m m m x], m = max k x k, stride 1",
+        "g_0 + m^T (g_1 + m^T (g_2 + m^T g_3))",
+        "Jocher et al. 2022 (YOLOv5, SPPF)",
+    ),
 )
 """Those of ``fastpool.family``; the windows' own are listed with them in the docs."""
 

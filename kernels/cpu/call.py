@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from llvmlite import ir
 from numba import types
+from numba.core import cgutils
 from numba.extending import intrinsic
 
 _WORD = ir.IntType(64)
@@ -21,6 +22,18 @@ def call_kernel(typing_context, kernel, plan, bufs, work, begin, end):
         return context.get_dummy_value()
 
     return types.void(*[types.int64] * 6), generate
+
+
+@intrinsic
+def call_status(typing_context, function, words):
+    """What the C function at that address returns, an int, for arguments that are integers and pointers: a tuple."""
+
+    def generate(context, builder, signature, arguments):
+        given = cgutils.unpack_tuple(builder, arguments[1], signature.args[1].count)
+        shape = ir.FunctionType(ir.IntType(32), [_WORD] * len(given))
+        return builder.call(builder.inttoptr(arguments[0], shape.as_pointer()), given)
+
+    return types.int32(types.int64, words), generate
 
 
 @intrinsic

@@ -7,7 +7,7 @@ from numba.extending import register_jitable
 from fastpool.kernels import frame as F
 from fastpool.kernels.cpu.memory import CODES, DECODE, ENCODE, SCALARS
 
-for _function in (F.array_at, F.size, F.stride, F.lane_stride, F.offset):
+for _function in (F.array_at, F.size, F.stride, F.lane_stride, F.offset, F.row_at):
     register_jitable(_function)
 
 VALUES = {"f16": "f32", "bf16": "f32", "b1": "u8"}

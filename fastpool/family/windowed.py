@@ -1,0 +1,78 @@
+"""What the family's operations over windows share: a call's windows as a Problem, and poolings run on whole arrays."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from fastpool import arguments, dispatch
+from fastpool.arguments import Operation, Options
+from fastpool.family import tasks
+from fastpool.family.calls import Call
+from fastpool.family.chaining import placed
+from fastpool.family.framing import Frame
+from fastpool.kernels.programs import Program
+from fastpool.memory import Array, empty_in_order, memory_order
+from fastpool.problem import Ints, Problem
+
+VALUES = {"f16": np.float32, "bf16": np.float32, "f32": np.float32, "f64": np.float64}
+"""What elements are computed as."""
+
+
+def pooled(call: Call, dtype: str, shape: Ints, options: Options, place: int | str, op: str = "max") -> Problem:
+    """The windows of a call, as the problem of pooling x by ``op``."""
+    return arguments.problem(call.called, "fwd", dtype, shape, options, pooled=Operation(op, place))
+
+
+def channel_axis(call: Call, layout: object, axes: Ints, rank: int) -> int:
+    """The axis of channels that a layout names, where ``axes`` are the spatial ones; an error if there is none."""
+    found = axes[0] - 1
+    if layout == "channels_last":
+        found = rank - 1
+    elif layout != "channels_first":
+        found = str(layout).find("C")
+    if found < 0:
+        raise call.value_error(f"layout={layout!r}", "there is no axis of channels", "add one with x[None]")
+    return found
+
+
+def like(problem: Problem, x: Array, shape: Ints = ()) -> Array:
+    """A new array of the results' element type: of their shape or another, with its axes in memory as those of x."""
+    return empty_in_order(shape or problem.out_shape, problem.out_dtype, memory_order(x))
+
+
+def forward(problem: Problem, x: Array, y: Array, indices: Array | None = None) -> None:
+    """Pool x by a forward problem, of which the strides are those of the arrays."""
+    if y.size:
+        dispatch.forward(placed(problem, x, y, indices), x, y, indices)
+
+
+def backward(problem: Problem, dy: Array, dx: Array, x: Array | None = None, indices: Array | None = None) -> str:
+    """The gradient of pooling by a forward problem; returns what is wrong with the indices, or ""."""
+    if not dx.size:
+        return ""
+    kind = "plane" if indices is not None else ""
+    back = problem._replace(direction="bwd", indices=kind)
+    if not back.reads_x:
+        x = None
+    return dispatch.backward(placed(back, dx, dy, indices, x), dy, dx, x, indices)
+
+
+def blend(role: str, dtype: str, arrays: tuple[Array, ...], axes: Ints) -> None:
+    """Run a program of ``kernels.cpu.family.blend`` over arrays whose axes are those of a result."""
+    frame = Frame(arrays, axes)
+    first = arrays[0]
+    rows = math.prod(first.shape[axis] for axis in axes[:-1])
+    planes = role == "weigh"
+    work = 8 * frame.lanes * first.shape[axes[-1]] if planes else 0
+    tiles = frame.outer * (1 if planes else rows)
+    tasks.run(Program("blend", (role, dtype)), frame.plan, arrays, tiles if first.size else 0, work)
+
+
+def add_gradients(problem: Problem, parts: tuple[Array, Array], x: Array | None, dx: Array) -> None:
+    """The gradient of x from that of the maximum and that of the mean, each rounded, then added."""
+    most, mean = like(problem, dx, dx.shape), like(problem, dx, dx.shape)
+    backward(problem._replace(op="max", include_pad=True), parts[0], most, x)
+    backward(problem._replace(op="mean"), parts[1], mean)
+    blend("add", problem.dtype, (most, mean, dx), problem.axes)
