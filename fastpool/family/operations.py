@@ -232,6 +232,31 @@ OPERATIONS: tuple[Operation, ...] = (
         "g_0 + m^T (g_1 + m^T (g_2 + m^T g_3))",
         "Jocher et al. 2022 (YOLOv5, SPPF)",
     ),
+    Operation(
+        "mean and variance",
+        "family.moments",
+        (*in_ranks("mean_var_pool"), "global_mean_var_pool"),
+        "(m, v): m = sum_W x / n, v = sum_W (x - m)^2 / (n - c)",
+        "dx_i += g_m / n + 2 (x_i - m) g_v / (n - c)",
+        "Chan, Golub, LeVeque 1983 (corrected two-pass)",
+    ),
+    Operation(
+        "mixed pooling",
+        "family.mixing",
+        in_ranks("mixed_pool"),
+        "y = a max_W x + (1 - a) sum_W x / n, a given, one or one per channel",
+        "dx_argmax += a g, dx_i += (1 - a) g / n, da = sum g (max - mean)",
+        "Yu et al. 2014; Lee, Gallagher, Tu 2016",
+    ),
+    Operation(
+        "gated pooling",
+        "family.gating",
+        in_ranks("gated_pool"),
+        "y = a max_W x + (1 - a) sum_W x / n, a = sigmoid(sum_W w x + b)",
+        "as mixed, and with h = g (max - mean) a (1 - a): dx_i += w_i h, dw_i = sum h x_i, db = sum h",
+        "Lee, Gallagher, Tu 2016",
+        dtypes="float32, float64",
+    ),
 )
 """Those of ``fastpool.family``; the windows' own are listed with them in the docs."""
 

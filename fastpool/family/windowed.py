@@ -76,3 +76,57 @@ def add_gradients(problem: Problem, parts: tuple[Array, Array], x: Array | None,
     backward(problem._replace(op="max", include_pad=True), parts[0], most, x)
     backward(problem._replace(op="mean"), parts[1], mean)
     blend("add", problem.dtype, (most, mean, dx), problem.axes)
+
+
+WORK_BYTES = 1 << 17
+"""Workspace that a program over windows is given, unless a row of few lanes needs more: it stays in a cache."""
+
+
+def run_windows(
+    program: Program,
+    problem: Problem,
+    arrays: tuple[Array, ...],
+    written: str,
+    packed_rows: int = 1,
+    window_rows: int = 1,
+    extra: tuple[int, ...] = (),
+    more: int = 0,
+) -> None:
+    """Run a program over windows: see ``kernels/windows.py``.
+
+    Parameters
+    ----------
+    program, problem
+    arrays : tuple of array
+        On the side of x the first, on that of the windows the last.
+    written : str
+        Whose rows the tiles are: ``"windows"``, ``"x"``, or ``"planes"`` for one tile a plane.
+    packed_rows, window_rows : int
+        Rows of either kind that the program's workspace has, of values.
+    extra : tuple of int
+        The role's own numbers.
+    more : int
+        Further bytes of workspace.
+    """
+    axes, x, y = problem.axes, arrays[0], arrays[-1]
+    frame = Frame(arrays, axes)
+    missing = 3 - len(axes)
+    kernel, outputs = problem.kernel[-1], problem.outputs[-1]
+    stride = 1 if outputs == 1 else problem.stride[-1]
+    strides = (*problem.stride[:-1], stride)
+    reach = (outputs - 1) * stride + (kernel - 1) * problem.dilation[-1] + 1
+    pitch = max(-(-reach // stride), -(-(x.shape[axes[-1]] + problem.pad_begin[-1]) // stride))
+    width = np.dtype(VALUES[problem.dtype]).itemsize
+    per_lane = packed_rows * stride * pitch + window_rows * outputs
+    lanes = max(1, min(frame.lanes, max(16, WORK_BYTES // (width * per_lane) // 16 * 16)))
+    packed, row = (-(-n * lanes // 16) * 16 for n in (stride * pitch, outputs))
+    own = [1, 1, 1, 0] * missing
+    for numbers in zip(problem.kernel, strides, problem.dilation, problem.pad_begin, strict=True):
+        own += numbers
+    own += [lanes, pitch, packed, row, *extra]
+    tiles = frame.outer
+    if written != "planes":
+        for axis in axes[:-1]:
+            tiles *= (y if written == "windows" else x).shape[axis]
+    work = (packed_rows * packed + window_rows * row) * width + more
+    tasks.run(program, [*frame.plan, *own], arrays, tiles if x.size and y.size else 0, work)
