@@ -257,6 +257,14 @@ OPERATIONS: tuple[Operation, ...] = (
         "Lee, Gallagher, Tu 2016",
         dtypes="float32, float64",
     ),
+    Operation(
+        "stochastic pooling",
+        "family.stochastic",
+        in_ranks("stochastic_pool"),
+        "drawn: tap i with p_i = x_i / sum_W x; expected: sum_W x^2 / sum_W x",
+        "drawn: dx_i += g; expected: dx_i += (2 x_i S - Q) / S^2 g, S = sum x, Q = sum x^2",
+        "Zeiler, Fergus 2013; draws by Philox4x32-10, Salmon et al. 2011",
+    ),
 )
 """Those of ``fastpool.family``; the windows' own are listed with them in the docs."""
 
