@@ -27,8 +27,12 @@ class Program(NamedTuple):
 
 
 AHEAD: dict[str, tuple[tuple[str, ...], ...]] = {
+    "blend": (("add", "f32"), ("mix", "f32"), ("part", "f32"), ("weigh", "f32")),
     "chain": (("run",), ("copy",)),
+    "deviate": (("forward", "f32"), ("backward", "f32")),
+    "draw": (("sample", "f32"), ("expect", "f32"), ("slopes", "f32"), ("backward", "f32")),
     "filtering": tuple((form, dtype) for form in ("rows", "lanes") for dtype in ("f16", "f32", "f64")),
+    "gate": (("forward", "f32"), ("backward", "f32"), ("weights", "f32")),
     "mode": (("smallest", "u8"), ("smallest", "u16"), ("smallest", "u32"), ("smallest", "u64")),
     "order": (
         ("select", "f32"),

@@ -65,7 +65,9 @@ def placed(problem: Problem, x: Array, y: Array, indices: Array | None = None, a
     """The problem on arrays that lie like these."""
     optional = [() if array is None else element_strides(array) for array in (indices, aux)]
     strides = (element_strides(x), element_strides(y), *optional)
-    return problem._replace(**dict(zip(("x_strides", "y_strides", "index_strides", "aux_strides"), strides, strict=True)))
+    return problem._replace(
+        **dict(zip(("x_strides", "y_strides", "index_strides", "aux_strides"), strides, strict=True))
+    )
 
 
 def address(array: Array) -> int:

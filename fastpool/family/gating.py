@@ -51,12 +51,11 @@ class _Gate:
             self.channel = windowed.channel_axis(call, layout, axes, len(shape))
             biases = call.take("bias", bias, (problem.dtype,)).data
             call.check_shape("bias", biases, (shape[self.channel],), "an entry for each channel")
-        self.weights = self._spread(given, kernel, problem)
-        self.biases = self._spread(biases, (1,) * len(kernel), problem)
+        self.weights = self._spread(given, kernel, problem, self.per_channel)
+        self.biases = self._spread(biases, (1,) * len(kernel), problem, not self.number_bias)
 
-    def _spread(self, given: Array, kernel: tuple[int, ...], problem: Problem) -> Array:
+    def _spread(self, given: Array, kernel: tuple[int, ...], problem: Problem, per_channel: bool) -> Array:
         """With the axes of x, of which the spatial ones have these sizes."""
-        per_channel = given.ndim > 0 and given.shape != problem.kernel
         full = list(problem.shape)
         own = [1] * len(full)
         for axis, size in zip(problem.axes, kernel, strict=True):
@@ -105,7 +104,9 @@ def _backward(
     call = Call(called, device)
     problem, data = _prepared(call, n, x, options)
     dtype = problem.dtype
-    grad = call.take_like("grad_output", grad_output, problem.out_shape, dtype, "the shape of the forward's result").data
+    grad = call.take_like(
+        "grad_output", grad_output, problem.out_shape, dtype, "the shape of the forward's result"
+    ).data
     gate = _Gate(call, problem, weight, bias, options.layout)
     outs = call.outs(out, 2 if gate.number_bias else 3)
     dx = call.result("out[0]", data.shape, dtype, outs[0], data)
@@ -118,6 +119,8 @@ def _backward(
         most, mean = mixing.both(problem, data)
         # of the gate's argument: g (max - mean) a (1 - a)
         slope = np.subtract(most, mean)
+        # a window without a tap
+        slope[np.isneginf(most) & (mean == 0)] = 0
         slope *= grad
         slope *= gates
         slope *= 1 - gates
@@ -144,7 +147,13 @@ def _parameter_sums(problem: Problem, x: Array, slope: Array, gate: _Gate) -> tu
     sums = np.zeros(shape)
     taps = math.prod(problem.kernel)
     windowed.run_windows(
-        Program("gate", ("weights", problem.dtype)), problem, (x, sums, slope), "planes", 1, 1 + taps * 2, more=64 * taps
+        Program("gate", ("weights", problem.dtype)),
+        problem,
+        (x, sums, slope),
+        "planes",
+        1,
+        1 + taps * 2,
+        more=64 * taps,
     )
     nothing = np.broadcast_to(slope.dtype.type(0), slope.shape)
     each = np.broadcast_to(slope.dtype.type(1), slope.shape)
@@ -208,7 +217,7 @@ def _pool(n: int) -> Callable[..., Any]:
 
         Notes
         -----
-        The gate looks at the window [1]_: taps on the padding count as 0 for it. Its sum runs over the taps in row-major
+        A window without a tap on the input gives 0. The gate looks at the window [1]_: taps on the padding count as 0 for it. Its sum runs over the taps in row-major
         order. The maximum and the mean are those of ``max_pool<n>d`` and ``avg_pool<n>d``.
 
         References
@@ -220,7 +229,9 @@ def _pool(n: int) -> Callable[..., Any]:
         --------
         <example>
         """
-        options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, count_include_pad=count_include_pad)
+        options = Options(
+            kernel_size, stride, padding, dilation, ceil_mode, layout, count_include_pad=count_include_pad
+        )
         return _forward(f"gated_pool{n}d", n, x, options, weight, bias, out, device)
 
     return pool
@@ -277,7 +288,9 @@ def _pool_backward(n: int) -> Callable[..., Any]:
         --------
         <example>
         """
-        options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, count_include_pad=count_include_pad)
+        options = Options(
+            kernel_size, stride, padding, dilation, ceil_mode, layout, count_include_pad=count_include_pad
+        )
         return _backward(f"gated_pool{n}d_backward", n, grad_output, x, options, weight, bias, out, device)
 
     return pool_backward

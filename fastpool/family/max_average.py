@@ -73,7 +73,9 @@ def _backward(
     for i, grad in enumerate(grads):
         part = call.take(f"grad_output[{i}]", grad, (source.dtype,)).data
         if over and part.ndim < len(problem.shape):
-            call.check_shape(f"grad_output[{i}]", part, _dropped(problem.out_shape, problem, False), "the result's shape")
+            call.check_shape(
+                f"grad_output[{i}]", part, _dropped(problem.out_shape, problem, False), "the result's shape"
+            )
             part = _expanded(part, problem, False)
         call.check_shape(f"grad_output[{i}]", part, problem.out_shape, "the shape of the forward's results")
         parts.append(part)
@@ -139,7 +141,9 @@ def _pool(n: int) -> Callable[..., Any]:
         --------
         <example>
         """
-        options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, count_include_pad=count_include_pad)
+        options = Options(
+            kernel_size, stride, padding, dilation, ceil_mode, layout, count_include_pad=count_include_pad
+        )
         return _forward(f"max_avg_pool{n}d", n, x, options, True, out, device)
 
     return pool
@@ -191,7 +195,9 @@ def _pool_backward(n: int) -> Callable[..., Any]:
         --------
         <example>
         """
-        options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, count_include_pad=count_include_pad)
+        options = Options(
+            kernel_size, stride, padding, dilation, ceil_mode, layout, count_include_pad=count_include_pad
+        )
         return _backward(f"max_avg_pool{n}d_backward", n, grad_output, x, options, out, device)
 
     return pool_backward

@@ -94,9 +94,7 @@ def weighed(most: Array, mean: Array, grad: Array, dtype: str, problem: Problem,
     return found
 
 
-def _forward(
-    called: str, n: int, x: A, options: Options, mix: object, out: object, device: object
-) -> A:
+def _forward(called: str, n: int, x: A, options: Options, mix: object, out: object, device: object) -> A:
     call = Call(called, device)
     source = call.take("x", x)
     problem = windowed.pooled(call, source.dtype, source.data.shape, options, n, "mean")
@@ -115,7 +113,9 @@ def _backward(
     source = call.take("x", x)
     dtype, data = source.dtype, source.data
     problem = windowed.pooled(call, dtype, data.shape, options, n, "mean")
-    grad = call.take_like("grad_output", grad_output, problem.out_shape, dtype, "the shape of the forward's result").data
+    grad = call.take_like(
+        "grad_output", grad_output, problem.out_shape, dtype, "the shape of the forward's result"
+    ).data
     weights, channel = _weights(call, mix, dtype, problem, options.layout)
     outs = call.outs(out, 2) if channel >= 0 else (out,)
     dx = call.result("out", data.shape, dtype, outs[0], data)
@@ -185,7 +185,7 @@ def _pool(n: int) -> Callable[..., Any]:
         Notes
         -----
         The maximum and the mean are those of ``max_pool<n>d`` and ``avg_pool<n>d``, rounded to the dtype of x (which
-        matters for float16 and bfloat16), and so are the two products [1]_ [2]_.
+        matters for float16 and bfloat16) [1]_ [2]_. A window without a tap on the input gives 0.
 
         References
         ----------
@@ -197,7 +197,9 @@ def _pool(n: int) -> Callable[..., Any]:
         --------
         <example>
         """
-        options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, count_include_pad=count_include_pad)
+        options = Options(
+            kernel_size, stride, padding, dilation, ceil_mode, layout, count_include_pad=count_include_pad
+        )
         return _forward(f"mixed_pool{n}d", n, x, options, mix, out, device)
 
     return pool
@@ -253,7 +255,9 @@ def _pool_backward(n: int) -> Callable[..., Any]:
         --------
         <example>
         """
-        options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, count_include_pad=count_include_pad)
+        options = Options(
+            kernel_size, stride, padding, dilation, ceil_mode, layout, count_include_pad=count_include_pad
+        )
         return _backward(f"mixed_pool{n}d_backward", n, grad_output, x, options, mix, out, device)
 
     return pool_backward

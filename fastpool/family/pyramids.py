@@ -66,7 +66,9 @@ def _run(problems: list[Problem], x: Array, results: list[Array]) -> None:
         whole = [p._replace(pad_end=_without(p, axis)) for p in problems]
         _chain(whole, heads, cuts, (axis, bands, sizes), moved)
     # what is left of each level: less than a band, and with ceil mode windows that are partly outside
-    tails = [_between(array, axis, begin, array.shape[axis]) for array, begin in zip([x, *results], covered, strict=True)]
+    tails = [
+        _between(array, axis, begin, array.shape[axis]) for array, begin in zip([x, *results], covered, strict=True)
+    ]
     for problem, source, y in zip(problems, tails, tails[1:], strict=False):
         if y.size:
             place = problem.axes.index(axis)

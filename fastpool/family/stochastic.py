@@ -114,7 +114,9 @@ def _backward(
     problem, data = _prepared(call, n, x, options)
     dtype = problem.dtype
     drawn = arguments.flag(called, "training", training)
-    grad = call.take_like("grad_output", grad_output, problem.out_shape, dtype, "the shape of the forward's result").data
+    grad = call.take_like(
+        "grad_output", grad_output, problem.out_shape, dtype, "the shape of the forward's result"
+    ).data
     taps = None
     number = 0
     if indices is not None:

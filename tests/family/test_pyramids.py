@@ -48,7 +48,9 @@ def test_levels_are_poolings(ceil, cached, monkeypatch):
         before = x
         for y in found:
             before = level(before, op, window, axes, ceil)
-            same.assert_same_bits(np.ascontiguousarray(y), np.ascontiguousarray(before), f"{x.shape} {op} {window} {axes}")
+            same.assert_same_bits(
+                np.ascontiguousarray(y), np.ascontiguousarray(before), f"{x.shape} {op} {window} {axes}"
+            )
 
 
 @pytest.mark.parametrize("engine", ["aot", pytest.param("jit", marks=pytest.mark.slow), "reference"])
@@ -72,7 +74,9 @@ def test_gradient_of_a_pyramid(op, ceil):
         x = RNG.permutation(np.arange(float(np.prod(shape)))).reshape(shape) / 10
 
         def forward(x, axes=axes, levels=levels):
-            found = fastpool.pyramid(x, levels, op, window=2 if len(axes) == 1 else (2,) * len(axes), axes=axes, ceil_mode=ceil)
+            found = fastpool.pyramid(
+                x, levels, op, window=2 if len(axes) == 1 else (2,) * len(axes), axes=axes, ceil_mode=ceil
+            )
             return np.concatenate([y.ravel() for y in found])
 
         def back(g, x, axes=axes, levels=levels):

@@ -4,12 +4,15 @@ A frame and no numbers of its own. All arrays have the sizes of the results. A t
 
 "add": a, b, y: y = a + b
 "mix": a, b, w, y: y = w a + (1 - w) b
+   A window without a tap, whose maximum is minus infinity and whose mean is 0, gives 0.
 "part": g, w, a, b: a = w g, b = (1 - w) g
-"weigh": a, b, g, t: t = the sum of g (a - b) over the spatial axes, in float64, of which t has one element. A tile is a
-plane, with all its lanes. Columns first, from the top; then along the last axis, from left to right.
+"weigh": a, b, g, t: t = the sum of g (a - b) over the spatial axes, in float64, of which t has one element; windows
+without a tap give nothing. A tile is a plane, with all its lanes. Columns first, from the top; then along the last axis, from left to right.
 """
 
 from __future__ import annotations
+
+import math
 
 from numpy import float64
 
@@ -25,7 +28,7 @@ def make(digest, role, dtype):
     """The kernel of a role for one element type."""
     code, value, read, write = codes(dtype), value_type(dtype), reader(dtype), writer(dtype)
     weight_code = codes("f64" if dtype == "f64" else "f32")
-    one = value(1)
+    one, zero, lowest = value(1), value(0), value(-math.inf)
 
     def add(plan, bufs, work, begin, end):
         digest  # noqa: B018  (captured, so that a changed source is another kernel in the cache)
@@ -43,7 +46,12 @@ def make(digest, role, dtype):
 
     def mix(plan, bufs, work, begin, end):
         digest  # noqa: B018  (captured, so that a changed source is another kernel in the cache)
-        a, b, w, y = pointer(bufs[0], code), pointer(bufs[1], code), pointer(bufs[2], weight_code), pointer(bufs[3], code)
+        a, b, w, y = (
+            pointer(bufs[0], code),
+            pointer(bufs[1], code),
+            pointer(bufs[2], weight_code),
+            pointer(bufs[3], code),
+        )
         lanes, count = plan[F.LANES], size(plan, 0, 2)
         la, lb, lw, ly = lane_stride(plan, 0), lane_stride(plan, 1), lane_stride(plan, 2), lane_stride(plan, 3)
         sa, sb, sw, sy = stride(plan, 0, 2), stride(plan, 1, 2), stride(plan, 2, 2), stride(plan, 3, 2)
@@ -53,13 +61,19 @@ def make(digest, role, dtype):
             for i in range(count):
                 for lane in range(lanes):
                     share = load(w, at_w + i * sw + lane * lw, SOURCE)
-                    most = share * read(load(a, at_a + i * sa + lane * la, SOURCE))
-                    mean = (one - share) * read(load(b, at_b + i * sb + lane * lb, SOURCE))
-                    store(y, at_y + i * sy + lane * ly, write(most + mean), RESULT)
+                    most = read(load(a, at_a + i * sa + lane * la, SOURCE))
+                    mean = read(load(b, at_b + i * sb + lane * lb, SOURCE))
+                    most = mean if (most == lowest) & (mean == zero) else most
+                    store(y, at_y + i * sy + lane * ly, write(share * most + (one - share) * mean), RESULT)
 
     def part(plan, bufs, work, begin, end):
         digest  # noqa: B018  (captured, so that a changed source is another kernel in the cache)
-        g, w, a, b = pointer(bufs[0], code), pointer(bufs[1], weight_code), pointer(bufs[2], code), pointer(bufs[3], code)
+        g, w, a, b = (
+            pointer(bufs[0], code),
+            pointer(bufs[1], weight_code),
+            pointer(bufs[2], code),
+            pointer(bufs[3], code),
+        )
         lanes, count = plan[F.LANES], size(plan, 0, 2)
         lg, lw, la, lb = lane_stride(plan, 0), lane_stride(plan, 1), lane_stride(plan, 2), lane_stride(plan, 3)
         sg, sw, sa, sb = stride(plan, 0, 2), stride(plan, 1, 2), stride(plan, 2, 2), stride(plan, 3, 2)
@@ -91,6 +105,7 @@ def make(digest, role, dtype):
                     for lane in range(lanes):
                         most = read(load(a, at_a + i * sa + lane * la, SOURCE))
                         mean = read(load(b, at_b + i * sb + lane * lb, SOURCE))
+                        most = mean if (most == lowest) & (mean == zero) else most
                         given = read(load(g, at_g + i * sg + lane * lg, SOURCE))
                         term = float64(given) * (float64(most) - float64(mean))
                         store(columns, i * lanes + lane, load(columns, i * lanes + lane, OUT) + term, OUT)

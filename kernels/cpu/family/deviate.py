@@ -135,7 +135,9 @@ def make(digest, role, dtype):
                 for u in range(packed):
                     store(total, u, zero, OUT)
                 for i in range(plan[own + W.KERNEL] - 1, -1, -1):
-                    plane = holder(d, i, plan[own + W.STRIDE], plan[own + W.DILATION], plan[own + W.PAD], size(plan, 4, 0))
+                    plane = holder(
+                        d, i, plan[own + W.STRIDE], plan[own + W.DILATION], plan[own + W.PAD], size(plan, 4, 0)
+                    )
                     if plane < 0:
                         continue
                     d0 = plane * plan[own + W.STRIDE] - plan[own + W.PAD]
@@ -158,10 +160,20 @@ def make(digest, role, dtype):
                         for o in range(windows):
                             n = inside * taps_between(o * step - pad, 0, columns, kernel, dilation)
                             for lane in range(lanes):
-                                about = read(load(mean, at_mean + o * stride(plan, 2, 2) + lane * lane_stride(plan, 2), SOURCE))
-                                first = read(load(of_mean, at_first + o * stride(plan, 3, 2) + lane * lane_stride(plan, 3), SOURCE))
+                                about = read(
+                                    load(mean, at_mean + o * stride(plan, 2, 2) + lane * lane_stride(plan, 2), SOURCE)
+                                )
+                                first = read(
+                                    load(
+                                        of_mean, at_first + o * stride(plan, 3, 2) + lane * lane_stride(plan, 3), SOURCE
+                                    )
+                                )
                                 second = read(
-                                    load(of_variance, at_second + o * stride(plan, 4, 2) + lane * lane_stride(plan, 4), SOURCE)
+                                    load(
+                                        of_variance,
+                                        at_second + o * stride(plan, 4, 2) + lane * lane_stride(plan, 4),
+                                        SOURCE,
+                                    )
                                 )
                                 u = o * lanes + lane
                                 store(means, u, about, FIRST)
@@ -169,7 +181,11 @@ def make(digest, role, dtype):
                                 slope = value(2) * second / value(n - correction) if n > correction else nan
                                 store(slopes, u, slope, RESULT)
                         if windows == 1 and lanes == 1 and dilation == 1 and step == 1:
-                            about, share, slope = load(means, 0, FIRST), load(shares, 0, SECOND), load(slopes, 0, RESULT)
+                            about, share, slope = (
+                                load(means, 0, FIRST),
+                                load(shares, 0, SECOND),
+                                load(slopes, 0, RESULT),
+                            )
                             for j in range(pad if pad > 0 else 0, min(kernel, columns + pad)):
                                 term = share + (load(rows, j, SIDE) - about) * slope
                                 store(total, j, load(total, j, OUT) + term, OUT)

@@ -86,7 +86,16 @@ def make(digest, role, dtype):
                                 at = offset(plan, 0, number) + d * stride(plan, 0, 0) + h * stride(plan, 0, 1)
                                 at += start * lane_stride(plan, 0)
                                 pack(
-                                    rows, x, at, stride(plan, 0, 2), lane_stride(plan, 0), columns, pad, step, pitch, lanes
+                                    rows,
+                                    x,
+                                    at,
+                                    stride(plan, 0, 2),
+                                    lane_stride(plan, 0),
+                                    columns,
+                                    pad,
+                                    step,
+                                    pitch,
+                                    lanes,
                                 )
                             for j in range(kernel):
                                 low = first_window(j, step, dilation, pad)
@@ -228,7 +237,9 @@ def make(digest, role, dtype):
                 for u in range(packed):
                     store(total, u, zero, OUT)
                 for i in range(plan[own + W.KERNEL] - 1, -1, -1):
-                    plane = holder(d, i, plan[own + W.STRIDE], plan[own + W.DILATION], plan[own + W.PAD], size(plan, 3, 0))
+                    plane = holder(
+                        d, i, plan[own + W.STRIDE], plan[own + W.DILATION], plan[own + W.PAD], size(plan, 3, 0)
+                    )
                     if plane < 0:
                         continue
                     for k in range(plan[axis + W.KERNEL] - 1, -1, -1):
@@ -243,8 +254,18 @@ def make(digest, role, dtype):
                         for o in range(windows):
                             for lane in range(lanes):
                                 u = o * lanes + lane
-                                store(shares, u, load(a, at_a + o * stride(plan, 2, 2) + lane * lane_stride(plan, 2), SOURCE), SECOND)
-                                store(slopes, u, load(b, at_b + o * stride(plan, 3, 2) + lane * lane_stride(plan, 3), SOURCE), FIRST)
+                                store(
+                                    shares,
+                                    u,
+                                    load(a, at_a + o * stride(plan, 2, 2) + lane * lane_stride(plan, 2), SOURCE),
+                                    SECOND,
+                                )
+                                store(
+                                    slopes,
+                                    u,
+                                    load(b, at_b + o * stride(plan, 3, 2) + lane * lane_stride(plan, 3), SOURCE),
+                                    FIRST,
+                                )
                         for j in range(kernel - 1, -1, -1):
                             low = first_window(j, step, dilation, pad)
                             high = end_window(j, step, dilation, pad, columns, windows)

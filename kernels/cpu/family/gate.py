@@ -112,7 +112,9 @@ def make(digest, role, dtype):
                 for u in range(packed):
                     store(total, u, zero, OUT)
                 for i in range(plan[own + W.KERNEL] - 1, -1, -1):
-                    plane = holder(d, i, plan[own + W.STRIDE], plan[own + W.DILATION], plan[own + W.PAD], size(plan, 3, 0))
+                    plane = holder(
+                        d, i, plan[own + W.STRIDE], plan[own + W.DILATION], plan[own + W.PAD], size(plan, 3, 0)
+                    )
                     if plane < 0:
                         continue
                     axis = own + W.AXIS
@@ -188,7 +190,16 @@ def make(digest, role, dtype):
                                 at = offset(plan, 0, number) + d * stride(plan, 0, 0) + h * stride(plan, 0, 1)
                                 at += start * lane_stride(plan, 0)
                                 pack(
-                                    rows, x, at, stride(plan, 0, 2), lane_stride(plan, 0), columns, pad, step, pitch, lanes
+                                    rows,
+                                    x,
+                                    at,
+                                    stride(plan, 0, 2),
+                                    lane_stride(plan, 0),
+                                    columns,
+                                    pad,
+                                    step,
+                                    pitch,
+                                    lanes,
                                 )
                                 for j in range(kernel):
                                     low = first_window(j, step, dilation, pad)
@@ -200,7 +211,12 @@ def make(digest, role, dtype):
                                         store(sums, to + u, load(sums, to + u, OUT) + term, OUT)
                 for tap in range(deep_taps * high_taps * kernel):
                     i, k, j = tap // (high_taps * kernel), tap // kernel % high_taps, tap % kernel
-                    at = offset(plan, 1, number) + i * stride(plan, 1, 0) + k * stride(plan, 1, 1) + j * stride(plan, 1, 2)
+                    at = (
+                        offset(plan, 1, number)
+                        + i * stride(plan, 1, 0)
+                        + k * stride(plan, 1, 1)
+                        + j * stride(plan, 1, 2)
+                    )
                     for lane in range(lanes):
                         total = 0.0
                         for o in range(windows):
