@@ -45,6 +45,7 @@ class Options(NamedTuple):
     norm_type: object = 2.0
     op: object = None
     axes: object = None
+    pooled: Operation | None = None  # what is pooled, where the function that is called is none of ``OPERATIONS``
 
 
 class Operation(NamedTuple):
@@ -73,15 +74,7 @@ def operation(called: str) -> Operation:
     return OPERATIONS[called.removesuffix("_backward")]
 
 
-def problem(
-    called: str,
-    direction: str,
-    dtype: str,
-    shape: Ints,
-    options: Options,
-    indices: str = "",
-    pooled: Operation | None = None,
-) -> Problem:
+def problem(called: str, direction: str, dtype: str, shape: Ints, options: Options, indices: str = "") -> Problem:
     """The Problem that a call asks for, all strides in C order.
 
     Parameters
@@ -98,15 +91,13 @@ def problem(
         The other arguments.
     indices : str
         Kind of the indices that are returned or given, or "".
-    pooled : Operation, optional
-        What is pooled, where ``called`` is none of ``OPERATIONS``.
 
     Raises
     ------
     TypeError, ValueError
         Whatever is wrong with an argument, in the form of ``fastpool.errors``.
     """
-    op, place = pooled or operation(called)
+    op, place = options.pooled or operation(called)
     op = op or _op(called, options.op)
     check_dtype(called, op, direction, dtype)
     if indices and op not in SELECTING:

@@ -63,10 +63,11 @@ def native(problem: Problem, wanted: str) -> tuple[Native, ...]:
 
 def placed(problem: Problem, x: Array, y: Array, indices: Array | None = None, aux: Array | None = None) -> Problem:
     """The problem on arrays that lie like these."""
-    optional = [() if array is None else element_strides(array) for array in (indices, aux)]
-    strides = (element_strides(x), element_strides(y), *optional)
     return problem._replace(
-        **dict(zip(("x_strides", "y_strides", "index_strides", "aux_strides"), strides, strict=True))
+        x_strides=element_strides(x),
+        y_strides=element_strides(y),
+        index_strides=() if indices is None else element_strides(indices),
+        aux_strides=() if aux is None else element_strides(aux),
     )
 
 

@@ -190,7 +190,7 @@ def _pool(n: int) -> Callable[..., Any]:
         out: A | None = None,
         device: Device = None,
     ) -> A:
-        """Gated pooling over <axes>: ``a * max + (1 - a) * mean`` with ``a = sigmoid(sum(weight * window) + bias)``.
+        """Gated pooling over <axes>: ``a * max + (1 - a) * mean``, ``a = sigmoid(sum(weight * x) + bias)``.
 
         Parameters
         ----------
@@ -217,13 +217,14 @@ def _pool(n: int) -> Callable[..., Any]:
 
         Notes
         -----
-        A window without a tap on the input gives 0. The gate looks at the window [1]_: taps on the padding count as 0 for it. Its sum runs over the taps in row-major
-        order. The maximum and the mean are those of ``max_pool<n>d`` and ``avg_pool<n>d``.
+        A window without a tap on the input gives 0. The gate looks at the window [1]_: taps on the padding count as 0
+        for it. Its sum runs over the taps in row-major order. The maximum and the mean are those of ``max_pool<n>d``
+        and ``avg_pool<n>d``.
 
         References
         ----------
-        .. [1] Lee, Gallagher and Tu, "Generalizing Pooling Functions in Convolutional Neural Networks: Mixed, Gated, and
-           Tree", 2016.
+        .. [1] Lee, Gallagher and Tu, "Generalizing Pooling Functions in Convolutional Neural Networks: Mixed, Gated,
+           and Tree", 2016.
 
         Examples
         --------

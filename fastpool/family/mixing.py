@@ -60,7 +60,7 @@ def both(problem: Problem, x: Array) -> tuple[Array, Array]:
 
 
 def mix_into(problem: Problem, x: Array, weights: Array, y: Array) -> None:
-    """y = w max + (1 - w) mean, one group of planes after another: ``weights`` have the shape of y."""
+    """Write w max + (1 - w) mean, one group of planes after another: ``weights`` have the shape of y."""
     cuts = chaining.blocks(x, problem.axes, 2 * x.itemsize)
     steps = [(axis, x.shape[axis] // block, block) for axis, block in cuts]
     part, to, share = (chaining.first(array, steps) for array in (x, y, weights))
@@ -76,7 +76,7 @@ def mix_into(problem: Problem, x: Array, weights: Array, y: Array) -> None:
         chain.forward(chaining.placed(pooling, part, result), chaining.places(x, steps), place)
     frame = Frame((*results, share, to), problem.axes)
     rows = frame.outer * math.prod(to.shape[axis] for axis in problem.axes[:-1])
-    buffers = (*local, chaining.places(weights, steps), chaining.places(y, steps))
+    buffers: tuple[chaining.Place, ...] = (*local, chaining.places(weights, steps), chaining.places(y, steps))
     chain.program(Program("blend", ("mix", problem.dtype)), frame.plan, buffers, rows)
     chain.run(x.nbytes + y.nbytes)
 
@@ -190,8 +190,8 @@ def _pool(n: int) -> Callable[..., Any]:
         References
         ----------
         .. [1] Yu et al., "Mixed Pooling for Convolutional Neural Networks", 2014.
-        .. [2] Lee, Gallagher and Tu, "Generalizing Pooling Functions in Convolutional Neural Networks: Mixed, Gated, and
-           Tree", 2016.
+        .. [2] Lee, Gallagher and Tu, "Generalizing Pooling Functions in Convolutional Neural Networks: Mixed, Gated,
+           and Tree", 2016.
 
         Examples
         --------

@@ -133,9 +133,9 @@ def _pool(n: int) -> Callable[..., Any]:
 
         Notes
         -----
-        The mean first, then the squares of the deviations from it, less the square of their sum over the number of taps,
-        which takes back what the mean was rounded by [1]_: no digits are lost where the mean is large. Deviations add up
-        from the first row of the window to the last, for each column of taps, and then over the columns.
+        The mean first, then the squares of the deviations from it, less the square of their sum over the number of
+        taps, which takes back what the mean was rounded by [1]_: no digits are lost where the mean is large. Deviations
+        add up from the first row of the window to the last, for each column of taps, and then over the columns.
 
         References
         ----------

@@ -233,7 +233,7 @@ def pyramid_backward(
                 windowed.forward(problem, arrays[-2], arrays[-1])
         running = grads[-1]
         for level in reversed(range(len(problems))):
-            known = arrays[level] if len(arrays) > 1 or level == 0 else None
+            known = arrays[level] if level < len(arrays) else None
             back = dx.data if level == 0 else windowed.like(problems[level], source.data, problems[level].shape)
             windowed.backward(problems[level], running, back, known)
             if level:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -196,7 +197,7 @@ def sppf_pool2d_backward(
     dx = call.result("out", data.shape, source.dtype, out, data)
     if data.size:
         levels = [data, *(windowed.like(problem, data) for _ in range(count - 1))]
-        for level, after in zip(levels, levels[1:], strict=False):
+        for level, after in itertools.pairwise(levels):
             windowed.forward(problem, level, after)
         running = parts[-1]
         own: list[Array | None] = [*parts[:-1]] if joined else [None, *parts[:-1]]

@@ -186,8 +186,8 @@ def _pool(n: int) -> Callable[..., Any]:
         Returns
         -------
         y : array
-            The taps drawn, or with ``training=False`` ``sum(x**2) / sum(x)``; 0 for a window of zeros. dtype and kind of
-            array are those of x. A window whose sum is not finite gives NaN.
+            The taps drawn, or with ``training=False`` ``sum(x**2) / sum(x)``; 0 for a window of zeros. dtype and kind
+            of array are those of x. A window whose sum is not finite gives NaN.
         indices : array
             Where asked for; -1 for a window of zeros.
 
@@ -255,9 +255,9 @@ def _pool_backward(n: int) -> Callable[..., Any]:
         Returns
         -------
         dx : array
-            Gradient with respect to x. Of a draw: each tap drawn gets the gradient of its window. Of the expected value,
-            with S and Q the sums of x and of its square: over the windows that hold an element above 0, in row-major
-            order, the sum of ``(2 * x * S - Q) / S**2`` times the window's gradient.
+            Gradient with respect to x. Of a draw: each tap drawn gets the gradient of its window. Of the expected
+            value, with S and Q the sums of x and of its square: over the windows that hold an element above 0, in
+            row-major order, the sum of ``(2 * x * S - Q) / S**2`` times the window's gradient.
 
         <raises>
 

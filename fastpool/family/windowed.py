@@ -22,7 +22,7 @@ VALUES = {"f16": np.float32, "bf16": np.float32, "f32": np.float32, "f64": np.fl
 
 def pooled(call: Call, dtype: str, shape: Ints, options: Options, place: int | str, op: str = "max") -> Problem:
     """The windows of a call, as the problem of pooling x by ``op``."""
-    return arguments.problem(call.called, "fwd", dtype, shape, options, pooled=Operation(op, place))
+    return arguments.problem(call.called, "fwd", dtype, shape, options._replace(pooled=Operation(op, place)))
 
 
 def channel_axis(call: Call, layout: object, axes: Ints, rank: int) -> int:

@@ -35,7 +35,8 @@ def test_numbers_are_uniform():
     for number, seed in ((0, 0), (1, 7), (2**40 + 3, 2**63 - 1)):
         assert uniform(number, seed % 2**32, seed >> 32) == window_sums.uniform(number, seed)
     drawn = np.array([window_sums.uniform(n, 3) for n in range(20000)])
-    assert 0 <= drawn.min() and drawn.max() < 1
+    assert drawn.min() >= 0
+    assert drawn.max() < 1
     counts = np.histogram(drawn, 64, (0, 1))[0]
     # chi-square of 63 degrees: beyond 113 once in 10000
     assert ((counts - counts.mean()) ** 2 / counts.mean()).sum() < 113

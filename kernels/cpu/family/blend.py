@@ -7,7 +7,8 @@ A frame and no numbers of its own. All arrays have the sizes of the results. A t
    A window without a tap, whose maximum is minus infinity and whose mean is 0, gives 0.
 "part": g, w, a, b: a = w g, b = (1 - w) g
 "weigh": a, b, g, t: t = the sum of g (a - b) over the spatial axes, in float64, of which t has one element; windows
-without a tap give nothing. A tile is a plane, with all its lanes. Columns first, from the top; then along the last axis, from left to right.
+without a tap give nothing. A tile is a plane, with all its lanes. Columns first, from the top; then along the last
+axis, from left to right.
 """
 
 from __future__ import annotations
@@ -38,7 +39,7 @@ def make(digest, role, dtype):
         sa, sb, sy = stride(plan, 0, 2), stride(plan, 1, 2), stride(plan, 2, 2)
         for tile in range(begin, end):
             at_a, at_b, at_y = row_at(plan, 0, tile), row_at(plan, 1, tile), row_at(plan, 2, tile)
-            for lane in range(lanes):
+            for _ in range(lanes):
                 for i in range(count):
                     total = read(load(a, at_a + i * sa, SOURCE)) + read(load(b, at_b + i * sb, SOURCE))
                     store(y, at_y + i * sy, write(total), RESULT)

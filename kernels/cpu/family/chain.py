@@ -1,8 +1,8 @@
 """A chain: kernels that take turns over parts of the same arrays, so that each finds in a cache what the last one read.
 
-Numbers of its own (there is no frame): LINKS, LOCAL, SHARED, then a record for each link, see ``kernels/links.py``. ``bufs[0]`` is
-a table of a row for each tile and link: the range of the kernel's tiles, and the addresses of its four buffers. An
-address below 0 is one in the thread's workspace: ``~address`` bytes from where it begins.
+Numbers of its own (there is no frame): LINKS, LOCAL, SHARED, then a record for each link, see ``kernels/links.py``.
+``bufs[0]`` is a table of a row for each tile and link: the range of the kernel's tiles, and the addresses of its four
+buffers. An address below 0 is one in the thread's workspace: ``~address`` bytes from where it begins.
 
 The workspace: 64 bytes for the addresses of a kernel, LOCAL bytes that the links share, SHARED bytes that the stages of
 one plan of the C library share, and then a kernel's own.

@@ -18,8 +18,7 @@ import math
 
 from fastpool.kernels import frame as F
 from fastpool.kernels import windows as W
-from fastpool.kernels.cpu.family.access import codes, reader, value_type, writer
-from fastpool.kernels.cpu.family.access import VALUES
+from fastpool.kernels.cpu.family.access import VALUES, codes, reader, value_type, writer
 from fastpool.kernels.cpu.family.rows import make_pack, make_unpack
 from fastpool.kernels.cpu.memory import FIRST, OUT, RESULT, SECOND, SIDE, SIZES, SOURCE, address, load, pointer, store
 from fastpool.kernels.frame import lane_stride, offset, row_at, size, stride

@@ -19,8 +19,8 @@ from __future__ import annotations
 
 import math
 
-from numpy import float64
 from numba.extending import register_jitable
+from numpy import float64
 
 from fastpool.kernels import frame as F
 from fastpool.kernels import philox as P
