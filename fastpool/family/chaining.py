@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import functools
 import math
-from typing import NamedTuple
+from collections.abc import Callable, Hashable, Sequence
+from typing import NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -87,8 +88,12 @@ def code_of(program: Program) -> Native:
     return Native(L.KERNEL, kernel.address, 0, 0, 0, 0, 0, 0, kernel)
 
 
-Place = int | np.ndarray
-"""An address for all turns, or one for each."""
+Place: TypeAlias = "int | np.ndarray | tuple[int, int | np.ndarray]"
+"""Where a buffer lies: an address, or one for each turn; or the number of an array and bytes from where it begins."""
+
+
+Steps: TypeAlias = list[tuple[int, int, int]]
+"""How arrays are cut: for each axis that is, its number, how many parts, and elements of a part."""
 
 
 def local(offset: int) -> int:
@@ -134,8 +139,9 @@ class Chain:
         self._kept.append(block)
         self.add(code_of(program)._replace(plan=address(block), tiles=tiles, work=work), buffers)
 
-    def copy(self, source: Array, result: Array, steps: list[tuple[int, int, int]]) -> None:
+    def copy(self, arrays: tuple[Array, Array], numbers: tuple[int, int], steps: Steps) -> None:
         """Add a copy of parts of one array to those of another, cut alike."""
+        source, result = arrays
         part, to = first(source, steps), first(result, steps)
         order = sorted(range(part.ndim), key=lambda axis: -abs(part.strides[axis]))
         strides = [[array.strides[axis] for axis in order] for array in (part, to)]
@@ -143,36 +149,80 @@ class Chain:
         run = part.itemsize
         if sizes and from_step[-1] == to_step[-1] == run:
             run *= sizes.pop()
-        numbers = [n for three in zip(sizes, from_step, to_step, strict=False) for n in three]
-        plan = [len(sizes), run, *numbers]
-        self.program(COPY, plan, (places(source, steps), places(result, steps)), math.prod(sizes))
+        records = [n for three in zip(sizes, from_step, to_step, strict=False) for n in three]
+        plan = [len(sizes), run, *records]
+        buffers = (places(source, steps, numbers[0]), places(result, steps, numbers[1]))
+        self.program(COPY, plan, buffers, math.prod(sizes))
 
-    def run(self, size: int) -> None:
-        """Run it; ``size`` is how many bytes it moves."""
+    def prepare(self) -> Prepared:
+        """The chain, ready for arrays that lie like those that it was made for."""
         links = self._links
         table = np.empty((self.turns, len(links), L.ROW), np.int64)
         plan = [len(links), self._local, max(-(-link.shared // 64) * 64 for link in links)]
+        fills = []
         for i, link in enumerate(links):
             plan += [link.way, link.function, link.plan, link.stage]
             table[:, i, L.BEGIN], table[:, i, L.END] = self._ranges[i]
             for at, place in enumerate(self._buffers[i], L.BUFFERS):
+                if isinstance(place, tuple):
+                    fills.append((i, at, place[0]))
+                    place = place[1]
                 table[:, i, at] = place
         work = L.ADDRESSES + plan[L.LOCAL] + plan[L.SHARED] + max(link.work for link in links) + 64
-        tasks.run(PROGRAM, plan, (table,), self.turns, work, size)
+        return Prepared(plan, table, work, tuple(fills), (*self._kept, *links))
 
 
-def in_turns(problems: list[Problem], x: Array, results: list[Array]) -> None:
+class Prepared(NamedTuple):
+    """A chain without the addresses of its arrays: ``fills`` are link, place in a row, and number of an array."""
+
+    plan: list[int]
+    table: np.ndarray
+    work: int
+    fills: tuple[tuple[int, int, int], ...]
+    kept: tuple[object, ...]
+
+    def run(self, arrays: Sequence[Array], size: int) -> None:
+        """Run it; ``size`` is how many bytes it moves."""
+        table = self.table.copy()
+        for link, at, number in self.fills:
+            table[:, link, at] += address(arrays[number])
+        tasks.run(PROGRAM, self.plan, (table,), len(table), self.work, size)
+
+
+_prepared: dict[Hashable, Prepared] = {}
+MOST_PREPARED = 256
+
+
+def prepared(what: Hashable, arrays: Sequence[Array], build: Callable[[], Prepared]) -> Prepared:
+    """A chain that is known for arrays of these shapes and strides, or built now. ``what`` says what it does."""
+    lie = tuple([(array.shape, array.strides, array.dtype.char) for array in arrays])
+    key = (what, lie, CACHED_BYTES, config.engine())
+    found = _prepared.get(key)
+    if found is None:
+        found = build()
+        if len(_prepared) >= MOST_PREPARED:
+            _prepared.clear()
+        _prepared[key] = found
+    return found
+
+
+def in_turns(problems: Sequence[Problem], x: Array, results: Sequence[Array]) -> None:
     """Pool one array in several ways, from one reading of it."""
     moved = x.nbytes + sum(y.nbytes for y in results)
     turns = math.ceil(moved / CACHED_BYTES)
     if turns < 2 or config.engine() == "reference":
         for problem, y in zip(problems, results, strict=True):
-            dispatch.forward(problem, x, y, None)
+            dispatch.forward(placed(problem, x, y), x, y, None)
         return
-    chain = Chain(turns)
-    for problem, y in zip(problems, results, strict=True):
-        chain.forward(problem, address(x), address(y), split=True)
-    chain.run(moved)
+
+    def build() -> Prepared:
+        chain = Chain(turns)
+        for i, problem in enumerate(problems):
+            chain.forward(placed(problem, x, results[i]), (0, 0), (i + 1, 0), split=True)
+        return chain.prepare()
+
+    arrays = (x, *results)
+    prepared(tuple(problems), arrays, build).run(arrays, moved)
 
 
 def blocks(array: Array, whole: Ints, per_element: int) -> list[tuple[int, int]]:
@@ -199,15 +249,15 @@ def blocks(array: Array, whole: Ints, per_element: int) -> list[tuple[int, int]]
     return cuts
 
 
-def places(array: Array, steps: list[tuple[int, int, int]]) -> np.ndarray:
-    """Addresses of parts of an array: for each axis that is cut its number, how many parts, and elements of a part."""
-    found = np.array([address(array)], np.int64)
+def places(array: Array, steps: Steps, number: int) -> tuple[int, np.ndarray]:
+    """Where the parts of the array of that number lie."""
+    found = np.zeros(1, np.int64)
     for axis, count, elements in steps:
         found = np.add.outer(found, np.arange(count, dtype=np.int64) * (elements * array.strides[axis])).reshape(-1)
-    return found
+    return number, found
 
 
-def first(array: Array, steps: list[tuple[int, int, int]]) -> Array:
+def first(array: Array, steps: Steps) -> Array:
     """The first of those parts."""
     kept: list[slice] = [slice(None)] * array.ndim
     for axis, _, elements in steps:

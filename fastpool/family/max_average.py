@@ -49,8 +49,7 @@ def _forward(
         results.append(_expanded(made, problem, keep))
     if results[0].size:
         poolings = (problem._replace(op="max", include_pad=True, divisor=0), problem)
-        placed = [chaining.placed(p, source.data, y) for p, y in zip(poolings, results, strict=True)]
-        chaining.in_turns(placed, source.data, results)
+        chaining.in_turns(poolings, source.data, results)
     given: tuple[A, A] = call.give()
     return given
 

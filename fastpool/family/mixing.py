@@ -54,8 +54,7 @@ def _pair(problem: Problem) -> tuple[Problem, Problem]:
 def both(problem: Problem, x: Array) -> tuple[Array, Array]:
     """The maxima and the means, as new arrays."""
     results = [windowed.like(problem, x) for _ in range(2)]
-    placed = [chaining.placed(part, x, y) for part, y in zip(_pair(problem), results, strict=True)]
-    chaining.in_turns(placed, x, results)
+    chaining.in_turns(_pair(problem), x, results)
     return results[0], results[1]
 
 
@@ -67,18 +66,23 @@ def mix_into(problem: Problem, x: Array, weights: Array, y: Array) -> None:
     if part.nbytes > 4 * chaining.CACHED_BYTES or not steps or config.engine() == "reference":
         windowed.blend("mix", problem.dtype, (*both(problem, x), weights, y), problem.axes)
         return
-    own = problem._replace(shape=part.shape)
-    results = [windowed.like(own, part) for _ in range(2)]
-    pitch = -(-to.nbytes // 64) * 64
-    chain = Chain(math.prod(count for _, count, _ in steps), 2 * pitch)
-    local = [chaining.local(i * pitch) for i in range(2)]
-    for pooling, result, place in zip(_pair(own), results, local, strict=True):
-        chain.forward(chaining.placed(pooling, part, result), chaining.places(x, steps), place)
-    frame = Frame((*results, share, to), problem.axes)
-    rows = frame.outer * math.prod(to.shape[axis] for axis in problem.axes[:-1])
-    buffers: tuple[chaining.Place, ...] = (*local, chaining.places(weights, steps), chaining.places(y, steps))
-    chain.program(Program("blend", ("mix", problem.dtype)), frame.plan, buffers, rows)
-    chain.run(x.nbytes + y.nbytes)
+
+    def build() -> chaining.Prepared:
+        own = problem._replace(shape=part.shape)
+        results = [windowed.like(own, part) for _ in range(2)]
+        pitch = -(-to.nbytes // 64) * 64
+        chain = Chain(math.prod(count for _, count, _ in steps), 2 * pitch)
+        local = [chaining.local(i * pitch) for i in range(2)]
+        for pooling, result, place in zip(_pair(own), results, local, strict=True):
+            chain.forward(chaining.placed(pooling, part, result), chaining.places(x, steps, 0), place)
+        frame = Frame((*results, share, to), problem.axes)
+        rows = frame.outer * math.prod(to.shape[axis] for axis in problem.axes[:-1])
+        buffers = (*local, chaining.places(weights, steps, 1), chaining.places(y, steps, 2))
+        chain.program(Program("blend", ("mix", problem.dtype)), frame.plan, buffers, rows)
+        return chain.prepare()
+
+    arrays = (x, weights, y)
+    chaining.prepared(("mix", problem), arrays, build).run(arrays, x.nbytes + y.nbytes)
 
 
 def weighed(most: Array, mean: Array, grad: Array, dtype: str, problem: Problem, channel: int) -> Array:

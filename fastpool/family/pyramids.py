@@ -97,15 +97,20 @@ def _chain(
 ) -> None:
     """Pool whole bands, of which each level has as many: their axis, their number, and elements of a band by level."""
     axis, count, sizes = bands
-    outer = [(a, arrays[0].shape[a] // block, block) for a, block in cuts]
-    steps = [[*outer, (axis, count, size)] for size in sizes]
-    chain = Chain(len(chaining.places(arrays[0], steps[0])))
-    for level, problem in enumerate(problems):
-        source, result = arrays[level], arrays[level + 1]
-        part, to = chaining.first(source, steps[level]), chaining.first(result, steps[level + 1])
-        own = chaining.placed(problem._replace(shape=part.shape), part, to)
-        chain.forward(own, chaining.places(source, steps[level]), chaining.places(result, steps[level + 1]))
-    chain.run(moved)
+
+    def build() -> chaining.Prepared:
+        outer = [(a, arrays[0].shape[a] // block, block) for a, block in cuts]
+        steps = [[*outer, (axis, count, size)] for size in sizes]
+        chain = Chain(math.prod(parts for _, parts, _ in steps[0]))
+        for level, problem in enumerate(problems):
+            source, result = arrays[level], arrays[level + 1]
+            part, to = chaining.first(source, steps[level]), chaining.first(result, steps[level + 1])
+            own = chaining.placed(problem._replace(shape=part.shape), part, to)
+            from_places = chaining.places(source, steps[level], level)
+            chain.forward(own, from_places, chaining.places(result, steps[level + 1], level + 1))
+        return chain.prepare()
+
+    chaining.prepared(("pyramid", tuple(problems), axis), arrays, build).run(arrays, moved)
 
 
 def pyramid(

@@ -49,16 +49,21 @@ def _run(problem: Problem, x: Array, copy: Array | None, results: list[Array]) -
         (axis, x.shape[axis] // block, block)
         for axis, block in chaining.blocks(x, problem.axes, x.itemsize * (len(results) + 1))
     ]
-    turns = math.prod(count for _, count, _ in steps)
-    chain = Chain(turns)
-    part = chaining.first(x, steps)
-    if copy is not None:
-        chain.copy(x, copy, steps)
-    for source, y in zip([x, *results[:-1]], results, strict=True):
-        from_part, to = chaining.first(source, steps), chaining.first(y, steps)
-        own = chaining.placed(problem._replace(shape=part.shape), from_part, to)
-        chain.forward(own, chaining.places(source, steps), chaining.places(y, steps))
-    chain.run(moved)
+
+    def build() -> chaining.Prepared:
+        chain = Chain(math.prod(count for _, count, _ in steps))
+        part = chaining.first(x, steps)
+        if copy is not None:
+            chain.copy((x, copy), (0, len(results) + 1), steps)
+        for i, y in enumerate(results):
+            source = results[i - 1] if i else x
+            own = problem._replace(shape=part.shape)
+            own = chaining.placed(own, chaining.first(source, steps), chaining.first(y, steps))
+            chain.forward(own, chaining.places(source, steps, i), chaining.places(y, steps, i + 1))
+        return chain.prepare()
+
+    arrays = (x, *results) if copy is None else (x, *results, copy)
+    chaining.prepared(("sppf", problem, copy is None), arrays, build).run(arrays, moved)
 
 
 def sppf_pool2d(
