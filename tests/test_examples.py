@@ -8,7 +8,6 @@ import pytest
 
 from fastpool import njit
 
-
 pytestmark = pytest.mark.usefixtures("known_reductions")
 
 

@@ -9,7 +9,6 @@ import pytest
 
 from fastpool.family import operations
 
-
 pytestmark = pytest.mark.usefixtures("known_reductions")
 
 

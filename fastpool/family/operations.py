@@ -234,7 +234,7 @@ OPERATIONS: tuple[Operation, ...] = (
     ),
     Operation(
         "mean and variance",
-        "family.moments",
+        "family.mean_variance",
         (*in_ranks("mean_var_pool"), "global_mean_var_pool"),
         "(m, v): m = sum_W x / n, v = sum_W (x - m)^2 / (n - c)",
         "dx_i += g_m / n + 2 (x_i - m) g_v / (n - c)",
