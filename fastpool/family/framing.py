@@ -31,8 +31,8 @@ def merged(sizes: list[int], strides: list[list[int]]) -> tuple[list[int], list[
 
 
 class Frame:
-    """Where the arrays of a call lie: ``plan``, to which a program's own numbers are added, ``outer`` and ``lanes``;
-    ``steps``, the strides of each array along three spatial axes.
+    """Where the arrays of a call lie: ``plan``, to which a program's own numbers are added, ``outer``, ``lanes``, and
+    ``lane``, the axis of these, or -1; ``steps``, the strides of each array along three spatial axes.
 
     Parameters
     ----------
@@ -43,12 +43,16 @@ class Frame:
         The one to three spatial axes.
     lanes : bool
         Whether lanes may be used; without, every other axis is an outer one.
+    lane : int, optional
+        The axis that lanes run along, dense or not, instead of the one that is found.
     """
 
-    def __init__(self, arrays: Sequence[Array], axes: Ints, lanes: bool = True) -> None:
+    def __init__(self, arrays: Sequence[Array], axes: Ints, lanes: bool = True, lane: int | None = None) -> None:
         first = arrays[0]
         others = [axis for axis in range(first.ndim) if axis not in axes]
-        lane = lane_axis(first, axes) if lanes else -1
+        if lane is None:
+            lane = lane_axis(first, axes) if lanes else -1
+        self.lane = lane
         outer = [axis for axis in others if axis != lane]
         sizes, strides = merged([first.shape[axis] for axis in outer], [_strides(a, outer) for a in arrays])
         self.lanes = first.shape[lane] if lane >= 0 else 1

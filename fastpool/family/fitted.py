@@ -1,0 +1,107 @@
+"""Generalised means, and distributions fitted to windows: Gamma and Weibull, and their gradients."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastpool import arguments
+from fastpool.family.calls import Call
+from fastpool.family.statistic_calls import Chosen
+from fastpool.family.statistic_pages import Kind, Option, global_statistic, ranked_statistic
+
+__all__ = [
+    "gamma_pool1d",
+    "gamma_pool1d_backward",
+    "gamma_pool2d",
+    "gamma_pool2d_backward",
+    "gamma_pool3d",
+    "gamma_pool3d_backward",
+    "gem_pool1d",
+    "gem_pool1d_backward",
+    "gem_pool2d",
+    "gem_pool2d_backward",
+    "gem_pool3d",
+    "gem_pool3d_backward",
+    "global_gamma_pool",
+    "global_gamma_pool_backward",
+    "global_gem_pool",
+    "global_gem_pool_backward",
+]
+
+
+def _gem(call: Call, given: dict[str, Any]) -> Chosen:
+    return Chosen("power", (0.0, call.number("eps", given["eps"], 0.0)), given["p"])
+
+
+def _gamma(call: Call, given: dict[str, Any]) -> Chosen:
+    statistic = arguments.one_of(call.called, "statistic", given["statistic"], ("theta", "k"))
+    return Chosen("gamma", (_least(call, given), float(statistic == "k")))
+
+
+def _least(call: Call, given: dict[str, Any]) -> float:
+    least = call.number("eps", given["eps"], 0.0)
+    if least == 0:
+        raise call.value_error("eps=0", "must be above 0, as the logarithm of 0 is infinite", "give a small number")
+    return least
+
+
+GEM = Kind(
+    "gem",
+    "Generalised mean",
+    _gem,
+    """``y = (mean v^p)^(1/p)`` with ``v = max(x, eps)`` [1]_: the mean for p = 1, the maximum for large p; 0 for a window
+    without taps. It is computed as the exponential of a smooth maximum of ``p ln v``, so that no power overflows. The
+    gradient of a tap is ``y (v^(p-1)) / sum v^p``, and 0 below eps; that of p is
+    ``y (sum v^p ln v / sum v^p - ln y) / p``, added up over windows in row-major order of x's axes.
+
+    .. [1] Radenovic, Tolias and Chum, "Fine-tuning CNN image retrieval with no human annotation", 2018.""",
+    ("", "", "", ""),
+    (
+        Option(
+            "p",
+            3.0,
+            """p : float or array
+    The exponent, finite and not 0: a number, or an array of one element or one for each channel, float32 or
+    float64, of x's kind.""",
+        ),
+        Option("eps", 1e-6, "eps : float\n    Elements below are taken as this, at least 0."),
+    ),
+    gradient="""dx : array
+    Gradient with respect to x: its shape, dtype and kind of array.
+dp : float or array
+    Gradient with respect to p: a number for a number, else an array like p. ``out`` is then a pair.""",
+)
+GAMMA = Kind(
+    "gamma",
+    "Scale or shape of the Gamma distribution fitted to the elements",
+    _gamma,
+    """``theta`` is the scale, the covariance of v and ``ln v`` over the window, and ``k`` the shape, the mean of v over
+    theta, with ``v = max(x, eps)``: the closed form of [1]_ (without its correction for few taps). NaN for a window
+    without taps; where all taps are equal, theta is 0 and k infinite, without gradient.
+
+    .. [1] Ye and Chen, "Closed-form estimators for the gamma distribution derived from likelihood equations", 2017.""",
+    ("", "", "", ""),
+    (
+        Option("statistic", "theta", 'statistic : {"theta", "k"}\n    The scale or the shape.'),
+        Option("eps", 1e-6, "eps : float\n    Elements below are taken as this, above 0."),
+    ),
+)
+
+(
+    gem_pool1d,
+    gem_pool1d_backward,
+    gem_pool2d,
+    gem_pool2d_backward,
+    gem_pool3d,
+    gem_pool3d_backward,
+) = ranked_statistic(GEM)
+global_gem_pool, global_gem_pool_backward = global_statistic(GEM)
+(
+    gamma_pool1d,
+    gamma_pool1d_backward,
+    gamma_pool2d,
+    gamma_pool2d_backward,
+    gamma_pool3d,
+    gamma_pool3d_backward,
+) = ranked_statistic(GAMMA)
+global_gamma_pool, global_gamma_pool_backward = global_statistic(GAMMA)
