@@ -55,7 +55,12 @@ GEM = Kind(
     ``y (sum v^p ln v / sum v^p - ln y) / p``, added up over windows in row-major order of x's axes.
 
     .. [1] Radenovic, Tolias and Chum, "Fine-tuning CNN image retrieval with no human annotation", 2018.""",
-    ("", "", "", ""),
+    (
+        "1.651 , 6.6039",
+        "0.1834, 0.7338, 0.1834, 0.7338",
+        "5.2686",
+        "[[[[0.009 , 0.036 , 0.1441, 0.5764]]]]",
+    ),
     (
         Option(
             "p",
@@ -80,7 +85,12 @@ GAMMA = Kind(
     without taps; where all taps are equal, theta is 0 and k infinite, without gradient.
 
     .. [1] Ye and Chen, "Closed-form estimators for the gamma distribution derived from likelihood equations", 2017.""",
-    ("", "", "", ""),
+    (
+        "0.1733, 0.6931",
+        "-0.4233,  0.2983, -0.4233,  0.2983",
+        "1.9928",
+        "[[[[-0.9474, -0.3054,  0.1023,  0.3927]]]]",
+    ),
     (
         Option("statistic", "theta", 'statistic : {"theta", "k"}\n    The scale or the shape.'),
         Option("eps", 1e-6, "eps : float\n    Elements below are taken as this, above 0."),

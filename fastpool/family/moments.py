@@ -56,7 +56,12 @@ VARIANCE = Kind(
     large. The gradient of a tap is ``2 (x - mean) / (n - ddof)``.
 
     .. [1] Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979.""",
-    ("", "", "", ""),
+    (
+        "0.25, 4.  ",
+        "-0.5,  0.5, -2. ,  2. ",
+        "7.1875",
+        "[[[[-1.375, -0.875,  0.125,  2.125]]]]",
+    ),
     (DDOF,),
 )
 DEVIATION = Kind(
@@ -65,7 +70,12 @@ DEVIATION = Kind(
     _deviation,
     """The root of the variance, see ``var_pool2d``. The gradient of a tap is ``(x - mean) / (y (n - ddof))``, and 0 where
     y is 0.""",
-    ("", "", "", ""),
+    (
+        "0.5, 2. ",
+        "-0.5,  0.5, -0.5,  0.5",
+        "2.681",
+        "[[[[-0.2564, -0.1632,  0.0233,  0.3963]]]]",
+    ),
     (DDOF,),
 )
 PRODUCT = Kind(
@@ -75,7 +85,12 @@ PRODUCT = Kind(
     """``y = prod x``, 1 for a window without taps. Products are carried in float64 with an exponent of their own, so that
     neither the order of the taps nor a factor that is denormal costs digits, and zeros are counted apart. The gradient
     of a tap is the product of all others, also where taps are 0.""",
-    ("", "", "", ""),
+    (
+        " 2., 32.",
+        "2., 1., 8., 4.",
+        "",
+        "",
+    ),
 )
 
 (

@@ -305,7 +305,7 @@ def global_statistic(kind: Kind) -> tuple[Function, Function]:
     name = f"global_{kind.word}_pool"
     function = _global(name, kind)
     _signed(function, ("x",), False, kind, _common(kind.nan, {"keepdims": False}))
-    array = "x = np.array([1.0, 2.0, 4.0, 8.0]).reshape(1, 1, 2, 2)"
+    array = "x = np.array([1.0, 2.0, 4.0, 8.0]).reshape(1, 1, 1, 4)"
     keepdims = "keepdims : bool\n    Whether the spatial axes stay, with one element each."
     entries = _entries(kind)
     given = {

@@ -61,7 +61,12 @@ LOG_SUM_EXP = Kind(
     without taps gives ``-inf / r``. The gradient of a tap is its share in the sum of exponentials.
 
     .. [1] Pinheiro and Collobert, "From image-level to pixel-level labeling with convolutional networks", 2015.""",
-    ("", "", "", ""),
+    (
+        "1.6201, 7.325 ",
+        "0.2689, 0.7311, 0.018 , 0.982 ",
+        "6.6352",
+        "[[[[9.000e-04, 2.400e-03, 1.790e-02, 9.788e-01]]]]",
+    ),
     (
         Option("sharpness", 1.0, "sharpness : float\n    The number r, finite and not 0."),
         Option("mean", True, "mean : bool\n    Whether the sum of exponentials is divided by the number of taps."),
@@ -75,7 +80,12 @@ SOFT = Kind(
     tap is ``w (1 + x - y)``, which the weights are part of (some other implementations leave them out).
 
     .. [1] Stergiou et al., "Refining activation downsampling with SoftPool", 2021.""",
-    ("", "", "", ""),
+    (
+        "1.7311, 7.9281",
+        " 0.0723,  0.9277, -0.0527,  1.0527",
+        "",
+        "",
+    ),
 )
 ENTROPY = Kind(
     "entropy",
@@ -85,7 +95,12 @@ ENTROPY = Kind(
     ``form="normalized"`` their share, ``v / sum v`` with ``v = max(x, 0)``. 0 for a window without taps, and where all v
     are 0. The gradient of a tap is ``-q (ln q + y)``; of a share ``-(ln q + y) / sum v``, and 0 where x is not above 0.
     Texture networks pool whole maps by it, in place of their mean.""",
-    ("", "", "", ""),
+    (
+        "0.5822, 0.0901",
+        " 0.1966, -0.1966,  0.0707, -0.0707",
+        "0.114",
+        "[[[[ 0.0062,  0.0143,  0.07  , -0.0905]]]]",
+    ),
     (Option("form", "softmax", 'form : {"softmax", "normalized"}\n    How taps become probabilities.'),),
 )
 
