@@ -321,6 +321,35 @@ def _gamma(m: Maths) -> Statistic:
     return Statistic((0.0, 0.0, 0.0, 0.0), lift, combine, lower, pull, slope, kept=4)
 
 
+def _weibull(m: Maths) -> Statistic:
+    """Shape of the Weibull distribution, v = max(x, p[0]): only its slope, as no state of taps gives the result.
+
+    Kept are the shape c, ln of the sum of v^c, what multiplies the derivative of the equation for c, the mean of ln v
+    with weights v^c, and 1 / n.
+    """
+    real, exp, log = m.real, m.exp, m.log
+    zero, one = real(0), real(1)
+
+    def lift(x, p):
+        return (x,)
+
+    def combine(a, b):
+        return a
+
+    def lower(s, n, p):
+        return s[0]
+
+    def pull(g, s, n, p):
+        return (g, g, g, g, g)
+
+    def slope(c, x, p):
+        f = log(x)
+        share = exp(c[0] * f - c[1]) * (one + c[0] * (f - c[3]))
+        return zero if x < p[0] else c[2] * (share - c[4]) / x
+
+    return Statistic((0.0,), lift, combine, lower, pull, slope, kept=5)
+
+
 def _any(m: Maths) -> Statistic:
     zero, one = m.real(0), m.real(1)
 
@@ -375,6 +404,7 @@ _MAKERS: dict[str, Callable[[Maths], Statistic]] = {
     "product": _product,
     "variance": _variance,
     "gamma": _gamma,
+    "weibull": _weibull,
     "any": _any,
     "all": _all,
     "count": _count,

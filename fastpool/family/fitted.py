@@ -26,11 +26,19 @@ __all__ = [
     "global_gamma_pool_backward",
     "global_gem_pool",
     "global_gem_pool_backward",
+    "global_weibull_pool",
+    "global_weibull_pool_backward",
+    "weibull_pool1d",
+    "weibull_pool1d_backward",
+    "weibull_pool2d",
+    "weibull_pool2d_backward",
+    "weibull_pool3d",
+    "weibull_pool3d_backward",
 ]
 
 
 def _gem(call: Call, given: dict[str, Any]) -> Chosen:
-    return Chosen("power", (0.0, call.number("eps", given["eps"], 0.0)), given["p"])
+    return Chosen("power", (0.0, call.number("eps", given["eps"], 0.0)), given["p"], True)
 
 
 def _gamma(call: Call, given: dict[str, Any]) -> Chosen:
@@ -43,6 +51,15 @@ def _least(call: Call, given: dict[str, Any]) -> float:
     if least == 0:
         raise call.value_error("eps=0", "must be above 0, as the logarithm of 0 is infinite", "give a small number")
     return least
+
+
+def _weibull(call: Call, given: dict[str, Any]) -> Chosen:
+    statistic = arguments.one_of(call.called, "statistic", given["statistic"], ("scale", "shape"))
+    shape = call.number("shape", given["shape"], 0.0)
+    if shape == 0:
+        raise call.value_error("shape=0", "must be above 0", "1 is the exponential distribution")
+    least = _least(call, given)
+    return Chosen("power", (0.0, least), shape) if statistic == "scale" else Chosen("weibull", (least, 0.0))
 
 
 GEM = Kind(
@@ -97,6 +114,27 @@ GAMMA = Kind(
     ),
 )
 
+WEIBULL = Kind(
+    "weibull",
+    "Scale or shape of the Weibull distribution fitted to the elements",
+    _weibull,
+    """The estimates of largest likelihood, with ``v = max(x, eps)``. The scale, for a shape c that is given, is
+    ``(mean v^c)^(1/c)``, a generalised mean. The shape is the c at which
+    ``sum v^c ln v / sum v^c - 1/c - mean ln v`` is 0, found by Newton's method to the last digits; infinite where all
+    taps are equal, NaN for a window without taps. Its gradient follows from the derivatives of that equation.""",
+    (
+        "1.5, 6. ",
+        "0.5, 0.5, 0.5, 0.5",
+        "3.75",
+        "[[[[0.25, 0.25, 0.25, 0.25]]]]",
+    ),
+    (
+        Option("statistic", "scale", 'statistic : {"scale", "shape"}\n    What is estimated.'),
+        Option("shape", 1.0, "shape : float\n    The shape that the scale is estimated for, above 0."),
+        Option("eps", 1e-6, "eps : float\n    Elements below are taken as this, above 0."),
+    ),
+)
+
 (
     gem_pool1d,
     gem_pool1d_backward,
@@ -115,3 +153,12 @@ global_gem_pool, global_gem_pool_backward = global_statistic(GEM)
     gamma_pool3d_backward,
 ) = ranked_statistic(GAMMA)
 global_gamma_pool, global_gamma_pool_backward = global_statistic(GAMMA)
+(
+    weibull_pool1d,
+    weibull_pool1d_backward,
+    weibull_pool2d,
+    weibull_pool2d_backward,
+    weibull_pool3d,
+    weibull_pool3d_backward,
+) = ranked_statistic(WEIBULL)
+global_weibull_pool, global_weibull_pool_backward = global_statistic(WEIBULL)

@@ -356,6 +356,14 @@ OPERATIONS: tuple[Operation, ...] = (
         "dtheta_i = (ln v_i + 1 - mean ln v - mean v / v_i) / n; dk_i = (1/n - k dtheta_i) / theta",
         "Ye and Chen 2017; Ranjan, theory of pooling",
     ),
+    Operation(
+        "Weibull distribution: scale or shape",
+        "family.fitted",
+        (*in_ranks("weibull_pool"), "global_weibull_pool"),
+        "scale = (mean_W v^c)^{1/c}; shape c: sum_W v^c ln v / sum_W v^c - 1/c - mean_W ln v = 0; v = max(x, eps)",
+        "scale: g y^{1-c} v_i^{c-1} / n; shape: -g (dF/dx_i) / (dF/dc) of that equation F = 0",
+        "maximum likelihood; Ranjan, theory of pooling",
+    ),
 )
 """Those of ``fastpool.family``; the windows' own are listed with them in the docs."""
 

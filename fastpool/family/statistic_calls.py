@@ -25,11 +25,15 @@ EVERY = ("b1", *NUMBERS)
 
 
 class Chosen(NamedTuple):
-    """What a call pools by: the statistic, its pair of parameters, and the first of them where it is by channel."""
+    """What a call pools by: the statistic, its pair of parameters, and the first of them where it is by channel.
+
+    ``learns`` says whether that one has a gradient.
+    """
 
     statistic: str
     parameters: tuple[float, float] = (0.0, 0.0)
     by_channel: object = None
+    learns: bool = False
 
 
 Choice = Callable[[Call, dict[str, Any]], Chosen]
@@ -184,7 +188,7 @@ def backward(
     changes = windowing.differentiate(
         chosen.statistic, taken.size, statistic.kept, found, source.data, g, dx.data, chosen.parameters, values, real
     )
-    if power is None:
+    if power is None or not chosen.learns:
         return call.give()
     total = _summed(changes, found, power)
     if dp is None:

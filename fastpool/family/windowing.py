@@ -24,6 +24,10 @@ ROOM = 2048
 """States of a row in the workspace that are aimed at: they stay in the nearest caches."""
 LEAST = 16
 """Lanes of a block at least, so that every vector is full."""
+NEWTON = "weibull"
+"""The statistic that is found step by step, over all taps of a window."""
+MOST_TAPS = 1 << 20
+"""Taps of a window up to which several outputs are found at a time."""
 
 
 class Asked(NamedTuple):
@@ -94,26 +98,26 @@ def _bits(number: float) -> int:
     return int(struct.unpack("<q", struct.pack("<d", number))[0])
 
 
-def _lane_axis(x: Array, asked: Problem) -> int | None:
+def _lane_axis(x: Array, asked: Problem, newton: bool) -> int | None:
     """The axis that lanes run along: None leaves it to the frame.
 
     Rows that are shorter than a vector are taken together with those of other planes, each a lane.
     """
     others = [axis for axis in range(x.ndim) if axis not in asked.axes]
     last = asked.axes[-1]
-    short = x.shape[last] < 64 if asked.outputs[-1] == 1 else asked.outputs[-1] < 32
-    if not others or not short or asked.windows[-1].kernel > MANY:
+    short = x.shape[last] < 64 if asked.outputs[-1] == 1 and not newton else asked.outputs[-1] < 32
+    if not others or not short or (asked.windows[-1].kernel > MANY and not newton):
         return None
     best = max(others, key=lambda axis: (min(x.shape[axis], LEAST), axis))
     return best if x.shape[best] >= 4 else None
 
 
-def frame(arrays: list[Array], asked: Problem) -> Frame:
+def frame(arrays: list[Array], asked: Problem, newton: bool = False) -> Frame:
     """The frame of a call: dense lanes where there are such, else planes as lanes where rows are short."""
     found = Frame(arrays, asked.axes)
     if found.lanes > 1:
         return found
-    lane = _lane_axis(arrays[0], asked)
+    lane = _lane_axis(arrays[0], asked, newton)
     return found if lane is None else Frame(arrays, asked.axes, lane=lane)
 
 
@@ -167,9 +171,23 @@ def forward_rows(asked: Problem, lanes: int) -> Rows:
 
 
 @functools.lru_cache(maxsize=1024)
-def gradient_rows(asked: Problem, lanes: int) -> Rows:
+def newton_rows(asked: Problem, lanes: int) -> Rows:
+    """How the outputs stand of which all taps are kept."""
+    taps, outputs = math.prod(asked.kernel), asked.outputs[-1]
+    width = min(lanes, LEAST) if taps <= MOST_TAPS else 1
+    columns = min(outputs, max(1, 4 * ROOM // (taps * width), LEAST // width if taps <= MOST_TAPS else 1))
+    return Rows(width, -(-lanes // width), columns, -(-outputs // columns), ALONE, 1, columns)
+
+
+def _work(statistic: str, size: int, asked: Problem, rows: Rows) -> int:
+    """Bytes of workspace for rows of windows."""
+    arrays = 8 + math.prod(asked.kernel) if statistic == NEWTON else 3 * (size + 1) + 4
+    return 8 * rows.pitch * arrays
+
+
+@functools.lru_cache(maxsize=1024)
+def gradient_rows(asked: Problem, width: int, lane_blocks: int) -> Rows:
     """How the rows of x's gradient stand; blocks of lanes are those of the windows."""
-    width, lane_blocks = forward_rows(asked, lanes)[:2]
     window, outputs, wide = asked.windows[-1], asked.outputs[-1], asked.windows[-1].size
     columns = min(wide, max(64, 2 * ROOM // width))
     blocks = -(-wide // columns)
@@ -213,11 +231,12 @@ def reduce(
 ) -> None:
     """Run the program that reduces windows to y. ``size`` is that of a state, ``p`` the parameter by channel."""
     arrays = [x, y, *([] if p is None else [p])]
-    found = frame(arrays, asked)
-    rows = forward_rows(asked, found.lanes)
+    newton = statistic == NEWTON
+    found = frame(arrays, asked, newton)
+    rows = (newton_rows if newton else forward_rows)(asked, found.lanes)
     tiles = 0 if y.size == 0 else found.outer * rows.lane_blocks * math.prod(asked.outputs[:-1]) * rows.blocks
     own = _own(asked, parameters, rows, 0, (0, 0, 0))
-    work = 8 * rows.pitch * (3 * (size + 1) + 4)
+    work = _work(statistic, size, asked, rows)
     program = _name(statistic, "windows", asked, asked.dtype)
     tasks.run(program, [*found.plan, *own], (x, y, p, None), tiles, work, x.nbytes + y.nbytes, oracle)
 
@@ -240,20 +259,21 @@ def differentiate(
     type, x's other axes before the spatial ones.
     """
     arrays = [x, g, *([] if p is None else [p])]
-    found = frame(arrays, asked)
-    rows = forward_rows(asked, found.lanes)
+    newton = statistic == NEWTON
+    found = frame(arrays, asked, newton)
+    rows = (newton_rows if newton else forward_rows)(asked, found.lanes)
     outputs = (1,) * (F.SPATIAL - len(asked.axes)) + asked.outputs
     windows = found.outer * rows.lane_blocks * math.prod(outputs) * rows.width
     numbers = np.empty((kept + (p is not None), max(windows, 1)), real)
     tiles = 0 if g.size == 0 else found.outer * rows.lane_blocks * math.prod(asked.outputs[:-1]) * rows.blocks
     own = _own(asked, parameters, rows, 1, (windows, 0, 0))
-    work = 8 * rows.pitch * (3 * (size + 1) + 4)
+    work = _work(statistic, size, asked, rows)
     moved = x.nbytes + dx.nbytes
     program = _name(statistic, "windows", asked, asked.dtype)
     tasks.run(program, [*found.plan, *own], (x, g, p, numbers), tiles, work, size=moved)
     arrays[1] = dx
-    placed = frame(arrays, asked)
-    rows = gradient_rows(asked, found.lanes)
+    placed = frame(arrays, asked, newton)
+    rows = gradient_rows(asked, rows.width, rows.lane_blocks)
     tiles = 0 if x.size == 0 else found.outer * rows.lane_blocks * math.prod(_sizes(asked)[:-1]) * rows.blocks
     own = _own(asked, parameters, rows, 0, outputs)
     work = 8 * rows.pitch * 3

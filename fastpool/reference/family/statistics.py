@@ -108,6 +108,21 @@ def _gamma(x: Array, inside: Array, least: Any, shape: Any) -> Any:
     return n * total / b if shape else b / n**2
 
 
+def _weibull(x: Array, inside: Array, least: Any, second: Any) -> Any:
+    f = np.where(inside, np.log(np.maximum(x, least)), -np.inf)
+    n = inside.sum(-1)
+    mean = _sum(f, inside) / n
+    top = f.max(-1, keepdims=True)
+    low, high = np.full(n.shape, 1e-12, np.longdouble), np.full(n.shape, 1e12, np.longdouble)
+    for _ in range(200):
+        c = np.sqrt(low * high)
+        w = np.where(inside, np.exp(c[..., None] * (f - top)), 0)
+        below = _sum(w * np.where(inside, f, 0), inside) / w.sum(-1) - 1 / c - mean < 0
+        low, high = np.where(below, c, low), np.where(below, high, c)
+    equal = (np.where(inside, f, np.inf).min(-1) == top[..., 0]) & (n > 0)
+    return np.where(equal, np.inf, np.where(np.isfinite(mean), low, np.nan))
+
+
 def _any(x: Array, inside: Array, first: Any, second: Any) -> Any:
     return (inside & (x != 0)).any(-1)
 
@@ -129,6 +144,7 @@ _STATISTICS: dict[str, Callable[..., Any]] = {
     "product": _product,
     "variance": _variance,
     "gamma": _gamma,
+    "weibull": _weibull,
     "any": _any,
     "all": _all,
     "count": _count,

@@ -30,6 +30,7 @@ from fastpool.kernels.cpu.family.fields import (
     store_state,
 )
 from fastpool.kernels.cpu.family.gradients import make_push
+from fastpool.kernels.cpu.family.weibull import make_shape
 from fastpool.kernels.cpu.family.windowed import make_parts
 from fastpool.kernels.cpu.memory import CODES, address, as_float, pointer
 from fastpool.kernels.frame import lane_stride, offset, size, stride
@@ -41,6 +42,8 @@ F64 = CODES["f64"]
 def make(digest, name, role, dtype, rule=""):
     """The kernel of a statistic: role "windows" reduces them, "push" sends their gradients to x."""
     parts = make_parts(name, dtype, rule == "skipna")
+    if (name, role) == ("weibull", "windows"):
+        return make_shape(digest, parts, int(rule == "skipna"))
     return make_windows(digest, parts) if role == "windows" else make_push(digest, parts)
 
 

@@ -19,6 +19,8 @@ class Parts(NamedTuple):
 
     code: int
     real: Any
+    exp: Any
+    log: Any
     real_code: int
     size: int
     kept: int
@@ -79,6 +81,8 @@ def make_parts(name: str, dtype: str, skip: bool) -> Parts:
     return Parts(
         codes(dtype),
         real,
+        EXP[real],
+        LOG[real],
         CODES[wide],
         len(identity),
         statistic.kept,
