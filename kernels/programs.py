@@ -54,6 +54,12 @@ AHEAD: dict[str, tuple[tuple[str, ...], ...]] = {
         ("max", "f32", "f32"),
         ("max", "f64", "f32"),
     ),
+    "statistics": (
+        *((name, role, "f32") for name in _MOST_CALLED for role in ("windows", "push")),
+        ("any", "windows", "b1"),
+        ("all", "windows", "b1"),
+        ("count", "windows", "f32"),
+    ),
     "subsample": (("pick", "16"), ("pick", "32"), ("pick", "64"), ("place", "16"), ("place", "32"), ("place", "64")),
     "tap_sums": (("f32",), ("f64",)),
 }

@@ -12,52 +12,15 @@ Windows move, kernels combine, and a statistic says how, on *states*, tuples of 
 
 ``p`` is a pair of parameters. The functions are plain Python in the subset that the CPU and GPU compilers share: every
 number has the type ``real``, and exponential and logarithm are those of the target (``Maths``). A state with a NaN tap
-lowers to NaN, and its taps' slopes are NaN. This module imports nothing of the project.
+lowers to NaN, and its taps' slopes are NaN. No compiler is imported here.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from typing import Any, NamedTuple
 
-Function = Callable[..., Any]
-
-
-class Maths(NamedTuple):
-    """What a target computes with: the constructor of its numbers, exponential, and natural logarithm."""
-
-    real: Any
-    exp: Function
-    log: Function
-
-
-@dataclass(frozen=True)
-class Statistic:
-    """One statistic: its functions, and what kernels must know about it.
-
-    Attributes
-    ----------
-    kept : int
-        Numbers in the tuple that ``pull`` gives; 0 where there is no gradient.
-    by_channel : bool
-        Whether p[0] is a number for each channel.
-    output : str
-        Element type of the result, "" for that of x.
-    """
-
-    identity: tuple[float, ...]
-    lift: Function
-    combine: Function
-    lower: Function
-    pull: Function | None = None
-    slope: Function | None = None
-    parameter_slope: Function | None = None
-    kept: int = 0
-    by_channel: bool = False
-    output: str = ""
-
+from fastpool.kernels.statistic_states import Maths, Statistic, without_nan
 
 SINGLE = ("logsumexp", "soft", "entropy", "power")
 """Statistics whose states are float32 for elements of up to 32 bits. Those of all others are float64."""
@@ -253,7 +216,10 @@ def _product(m: Maths) -> Statistic:
 
 
 def _variance(m: Maths) -> Statistic:
-    """sum (x - mean)^2 / (n - p[0]), with p[1] its root; state: number, mean, sum of squares about it (Chan 1979)."""
+    """Variance, sum (x - mean)^2 / (n - p[0]), with p[1] its root.
+
+    State: number, mean, sum of squares about it (Chan, Golub and LeVeque 1979).
+    """
     real = m.real
     zero, one, two, nan = real(0), real(1), real(2), real(math.nan)
 
@@ -416,65 +382,4 @@ NAMES = tuple(_MAKERS)
 def make(name: str, maths: Maths, skip_nan: bool = False) -> Statistic:
     """The statistic of that name for a target, or that of the taps that are not NaN."""
     made = _MAKERS[name](maths)
-    return _without_nan(made, maths) if skip_nan else made
-
-
-def _without_nan(whole: Statistic, m: Maths) -> Statistic:
-    """The same of the taps that are not NaN, and NaN where there is none; their number is one more in the state."""
-    size = len(whole.identity)
-    real = m.real
-    zero, one, nan = real(0), real(1), real(math.nan)
-    identity = tuple(real(number) for number in whole.identity)
-    lift_all, combine_all, lower_all = whole.lift, whole.combine, whole.lower
-    pull_all, slope_all, parameter_all = whole.pull, whole.slope, whole.parameter_slope
-
-    def lift(x, p):
-        number = x == x
-        s = lift_all(x if number else one, p)
-        return (one if number else zero,) + _chosen(number, s, identity)  # noqa: RUF005  (as compilers know it)
-
-    def combine(a, b):
-        return (a[0] + b[0],) + combine_all(a[1:], b[1:])  # noqa: RUF005
-
-    def lower(s, n, p):
-        return lower_all(s[1:], s[0], p) if s[0] > zero else nan
-
-    def pull(g, s, n, p):
-        return pull_all(g, s[1:], s[0], p)
-
-    def slope(c, x, p):
-        return slope_all(c, x if x == x else one, p) if x == x else zero
-
-    def parameter_slope(g, s, n, p):
-        return parameter_all(g, s[1:], s[0], p) if s[0] > zero else zero
-
-    _chosen = _CHOSEN[size]
-    return replace(
-        whole,
-        identity=(0.0, *whole.identity),
-        lift=lift,
-        combine=combine,
-        lower=lower,
-        pull=None if pull_all is None else pull,
-        slope=None if slope_all is None else slope,
-        parameter_slope=None if parameter_all is None else parameter_slope,
-    )
-
-
-def _one_of(first, s, t):
-    return (s[0] if first else t[0],)
-
-
-def _two_of(first, s, t):
-    return (s[0] if first else t[0], s[1] if first else t[1])
-
-
-def _three_of(first, s, t):
-    return (s[0] if first else t[0], s[1] if first else t[1], s[2] if first else t[2])
-
-
-def _four_of(first, s, t):
-    return (s[0] if first else t[0], s[1] if first else t[1], s[2] if first else t[2], s[3] if first else t[3])
-
-
-_CHOSEN: dict[int, Function] = {1: _one_of, 2: _two_of, 3: _three_of, 4: _four_of}
+    return without_nan(made, maths) if skip_nan else made

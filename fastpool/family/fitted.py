@@ -66,10 +66,10 @@ GEM = Kind(
     "gem",
     "Generalised mean",
     _gem,
-    """``y = (mean v^p)^(1/p)`` with ``v = max(x, eps)`` [1]_: the mean for p = 1, the maximum for large p; 0 for a window
-    without taps. It is computed as the exponential of a smooth maximum of ``p ln v``, so that no power overflows. The
-    gradient of a tap is ``y (v^(p-1)) / sum v^p``, and 0 below eps; that of p is
-    ``y (sum v^p ln v / sum v^p - ln y) / p``, added up over windows in row-major order of x's axes.
+    """``y = (mean v^p)^(1/p)`` with ``v = max(x, eps)`` [1]_: the mean for p = 1, the maximum for large p; 0 for a
+    window without taps. It is computed as the exponential of a smooth maximum of ``p ln v``, so that no power
+    overflows. The gradient of a tap is ``y v^(p-1) / sum v^p``, and 0 below eps; that of p is the sum over windows of
+    ``y (sum v^p ln v / sum v^p - ln y) / p``, in one order whatever the layout.
 
     .. [1] Radenovic, Tolias and Chum, "Fine-tuning CNN image retrieval with no human annotation", 2018.""",
     (

@@ -46,7 +46,9 @@ def _product(call: Call, given: dict[str, Any]) -> Chosen:
     return Chosen("product")
 
 
-DDOF = Option("ddof", 0, "ddof : int\n    What is taken off the number of taps to divide by: 0, or 1 for an unbiased variance.")
+DDOF = Option(
+    "ddof", 0, "ddof : int\n    What is taken off the number of taps to divide by: 0, or 1 for an unbiased variance."
+)
 VARIANCE = Kind(
     "var",
     "Variance",
@@ -55,7 +57,8 @@ VARIANCE = Kind(
     are merged by their number, mean and sum of squares about it [1]_, in float64: no digits are lost where the mean is
     large. The gradient of a tap is ``2 (x - mean) / (n - ddof)``.
 
-    .. [1] Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing sample variances", 1979.""",
+    .. [1] Chan, Golub and LeVeque, "Updating formulae and a pairwise algorithm for computing
+       sample variances", 1979.""",
     (
         "0.25, 4.  ",
         "-0.5,  0.5, -2. ,  2. ",
@@ -68,8 +71,8 @@ DEVIATION = Kind(
     "std",
     "Standard deviation",
     _deviation,
-    """The root of the variance, see ``var_pool2d``. The gradient of a tap is ``(x - mean) / (y (n - ddof))``, and 0 where
-    y is 0.""",
+    """The root of the variance, see ``var_pool2d``. The gradient of a tap is ``(x - mean) / (y (n - ddof))``, and 0
+    where y is 0.""",
     (
         "0.5, 2. ",
         "-0.5,  0.5, -0.5,  0.5",
@@ -82,9 +85,9 @@ PRODUCT = Kind(
     "prod",
     "Product",
     _product,
-    """``y = prod x``, 1 for a window without taps. Products are carried in float64 with an exponent of their own, so that
-    neither the order of the taps nor a factor that is denormal costs digits, and zeros are counted apart. The gradient
-    of a tap is the product of all others, also where taps are 0.""",
+    """``y = prod x``, 1 for a window without taps. Products are carried in float64 with an exponent of their own, so
+    that neither the order of the taps nor a denormal factor costs digits, and zeros are counted apart. The gradient of
+    a tap is the product of all others, also where taps are 0.""",
     (
         " 2., 32.",
         "2., 1., 8., 4.",

@@ -16,6 +16,7 @@ from fastpool.family.calls import FLOATS, NUMBERS, Call
 from fastpool.family.windowing import Asked
 from fastpool.functional._planned import Target
 from fastpool.kernels import statistics
+from fastpool.kernels.statistic_states import Maths, Statistic
 from fastpool.memory import Array
 from fastpool.problem import Ints, Problem
 from fastpool.reference.family import statistics as reference
@@ -41,9 +42,9 @@ Choice = Callable[[Call, dict[str, Any]], Chosen]
 
 
 @functools.cache
-def known(statistic: str, skip: bool = False) -> statistics.Statistic:
+def known(statistic: str, skip: bool = False) -> Statistic:
     """A statistic as plain Python has it, for the number of its states."""
-    return statistics.make(statistic, statistics.Maths(float, math.exp, math.log), skip)
+    return statistics.make(statistic, Maths(float, math.exp, math.log), skip)
 
 
 def _dtypes(statistic: str) -> tuple[str, ...]:
@@ -114,9 +115,7 @@ class Taken(NamedTuple):
         return len(known(self.chosen.statistic, self.skip).identity)
 
 
-def _take(
-    call: Call, x: object, spatial: int | str, asked: Asked, choice: Choice, given: dict[str, Any]
-) -> Taken:
+def _take(call: Call, x: object, spatial: int | str, asked: Asked, choice: Choice, given: dict[str, Any]) -> Taken:
     chosen = choice(call, given)
     source = call.take("x", x, _dtypes(chosen.statistic))
     found = windowing.problem(call, spatial, asked, source.dtype, source.data.shape)
@@ -205,4 +204,5 @@ def _summed(changes: Array | None, asked: Problem, power: Power) -> Array:
     others = [axis for axis in range(len(asked.shape)) if axis not in asked.axes]
     if power.axis >= 0:
         changes = np.moveaxis(changes, others.index(power.axis), 0)
-    return np.add.reduce(np.ascontiguousarray(changes, np.float64).reshape(channels, -1), axis=1)
+    total: Array = np.add.reduce(np.ascontiguousarray(changes, np.float64).reshape(channels, -1), axis=1)
+    return total

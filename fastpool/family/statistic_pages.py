@@ -37,8 +37,8 @@ class Kind(NamedTuple):
     notes : str
         The rule, NaN and empty windows among it, and its source.
     shown : tuple of str
-        Of the windows (1, 2) and (4, 8): both results, both gradients of two taps for a gradient of 1, the result of all four together and its
-        gradients; the latter "" where there is none.
+        For the pages: the results of the windows (1, 2) and (4, 8), the gradients of these taps, the result of all four
+        together, and their gradients then; "" where there is none.
     options : tuple of Option
     dtypes : str
     nan : bool
@@ -56,7 +56,7 @@ class Kind(NamedTuple):
     dtypes: str = "floating"
     nan: bool = True
     gradient: str = "dx : array\n    Gradient with respect to x: its shape, dtype and kind of array."
-    result: str = "its dtype"
+    result: str = "x's dtype"
 
 
 WINDOW = """kernel_size : int or tuple of int
@@ -98,7 +98,7 @@ x : array
 Returns
 -------
 y : array
-    A result for each window; <result>, and x's kind of array.
+    A result for each window; <result>, and its kind of array.
 
 <raises>
 
@@ -208,7 +208,13 @@ def _backward(called: str, kind: Kind, n: int) -> Function:
 
 def _global(called: str, kind: Kind) -> Function:
     def pool(
-        x: Any, *, keepdims: Any = False, layout: Any = "channels_first", out: Any = None, device: Any = None, **given: Any
+        x: Any,
+        *,
+        keepdims: Any = False,
+        layout: Any = "channels_first",
+        out: Any = None,
+        device: Any = None,
+        **given: Any,
     ) -> Any:
         options = _options(called, kind, given)
         asked = Asked(layout=layout, nan=given.get("nan", "propagate"))
@@ -250,7 +256,7 @@ def _common(nan: bool, first: dict[str, Any]) -> dict[str, Any]:
 
 
 def _finished(function: Function, text: str, name: str, **given: str) -> Function:
-    function.__doc__ = text if __doc__ is not None else None
+    function.__doc__ = text
     function.__module__ = __name__
     return page(function, name, **given)
 
@@ -264,9 +270,10 @@ def ranked_statistic(kind: Kind) -> tuple[Function, ...]:
         shape = (1,) * (n - 1) + (4,)
         window = 2 if n == 1 else (1,) * (n - 1) + (2,)
         array = f"x = np.array([1.0, 2.0, 4.0, 8.0]){'' if n == 1 else f'.reshape{shape}'}"
-        rounded = "" if "dtype" in kind.shown[0] or "e" in kind.shown[0] else ".round(4)"
+        rounded = "" if kind.result != "x's dtype" else ".round(4)"
         both = kind.shown[0].partition(", dtype")
-        example = f">>> {array}\n>>> fastpool.{name}(x, {window}){rounded}\narray({opening}{both[0]}{closing}{both[1]}{both[2]})"
+        result = f"array({opening}{both[0]}{closing}{both[1]}{both[2]})"
+        example = f">>> {array}\n>>> fastpool.{name}(x, {window}){rounded}\n{result}"
         function = _forward(name, kind, n)
         _signed(function, ("x",), True, kind, _common(kind.nan, {}))
         also = f"See Also\n--------\n{name}_backward : its gradient.\n\n" if kind.gradient else ""

@@ -56,9 +56,9 @@ LOG_SUM_EXP = Kind(
     "logsumexp",
     "Smooth maximum, the scaled logarithm of the mean of exponentials,",
     _log_sum_exp,
-    """``y = (1/r) ln mean e^{r x}``, r the sharpness [1]_: the mean for r near 0, the maximum for large r, the minimum for
-    large -r. With ``mean=False`` a sum: torch's ``logsumexp``. It is exact where ``e^{r x}`` would overflow. A window
-    without taps gives ``-inf / r``. The gradient of a tap is its share in the sum of exponentials.
+    """``y = (1/r) ln mean e^{r x}``, r the sharpness [1]_: the mean for r near 0, the maximum for large r, the
+    minimum for large -r. With ``mean=False`` a sum: torch's ``logsumexp``. No exponential overflows. A window without
+    taps gives ``-inf / r``. The gradient of a tap is its share in the sum of exponentials.
 
     .. [1] Pinheiro and Collobert, "From image-level to pixel-level labeling with convolutional networks", 2015.""",
     (
@@ -76,8 +76,8 @@ SOFT = Kind(
     "soft",
     "Mean with softmax weights",
     _soft,
-    """``y = sum w x`` with ``w = e^x / sum e^x`` over the window's taps [1]_; 0 for a window without taps. The gradient of a
-    tap is ``w (1 + x - y)``, which the weights are part of (some other implementations leave them out).
+    """``y = sum w x`` with ``w = e^x / sum e^x`` over the window's taps [1]_; 0 for a window without taps. The gradient
+    of a tap is ``w (1 + x - y)``, which the weights are part of (some other implementations leave them out).
 
     .. [1] Stergiou et al., "Refining activation downsampling with SoftPool", 2021.""",
     (
@@ -92,9 +92,9 @@ ENTROPY = Kind(
     "Shannon entropy",
     _entropy,
     """``y = -sum q ln q`` over the window's taps, where q is their softmax, ``e^x / sum e^x``, or with
-    ``form="normalized"`` their share, ``v / sum v`` with ``v = max(x, 0)``. 0 for a window without taps, and where all v
-    are 0. The gradient of a tap is ``-q (ln q + y)``; of a share ``-(ln q + y) / sum v``, and 0 where x is not above 0.
-    Texture networks pool whole maps by it, in place of their mean.""",
+    ``form="normalized"`` their share, ``v / sum v`` with ``v = max(x, 0)``. 0 for a window without taps, and where
+    all v are 0. The gradient of a tap is ``-q (ln q + y)``; of a share ``-(ln q + y) / sum v``, and 0 where x is not
+    above 0. Texture networks pool whole maps by it, in place of their mean.""",
     (
         "0.5822, 0.0901",
         " 0.1966, -0.1966,  0.0707, -0.0707",

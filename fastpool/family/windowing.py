@@ -146,7 +146,8 @@ def _width(lanes: int, places: int) -> tuple[int, int]:
     if lanes <= most:
         return lanes, 1
     blocks = -(-lanes // most)
-    width = -(-(-(-lanes // blocks)) // LEAST) * LEAST
+    each = (lanes + blocks - 1) // blocks
+    width = (each + LEAST - 1) // LEAST * LEAST
     return width, -(-lanes // width)
 
 
@@ -264,7 +265,7 @@ def differentiate(
     rows = (newton_rows if newton else forward_rows)(asked, found.lanes)
     outputs = (1,) * (F.SPATIAL - len(asked.axes)) + asked.outputs
     windows = found.outer * rows.lane_blocks * math.prod(outputs) * rows.width
-    numbers = np.empty((kept + (p is not None), max(windows, 1)), real)
+    numbers: Array = np.empty((kept + (p is not None), max(windows, 1)), real)
     tiles = 0 if g.size == 0 else found.outer * rows.lane_blocks * math.prod(asked.outputs[:-1]) * rows.blocks
     own = _own(asked, parameters, rows, 1, (windows, 0, 0))
     work = _work(statistic, size, asked, rows)

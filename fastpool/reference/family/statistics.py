@@ -7,15 +7,16 @@ from typing import Any
 
 import numpy as np
 
-from fastpool.memory import Array
 from fastpool.problem import Problem
+
+Array = np.ndarray[Any, Any]
 
 
 def gathered(x: Array, asked: Problem) -> tuple[Array, Array]:
     """The taps of every window, along a last axis that is added, and which of them lie on the input."""
     taps = x
     inside = np.ones((1,) * x.ndim, bool)
-    kernels = []
+    kernels: list[int] = []
     for axis, window in zip(asked.axes, asked.windows, strict=True):
         outputs = np.arange(window.output)[:, None] * window.stride - window.pad_begin
         positions = outputs + np.arange(window.kernel)[None, :] * window.dilation

@@ -1,6 +1,6 @@
 """States in a thread's workspace: one array for each of their numbers, so that a loop over states is one over vectors.
 
-``load_state(p, pitch, e, size, field)`` gives the tuple of ``size`` numbers that stand at ``p[e]``, ``p[pitch + e]``, ...
+``load_state(p, pitch, e, size, field)`` gives the tuple of ``size`` numbers at ``p[e]``, ``p[pitch + e]``, ...
 A *field* is a place of the workspace. Accesses of different fields, and of different numbers of a state, are marked
 as such that never meet, which spares every loop its checks at run time. Where a loop reads what another one has
 written by another name, ``barrier()`` stands between them.
@@ -68,9 +68,7 @@ def store_state(typing_context, p, pitch, e, state, field):
         given = signature.args[3]
         for number, part in enumerate(cgutils.unpack_tuple(builder, arguments[3], len(given))):
             value = context.cast(builder, part, given[number], p.dtype)
-            written = builder.store(
-                value, _place(builder, *arguments[:3], number), align=p.dtype.bitwidth // 8
-            )
+            written = builder.store(value, _place(builder, *arguments[:3], number), align=p.dtype.bitwidth // 8)
             _mark(builder, written, where, number)
         return context.get_dummy_value()
 
@@ -101,9 +99,7 @@ def store_one(typing_context, p, e, value, field):
 
     def generate(context, builder, signature, arguments):
         converted = context.cast(builder, arguments[2], signature.args[2], p.dtype)
-        written = builder.store(
-            converted, builder.gep(arguments[0], [arguments[1]]), align=p.dtype.bitwidth // 8
-        )
+        written = builder.store(converted, builder.gep(arguments[0], [arguments[1]]), align=p.dtype.bitwidth // 8)
         _mark(builder, written, where, 0)
         return context.get_dummy_value()
 

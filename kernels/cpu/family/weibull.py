@@ -1,8 +1,8 @@
 """The shape of the Weibull distribution fitted to each window, by Newton's method on the logarithms of its taps.
 
-With f = ln max(x, eps), it is the c > 0 at which ``sum f e^{c f} / sum e^{c f} - 1/c - mean f`` is 0; this grows with c,
-so that there is one at most, and none where all taps are equal: then c is infinite. Plan, buffers and tiles are those
-of ``statistics``; the logarithms of a tile's taps stand in the workspace, tap by tap.
+With f = ln max(x, eps), it is the c > 0 at which ``sum f e^{c f} / sum e^{c f} - 1/c - mean f`` is 0. This grows with
+c, so that there is one at most, and none where all taps are equal: then c is infinite. Plan, buffers and tiles are
+those of ``statistics``; the logarithms of a tile's taps stand in the workspace, tap by tap.
 
 Order: taps in row-major order, one after the other. Each output stops by itself.
 """
@@ -120,7 +120,9 @@ def make_shape(digest, parts, skip):
                     there = f != -INFINITY
                     top = f if f > s[0] else s[0]
                     store_one(logs, t * pitch + e, f, KEPT)
-                    store_state(known, pitch, e, (top, s[1] + (f if there else 0.0), s[2] + (1.0 if there else 0.0)), NUMBERS)
+                    store_state(
+                        known, pitch, e, (top, s[1] + (f if there else 0.0), s[2] + (1.0 if there else 0.0)), NUMBERS
+                    )
             for e in range(room):
                 s = load_state(known, pitch, e, 3, NUMBERS)
                 store_state(known, pitch, e, (s[0], s[1] / s[2], s[2]), NUMBERS)
@@ -135,7 +137,9 @@ def make_shape(digest, parts, skip):
                 c = 1.2 / math.sqrt(v / s[2])
                 # of equal taps, whose mean is rounded, or none
                 moves = s[2] > 1
-                store_state(shapes, pitch, e, (c if moves else (INFINITY if s[2] > 0 else NAN), 1.0 if moves else 0.0), VALUES)
+                store_state(
+                    shapes, pitch, e, (c if moves else (INFINITY if s[2] > 0 else NAN), 1.0 if moves else 0.0), VALUES
+                )
 
             still = False
             for _ in range(STEPS + 1):
@@ -166,7 +170,9 @@ def make_shape(digest, parts, skip):
                 # once more for the sums at the shapes that were found
                 still = moving == 0.0
 
-            target = offset(plan, 1, number) + first_lane * y_l + d * stride(plan, 1, 0) + h * stride(plan, 1, 1) + o * y_w
+            target = (
+                offset(plan, 1, number) + first_lane * y_l + d * stride(plan, 1, 0) + h * stride(plan, 1, 1) + o * y_w
+            )
             barrier()
             if emit == 0:
                 for k in range(outputs):

@@ -12,7 +12,9 @@ from fastpool.kernels.cpu.family.access import codes, reader, writer
 from fastpool.kernels.cpu.family.fields import NUMBERS, load_one
 from fastpool.kernels.cpu.memory import CODES
 from fastpool.kernels.cpu.state import inlined
+from fastpool.kernels.statistic_states import Maths
 from fastpool.kernels.taps import taps_below, taps_between
+
 
 class Parts(NamedTuple):
     """A statistic for one element type: functions that loops call, and types."""
@@ -41,7 +43,7 @@ def make_parts(name: str, dtype: str, skip: bool) -> Parts:
     """The parts of a statistic for one element type; with ``skip`` NaN taps do not count."""
     wide = statistics.real_of(name, dtype)
     real = np.float32 if wide == "f32" else np.float64
-    statistic = statistics.make(name, statistics.Maths(real, EXP[real], LOG[real]), skip)
+    statistic = statistics.make(name, Maths(real, EXP[real], LOG[real]), skip)
     identity = tuple(real(number) for number in statistic.identity)
     lift_value, decode = statistic.lift, reader(dtype)
     output = statistic.output or dtype
