@@ -60,10 +60,11 @@ def test_counting(case):
         np.testing.assert_array_equal(y, S.answer(case, given))
 
 
+OTHERS = ("uint8", "int8", "int16", "uint16", "int32", "int64", "uint64", "float16", "float64")
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    "dtype", ["uint8", "int8", "int16", "uint16", "int32", "int64", "uint64", "float16", "float64"]
-)
+@pytest.mark.parametrize("dtype", OTHERS)
 def test_counting_of_other_elements(dtype):
     x = np.array([[0, 1, 0, 0, 2, 3]]).astype(dtype)
     assert fastpool.any_pool1d(x, 2).tolist() == [[True, False, True]]
@@ -88,7 +89,7 @@ def test_same_bits_everywhere(case):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("case", (*S.CASES, *S.COUNTING), ids=lambda case: case.id)
+@pytest.mark.parametrize("case", [*S.CASES, *S.COUNTING], ids=lambda case: case.id)
 def test_same_bits_in_double_precision(case):
     rng = np.random.default_rng(7)
     for _ in range(20):
@@ -157,7 +158,9 @@ def test_variance_far_from_zero():
 def test_products_with_zeros_and_denormals():
     x = np.array([1e-40, 1e38, 0.0, 5.0, 1e-30, 1e-30, 1e30, 1e30], np.float32)
     y = fastpool.prod_pool1d(x, 2)
-    np.testing.assert_allclose(y, (x[::2].astype(np.float64) * x[1::2]).astype(np.float32), rtol=1e-7)
+    with np.errstate(over="ignore"):
+        expected = (x[::2].astype(np.float64) * x[1::2]).astype(np.float32)
+    np.testing.assert_allclose(y, expected, rtol=1e-7)
     # the order of factors does not matter to a product that is a number in the end
     order = np.float32([1e-30, 1e-30, 1e30, 1e30])
     for x in (order, order[::-1].copy()):
@@ -204,12 +207,12 @@ def test_every_statistic_is_a_row_of_numbers():
     for name in statistics.NAMES:
         for skip in (False, True):
             made = statistics.make(name, statistics.Maths(float, math.exp, math.log), skip)
-            state = made.lift(2.0, (2.0, 0.5))
+            state = made.lift(2.0, (0.25, 0.5))
             assert len(state) == len(made.identity) == len(made.combine(state, state)) <= 5
             if made.pull is not None:
-                kept = made.pull(1.0, made.combine(state, made.lift(1.5, (2.0, 0.5))), 2.0, (2.0, 0.5))
+                kept = made.pull(1.0, made.combine(state, made.lift(1.5, (0.25, 0.5))), 2.0, (0.25, 0.5))
                 assert len(kept) == made.kept <= 5
-                assert isinstance(made.slope(kept, 2.0, (2.0, 0.5)), float)
+                assert isinstance(made.slope(kept, 2.0, (0.25, 0.5)), float)
 
 
 @pytest.mark.parametrize(
@@ -235,7 +238,7 @@ def test_every_statistic_is_a_row_of_numbers():
         ("gem_pool2d", {"p": np.inf}, ValueError, "finite"),
         ("gem_pool2d", {"p": np.ones(2)}, ValueError, "an element for each channel"),
         ("gem_pool2d", {"p": np.array([1.0, 0.0, 2.0])}, ValueError, "not 0"),
-        ("gem_pool2d", {"p": "3"}, TypeError, ""),
+        ("gem_pool2d", {"p": "3"}, TypeError, "p is a str"),
         ("gem_pool2d", {"eps": -1.0}, ValueError, "from 0"),
         ("gamma_pool2d", {"statistic": "mean"}, ValueError, "unknown word"),
         ("gamma_pool2d", {"eps": 0.0}, ValueError, "above 0"),
