@@ -26,6 +26,8 @@ class Program(NamedTuple):
         return f"{'_'.join(self.words)}__{self.module}"
 
 
+_MOST_CALLED = ("logsumexp", "soft", "power", "variance", "product", "entropy")
+
 AHEAD: dict[str, tuple[tuple[str, ...], ...]] = {
     "blend": (("add", "f32"), ("mix", "f32"), ("part", "f32"), ("weigh", "f32")),
     "chain": (("run",), ("copy",)),
