@@ -364,6 +364,16 @@ OPERATIONS: tuple[Operation, ...] = (
         "scale: g y^{1-c} v_i^{c-1} / n; shape: -g (dF/dx_i) / (dF/dc) of that equation F = 0",
         "maximum likelihood; Ranjan, theory of pooling",
     ),
+    Operation(
+        "max unpooling",
+        "family.unpooling",
+        in_ranks("max_unpool"),
+        "y_{index_o} = x_o, the last o of those with one index, 0 elsewhere",
+        "dx_o = g_{index_o}, 0 where another o was kept",
+        "Zeiler et al. 2011; SegNet, Badrinarayanan et al. 2017",
+        dtypes="all but complex",
+        linear=True,
+    ),
 )
 """Those of ``fastpool.family``; the windows' own are listed with them in the docs."""
 

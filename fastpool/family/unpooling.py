@@ -1,0 +1,423 @@
+"""Max unpooling over one, two or three spatial axes, and its gradient."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastpool import arguments
+from fastpool.family import tasks
+from fastpool.family.calls import NUMBERS, Call
+from fastpool.family.framing import Frame
+from fastpool.family.inverse import Windows, unpooled_shape, windows
+from fastpool.family.ranks import ranked
+from fastpool.functional._types import A, Device, IndexKind, Layout, Padding, Sizes
+from fastpool.kernels import frame as F
+from fastpool.kernels.programs import Program
+from fastpool.memory import Array
+from fastpool.problem import Ints
+from fastpool.reference.family import unpooling as oracle
+
+__all__ = [
+    "max_unpool1d",
+    "max_unpool1d_backward",
+    "max_unpool2d",
+    "max_unpool2d_backward",
+    "max_unpool3d",
+    "max_unpool3d_backward",
+]
+
+DTYPES = ("b1", *NUMBERS)
+BAND = 128 * 1024
+"""Bytes of the larger array that a tile should have: zeros are written over in the cache they were written to."""
+TABLE = 8 * 256
+"""Bytes of workspace that every kernel needs."""
+
+
+class Scatter(NamedTuple):
+    """Elements and where they go: the arrays of a call, in storage form, and what the indices mean."""
+
+    large: Array
+    small: Array
+    indices: Array
+    axes: Ints
+    kind: str
+    window: Windows
+
+    def bands(self, lanes: int) -> tuple[int, int, int]:
+        """Positions along the first spatial axis in a band, bands, and where the first one would begin."""
+        sizes = [self.large.shape[axis] for axis in self.axes]
+        line = self.large.itemsize * lanes * math.prod(sizes[1:])
+        if line * sizes[0] <= 2 * BAND:
+            return sizes[0], 1, 0
+        # bands begin where windows do, so that windows which share no element are in one band each
+        step = self.window.stride[0]
+        first = -(self.window.begin[0] % step)
+        band = max(BAND // line // step, 1) * step
+        return band, -(-(sizes[0] - first) // band), first
+
+    def numbers(self) -> Array:
+        """An array of which strides count, but no element: its strides are the units of the indices."""
+        shape, axes = self.small.shape, self.axes
+        units = [0] * len(shape)
+        if self.kind == "tensor":
+            unit = 8
+            for axis in reversed(range(len(shape))):
+                units[axis] = 0 if axis in axes else unit
+                unit *= self.large.shape[axis]
+        return np.lib.stride_tricks.as_strided(np.empty(0, np.int64), shape, units)
+
+    def positions(self) -> Array:
+        """Where each index points, by the oracle."""
+        window, shape = self.window, self.large.shape
+        return oracle.positions(
+            self.indices, self.kind, shape, self.axes, window.kernel, window.stride, window.begin
+        )
+
+    def wrong(self, call: Call) -> ValueError:
+        """The error that names the first index that is not allowed."""
+        place = tuple(int(i) for i in np.argwhere(self.positions() == oracle.WRONG)[0])
+        index = int(self.indices[place])
+        plane = math.prod(self.large.shape[axis] for axis in self.axes)
+        taps = math.prod(self.window.kernel)
+        rule = {
+            "plane": f"must be -1 or below {plane}, the elements of a plane of the result",
+            "tensor": f"must be -1 or below {self.large.size}, and name an element of its own plane",
+            "tap": f"must be below {taps}, the taps of a window, and name one that is not in the padding",
+        }[self.kind]
+        way_out = f"give those that max pooling returned with return_indices={self.kind!r}"
+        return call.value_error(f"indices[{', '.join(map(str, place))}]={index}", rule, way_out)
+
+
+def _run(call: Call, role: str, scatter: Scatter, given: bool) -> None:
+    """Move the elements: "place" writes the larger array, "take" the smaller.
+
+    Indices are checked on the way, or before where the written array is the caller's own.
+    """
+    frame = Frame((scatter.large, scatter.small, scatter.indices, scatter.numbers()), scatter.axes)
+    axes, window = scatter.axes, scatter.window
+    missing = F.SPATIAL - len(axes)
+    steps = [scatter.large.strides[axis] for axis in axes]
+    sizes = [scatter.large.shape[axis] for axis in axes]
+    dense = all(steps[i] == steps[i + 1] * sizes[i + 1] for i in range(len(axes) - 1))
+    unit = math.prod(scatter.large.shape[axes[-1] + 1 :]) if scatter.kind == "tensor" else 1
+    apart = scatter.kind == "tap" and all(s >= k for s, k in zip(window.stride, window.kernel, strict=True))
+    shaped = [1, 1, 0] * missing
+    for shape in zip(window.kernel, window.stride, window.begin, strict=True):
+        shaped += shape
+    word = f"u{8 * scatter.indices.itemsize}" if scatter.kind == "tap" else "flat"
+    flag = np.zeros(1, np.uint8)
+    arrays = (scatter.large, scatter.small, scatter.indices, flag)
+    empty = 0 in scatter.small.shape
+
+    def run(role: str, band: int, bands: int, first: int, by_hand: Callable[[], None]) -> bool:
+        """Whether all indices were found where they may be."""
+        flag[0] = 0
+        own = [missing, band, bands, first, unit, int(dense), int(not apart), *shaped]
+        bits = "8" if role == "check" else str(8 * scatter.large.itemsize)
+        marks = band * frame.lanes * math.prod(sizes[1:]) if role == "take" and not apart else 0
+        tiles = 0 if empty else frame.outer * bands
+        size = scatter.indices.nbytes if role == "check" else None
+        program = Program("unpool", (role, word, bits))
+        tasks.run(program, [*frame.plan, *own], arrays, tiles, TABLE + marks, size, by_hand)
+        return flag[0] == 0
+
+    def find() -> None:
+        flag[0] = bool((scatter.positions() == oracle.WRONG).any())
+
+    def move() -> None:
+        put = oracle.unpool if role == "place" else oracle.unpool_backward
+        read, written = (scatter.small, scatter.large) if role == "place" else (scatter.large, scatter.small)
+        put(read, scatter.positions(), written, axes)
+        find()
+
+    whole = (sizes[0], 1, 0)
+    cut = scatter.bands(frame.lanes)
+    if given and not run("check", *whole, find):
+        raise scatter.wrong(call)
+    if not run(role, *cut, move) and (cut[1] == 1 or not run(role, *whole, move)):
+        raise scatter.wrong(call)
+
+
+def _index_type(kind: str, taps: int) -> str:
+    if kind != "tap":
+        return "i64"
+    return next(f"u{bits}" for bits in (8, 16, 32, 64) if taps < 2**bits)
+
+
+def _planned(
+    call: Call, count: int, shape: Ints, indices: object, window: Windows, asked: object, kind: object, layout: object
+) -> tuple[Ints, str, Ints, Array]:
+    """The spatial axes, the kind of indices, the shape of the larger array and the indices of a call."""
+    named = arguments.index_kind(call.called, "index_kind", kind)
+    axes = call.axes(layout, count, shape)
+    taps = math.prod(window.kernel)
+    large = unpooled_shape(call, asked, axes, shape, window)
+    given = call.take_like("indices", indices, shape, _index_type(named, taps), "x's shape")
+    return axes, named, large, given.data
+
+
+def _forward(
+    called: str,
+    count: int,
+    x: A,
+    indices: A,
+    kernel: object,
+    stride: object,
+    padding: object,
+    asked: object,
+    kind: object,
+    layout: object,
+    out: A | None,
+    device: object,
+) -> A:
+    call = Call(called, device)
+    source = call.take("x", x, DTYPES)
+    window = windows(call, kernel, stride, padding, 1, count)
+    axes, named, shape, found = _planned(call, count, source.data.shape, indices, window, asked, kind, layout)
+    y = call.result("out", shape, source.dtype, out, source.data)
+    _run(call, "place", Scatter(y.data, source.data, found, axes, named, window), out is not None)
+    given: A = call.give()
+    return given
+
+
+def _backward(
+    called: str,
+    count: int,
+    grad: A,
+    x: object,
+    indices: A,
+    kernel: object,
+    stride: object,
+    padding: object,
+    asked: object,
+    kind: object,
+    layout: object,
+    out: A | None,
+    device: object,
+) -> A:
+    call = Call(called, device)
+    source = call.take("grad_output", grad)
+    shape = call.shape_of("x_or_shape", x)
+    window = windows(call, kernel, stride, padding, 1, count)
+    axes, named, large, found = _planned(call, count, shape, indices, window, asked, kind, layout)
+    call.check_shape("grad_output", source.data, large, "the shape of the forward's result")
+    dx = call.result("out", shape, source.dtype, out, source.data)
+    _run(call, "take", Scatter(source.data, dx.data, found, axes, named, window), out is not None)
+    given: A = call.give()
+    return given
+
+
+def _vjp(n: int) -> Callable[..., Any]:
+    """The result and its pullback, which keeps x's shape and the indices, but not x."""
+
+    def vjp(x: Any, indices: Any, *args: Any, **kwargs: Any) -> tuple[Any, Callable[[Any], Any]]:
+        forward, backward = (globals()[f"max_unpool{n}d{end}"] for end in ("", "_backward"))
+        y = forward(x, indices, *args, **kwargs)
+        shape = tuple(x.shape)
+        rest = {key: value for key, value in kwargs.items() if key != "out"}
+        return y, lambda dy: backward(dy, shape, indices, *args, **rest)
+
+    return vjp
+
+
+VJPS = {f"max_unpool{n}d": _vjp(n) for n in (1, 2, 3)}
+
+
+def _unpool(n: int) -> Callable[..., Any]:
+    def unpool(
+        x: A,
+        indices: A,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Padding = 0,
+        *,
+        output_size: Sizes | None = None,
+        index_kind: IndexKind = "plane",
+        layout: Layout = "channels_first",
+        out: A | None = None,
+        device: Device = None,
+    ) -> A:
+        """Max pooling undone over <axes>: each element goes where its index says, all others are 0.
+
+        Parameters
+        ----------
+        x : array
+            Shape ``<shape>``, or as ``layout`` says. Any element type but complex.
+        indices : array
+            The indices that max or min pooling returned, shape and kind of array as x: int64, or for taps the
+            unsigned type that the pooling gave. The index of an empty window, -1 or for taps the largest value of
+            their type, puts nothing.
+        kernel_size, stride, padding
+            As in the pooling; each an integer or one per spatial axis, ``padding`` also ``(begin, end)`` pairs.
+            ``stride`` is ``kernel_size`` where it is left out.
+        output_size : int or tuple of int, optional
+            Spatial sizes of the result, or its whole shape: sizes for which this pooling, with or without
+            ``ceil_mode``, gives that of x. Left out, ``(size - 1) * stride - begin - end + kernel_size``.
+        index_kind : {"plane", "tensor", "tap"}
+            What the indices count: elements of the result's plane, of the whole result, both in row-major order in the
+            caller's layout, or the taps of a window.
+        <layout>
+        <out>
+        <device>
+
+        Returns
+        -------
+        y : array
+            The unpooled array; dtype and kind of array are those of x.
+
+        <raises>
+
+        See Also
+        --------
+        max_pool<n>d : the pooling, with ``return_indices``.
+        <name>_backward : its gradient.
+
+        Notes
+        -----
+        Of elements with one index, which windows that overlap can give, the last one in row-major order is kept, on any
+        number of threads. Elements are moved as they are, NaN too. Every index is checked: the first one that names
+        no element of its plane is an error. An index of kind "tensor" counts in the result's own shape; ONNX counts
+        in that of the default size, which is the same where ``output_size`` is not given [2]_.
+
+        It is the unpooling of the deconvolutional nets, and the decoder of SegNet [1]_.
+
+        References
+        ----------
+        .. [1] Badrinarayanan et al., "SegNet: A Deep Convolutional Encoder-Decoder Architecture for Image
+           Segmentation", 2017.
+        .. [2] ONNX operator ``MaxUnpool``; PyTorch ``max_unpool<n>d``.
+
+        Examples
+        --------
+        <example>
+        """
+        called = f"max_unpool{n}d"
+        return _forward(
+            called, n, x, indices, kernel_size, stride, padding, output_size, index_kind, layout, out, device
+        )
+
+    return unpool
+
+
+def _unpool_backward(n: int) -> Callable[..., Any]:
+    def unpool_backward(
+        grad_output: A,
+        x_or_shape: Any,
+        indices: A,
+        kernel_size: Sizes,
+        stride: Sizes | None = None,
+        padding: Padding = 0,
+        *,
+        output_size: Sizes | None = None,
+        index_kind: IndexKind = "plane",
+        layout: Layout = "channels_first",
+        out: A | None = None,
+        device: Device = None,
+    ) -> A:
+        """Gradient of max unpooling over <axes>: that of each element's place in the result.
+
+        Parameters
+        ----------
+        grad_output : array
+            Gradient of the result, floating.
+        x_or_shape : array or tuple of int
+            The forward's x, or its shape.
+        indices, kernel_size, stride, padding, output_size, index_kind
+            As in the forward.
+        <layout>
+        <out>
+        <device>
+
+        Returns
+        -------
+        dx : array
+            Gradient with respect to x: x's shape, grad_output's dtype and kind of array.
+
+        <raises>
+
+        See Also
+        --------
+        max_unpool<n>d : the forward.
+
+        Notes
+        -----
+        Of elements with one index only the last one, which the forward keeps, gets the gradient; the others, and
+        those of empty windows, get 0. PyTorch gives it to all of them, which is not the derivative of its forward:
+        unpooling what overlapping windows pooled then counts the gradient of a maximum once for each of its windows.
+
+        Examples
+        --------
+        <example>
+        """
+        return _backward(
+            f"max_unpool{n}d_backward",
+            n,
+            grad_output,
+            x_or_shape,
+            indices,
+            kernel_size,
+            stride,
+            padding,
+            output_size,
+            index_kind,
+            layout,
+            out,
+            device,
+        )
+
+    return unpool_backward
+
+
+max_unpool1d, max_unpool2d, max_unpool3d = ranked(
+    _unpool,
+    "max_unpool{n}d",
+    {
+        1: """
+        >>> y, indices = fastpool.max_pool1d(np.array([1.0, 5.0, 3.0, 2.0]), 2, return_indices=True)
+        >>> fastpool.max_unpool1d(y, indices, 2)
+        array([0., 5., 3., 0.])
+        """,
+        2: """
+        >>> x = np.array([[1.0, 5.0, 3.0], [4.0, 2.0, 6.0], [7.0, 8.0, 9.0]])
+        >>> y, indices = fastpool.max_pool2d(x, 2, return_indices=True)
+        >>> fastpool.max_unpool2d(y, indices, 2, output_size=x.shape)
+        array([[0., 5., 0.],
+               [0., 0., 0.],
+               [0., 0., 0.]])
+        """,
+        3: """
+        >>> y, indices = fastpool.max_pool3d(np.arange(8.0).reshape(2, 2, 2), (2, 2, 1), return_indices="tap")
+        >>> fastpool.max_unpool3d(y, indices, (2, 2, 1), index_kind="tap")
+        array([[[0., 0.],
+                [0., 0.]],
+        <BLANKLINE>
+               [[0., 0.],
+                [6., 7.]]])
+        """,
+    },
+)
+max_unpool1d_backward, max_unpool2d_backward, max_unpool3d_backward = ranked(
+    _unpool_backward,
+    "max_unpool{n}d_backward",
+    {
+        1: """
+        >>> g, indices = np.array([1.0, 2.0, 3.0, 4.0]), np.array([1, 2])
+        >>> fastpool.max_unpool1d_backward(g, (2,), indices, 2)
+        array([2., 3.])
+        """,
+        2: """
+        >>> g, indices = np.array([[1.0, 2.0], [3.0, 4.0]]), np.array([[2]])
+        >>> fastpool.max_unpool2d_backward(g, (1, 1), indices, 2)
+        array([[3.]])
+        """,
+        3: """
+        >>> g, indices = np.array([[[1.0, 2.0]]]), np.array([[[1]]])
+        >>> fastpool.max_unpool3d_backward(g, (1, 1, 1), indices, (1, 1, 2))
+        array([[[2.]]])
+        """,
+    },
+)
