@@ -59,6 +59,25 @@ class Scatter(NamedTuple):
         band = max(BAND // line // step, 1) * step
         return band, -(-(sizes[0] - first) // band), first
 
+    def rows(self) -> tuple[int, int, int]:
+        """As ``bands``, for windows that lie apart: rows of windows in a band."""
+        sizes = [self.small.shape[axis] for axis in self.axes]
+        many = math.prod(sizes[:-1])
+        planes = self.small.size // math.prod(sizes)
+        line = self.large.itemsize * math.prod(self.large.shape[axis] for axis in self.axes) * planes // many
+        band = max(1, BAND // max(1, line // planes)) if planes else 1
+        return min(band, many), -(-many // band), 0
+
+    def apart(self) -> bool:
+        """Whether no two windows share an element, and all of them lie in the plane."""
+        window = self.window
+        return all(
+            begin == 0 and kernel <= step and (self.small.shape[axis] - 1) * step + kernel <= self.large.shape[axis]
+            for axis, begin, kernel, step in zip(
+                self.axes, window.begin, window.kernel, window.stride, strict=True
+            )
+        )
+
     def numbers(self) -> Array:
         """An array of which strides count, but no element: its strides are the units of the indices."""
         shape, axes = self.small.shape, self.axes
@@ -113,7 +132,7 @@ def _run(call: Call, role: str, scatter: Scatter, given: bool) -> None:
     arrays = (scatter.large, scatter.small, scatter.indices, flag)
     empty = 0 in scatter.small.shape
 
-    def run(role: str, band: int, bands: int, first: int, by_hand: Callable[[], None]) -> bool:
+    def run(module: str, role: str, band: int, bands: int, first: int, by_hand: Callable[[], None]) -> bool:
         """Whether all indices were found where they may be."""
         flag[0] = 0
         own = [missing, band, bands, first, unit, int(dense), int(not apart), *shaped]
@@ -121,7 +140,7 @@ def _run(call: Call, role: str, scatter: Scatter, given: bool) -> None:
         marks = band * frame.lanes * math.prod(sizes[1:]) if role == "take" and not apart else 0
         tiles = 0 if empty else frame.outer * bands
         size = scatter.indices.nbytes if role == "check" else None
-        program = Program("unpool", (role, word, bits))
+        program = Program(module, (role, word, bits))
         tasks.run(program, [*frame.plan, *own], arrays, tiles, TABLE + marks, size, by_hand)
         return flag[0] == 0
 
@@ -136,9 +155,11 @@ def _run(call: Call, role: str, scatter: Scatter, given: bool) -> None:
 
     whole = (sizes[0], 1, 0)
     cut = scatter.bands(frame.lanes)
-    if given and not run("check", *whole, find):
+    if given and not run("unpool", "check", *whole, find):
         raise scatter.wrong(call)
-    if not run(role, *cut, move) and (cut[1] == 1 or not run(role, *whole, move)):
+    if scatter.apart() and run("unpool_apart", role, *scatter.rows(), move):
+        return
+    if not run("unpool", role, *cut, move) and (cut[1] == 1 or not run("unpool", role, *whole, move)):
         raise scatter.wrong(call)
 
 
