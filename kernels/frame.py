@@ -44,10 +44,13 @@ def offset(plan, array, number):
     outer = plan[OUTER]
     at = array_at(outer, array) + 2 * SPATIAL + 1
     found = 0
-    for i in range(outer):
+    # no division for the outermost axis, which most often is the only one
+    for i in range(outer - 1):
         axis = outer - 1 - i
         found += number % plan[SIZES + axis] * plan[at + axis]
         number //= plan[SIZES + axis]
+    if outer > 0:
+        found += number * plan[at]
     return found
 
 

@@ -31,8 +31,13 @@ __all__ = [
 ]
 
 DTYPES = ("b1", *NUMBERS)
-BAND = 128 * 1024
-"""Bytes of the larger array that a tile should have: zeros are written over in the cache they were written to."""
+BAND = 512 * 1024
+"""Bytes of the larger array that a tile should have: zeros are written over in the cache they were written to, and
+few windows reach into two bands."""
+SHORT = 16
+"""Windows in a row from which on comparing in vectors is faster than going where the indices say."""
+ROWS = 64 * 1024
+"""As that, where every element is written once."""
 TABLE = 8 * 256
 """Bytes of workspace that every kernel needs."""
 
@@ -65,12 +70,14 @@ class Scatter(NamedTuple):
         many = math.prod(sizes[:-1])
         planes = self.small.size // math.prod(sizes)
         line = self.large.itemsize * math.prod(self.large.shape[axis] for axis in self.axes) * planes // many
-        band = max(1, BAND // max(1, line // planes)) if planes else 1
+        band = max(1, ROWS // max(1, line // planes)) if planes else 1
         return min(band, many), -(-many // band), 0
 
-    def apart(self) -> bool:
-        """Whether no two windows share an element, and all of them lie in the plane."""
+    def apart(self, lanes: int) -> bool:
+        """Whether no two windows share an element, all of them lie in the plane, and rows of them are long."""
         window = self.window
+        if lanes == 1 and self.small.shape[self.axes[-1]] < SHORT:
+            return False
         return all(
             begin == 0 and kernel <= step and (self.small.shape[axis] - 1) * step + kernel <= self.large.shape[axis]
             for axis, begin, kernel, step in zip(
@@ -157,7 +164,7 @@ def _run(call: Call, role: str, scatter: Scatter, given: bool) -> None:
     cut = scatter.bands(frame.lanes)
     if given and not run("unpool", "check", *whole, find):
         raise scatter.wrong(call)
-    if scatter.apart() and run("unpool_apart", role, *scatter.rows(), move):
+    if scatter.apart(frame.lanes) and run("unpool_apart", role, *scatter.rows(), move):
         return
     if not run("unpool", role, *cut, move) and (cut[1] == 1 or not run("unpool", role, *whole, move)):
         raise scatter.wrong(call)

@@ -20,7 +20,7 @@ import numpy as np
 from numba.extending import register_jitable
 
 from fastpool.kernels import frame as F
-from fastpool.kernels.cpu.family.access import codes
+from fastpool.kernels.cpu.family.access import codes, value_type
 from fastpool.kernels.cpu.memory import RESULT, SIDE, SOURCE, address, load, pointer, store
 from fastpool.kernels.frame import lane_stride, offset, size, stride
 
@@ -73,6 +73,12 @@ def locate_flat(plan, own, table, index, base, unit, row, v, taps, d, h):
     if index < 0 or position < 0:
         position = EMPTY if index == -1 else WRONG
     return position
+
+
+@register_jitable
+def guess_flat(plan, own, table, index, base, unit, row, v, taps, d, h):
+    """As ``locate_flat``, but any number outside of the plane for indices that are in none."""
+    return index - base if unit == 1 else locate_flat(plan, own, table, index, base, unit, row, v, taps, d, h)
 
 
 @register_jitable
@@ -185,6 +191,8 @@ def make(digest, role, index, bits):
     code, index_code = codes(f"u{bits}"), codes("i64" if index == "flat" else index)
     flag, number_code = codes("u8"), codes("i64")
     locate = locate_flat if index == "flat" else make_locate_tap(2 ** int(index[1:]) - 1)
+    guess = guess_flat if index == "flat" else locate
+    kind, flat = value_type(f"u{bits}"), index == "flat"
 
     def place(plan, bufs, work, begin, end):
         digest  # noqa: B018  (captured, so that a changed source is another kernel in the cache)
@@ -225,12 +233,14 @@ def make(digest, role, index, bits):
                             w, lane = (w_first + i, 0) if along else (w_first + run, i)
                             found = load(indices, index_at + run * index_run + i * index_step, SOURCE)
                             from_base, v = base + lane * base_lane, w * v_step - v_pad
-                            position = locate(plan, own, table, found, from_base, unit, row, v, taps, d, h)
+                            position = guess(plan, own, table, found, from_base, unit, row, v, taps, d, h)
                             if (position >= start) & (position < stop):
                                 element = load(x, x_at + run * x_run + i * x_step, SOURCE)
                                 at = position * step if dense else place_of(plan, position)
                                 store(y, to + lane * to_lane + at, element, RESULT)
-                            elif position != EMPTY:
+                                continue
+                            position = locate(plan, own, table, found, from_base, unit, row, v, taps, d, h)
+                            if position != EMPTY:
                                 reach_begin, reach_end = reach(plan, own, (d, h, w)[axis])
                                 if (position < reach_begin * weight) | (position >= reach_end * weight):
                                     store(wrong, 0, 1, SIDE)
@@ -269,21 +279,19 @@ def make(digest, role, index, bits):
                             w, lane = (w_first + i, 0) if along else (w_first + run, i)
                             found = load(indices, index_at + run * index_run + i * index_step, SOURCE)
                             from_base, v = base + lane * base_lane, w * v_step - v_pad
-                            position = locate(plan, own, table, found, from_base, unit, row, v, taps, d, h)
+                            position = guess(plan, own, table, found, from_base, unit, row, v, taps, d, h)
                             to = x_at + run * x_run + i * x_step
                             if (position >= start) & (position < stop):
                                 at = position * step if dense else place_of(plan, position)
                                 element = load(y, source + lane * from_lane + at, SOURCE)
-                                known = False
                                 if equal:
                                     mark = (position - start) * lanes + lane
-                                    known = load(taken, mark, SIDE) != 0
+                                    known = load(taken, mark, SIDE)
                                     store(taken, mark, 1, SIDE)
-                                if known:
-                                    store(x, to, 0, RESULT)
-                                else:
-                                    store(x, to, element, RESULT)
+                                    element = element if known == 0 else kind(0)
+                                store(x, to, element, RESULT)
                             else:
+                                position = locate(plan, own, table, found, from_base, unit, row, v, taps, d, h)
                                 reach_begin, reach_end = reach(plan, own, (d, h, w)[axis])
                                 if position == EMPTY:
                                     # the band in which the window begins
@@ -309,6 +317,12 @@ def make(digest, role, index, bits):
                 for h in range(size(plan, 1, 1)):
                     at, row = row_at(plan, 2, index_plane, d, h, 0), row_origin(plan, own, d, h)
                     for run in range(runs):
+                        if flat & (unit == 1) & (index_step == 1) & (base_lane == 0):
+                            for i in range(many):
+                                found = load(indices, at + run * index_run + i, SOURCE)
+                                position = found - base
+                                bad |= ((position < 0) | (position >= elements)) & (found != EMPTY)
+                            continue
                         for i in range(many):
                             w, lane = (i, 0) if along else (run, i)
                             found = load(indices, at + run * index_run + i * index_step, SOURCE)

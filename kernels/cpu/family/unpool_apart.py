@@ -15,7 +15,7 @@ from numba.extending import register_jitable
 from fastpool.kernels import frame as F
 from fastpool.kernels.cpu.family.access import codes, value_type
 from fastpool.kernels.cpu.family.unpool import BAND, BANDS, UNIT, WINDOWS
-from fastpool.kernels.cpu.memory import load_side, load_source, pointer, store_result, store_side
+from fastpool.kernels.cpu.memory import load_side, load_source, pointer, store_out, store_result, store_side
 from fastpool.kernels.frame import lane_stride, offset, size, stride
 
 
@@ -76,34 +76,69 @@ def make(digest, role, index, bits):
     Role "place" writes the larger array, "take" the smaller.
     """
     code, index_code, flag = codes(f"u{bits}"), codes("i64" if index == "flat" else index), codes("u8")
-    number = value_type(f"u{bits}")
+    kind = value_type(f"u{bits}")
     flat, placing = index == "flat", role == "place"
     expect = expect_flat if flat else make_expect_tap(value_type(index))
     empty = -1 if flat else 2 ** int(index[1:]) - 1
 
     @register_jitable
-    def pairs(y, y_at, x, x_at, indices, index_at, count, first, second, grows):
-        """A row of windows of two taps at a stride of two, where everything lies side by side; the matches."""
-        zero = number(0)
+    def quads(y, y_at, y_row, x, x_at, indices, index_at, count, first, below, unit, grows, fresh):
+        """A row of windows of 2 x 2 taps at a stride of 2, where the elements of every row lie side by side.
+
+        ``first`` and ``below`` are the indices of the first window's taps of column 0, ``fresh`` says that nothing has
+        been taken for these windows yet. Gives how many indices are a tap's here, or where fresh, of an empty window.
+        """
+        zero = kind(0)
         found = 0
         for w in range(count):
             given = load_source(indices, index_at + w)
-            even, odd = given == expect(first, grows, w), given == expect(second, grows, w)
+            a, b = given == expect(first, grows, w), given == expect(first + unit, grows, w)
+            c, d = given == expect(below, grows, w), given == expect(below + unit, grows, w)
             if placing:
                 element = load_source(x, x_at + w)
-                store_result(y, y_at + 2 * w, element if even else zero)
-                store_result(y, y_at + 2 * w + 1, element if odd else zero)
+                store_result(y, y_at + 2 * w, element if a else zero)
+                store_result(y, y_at + 2 * w + 1, element if b else zero)
+                store_out(y, y_at + y_row + 2 * w, element if c else zero)
+                store_out(y, y_at + y_row + 2 * w + 1, element if d else zero)
             else:
-                element = load_source(y, y_at + 2 * w) if even else load_side(x, x_at + w)
-                store_side(x, x_at + w, load_source(y, y_at + 2 * w + 1) if odd else element)
+                up_left, up_right = load_source(y, y_at + 2 * w), load_source(y, y_at + 2 * w + 1)
+                left, right = load_source(y, y_at + y_row + 2 * w), load_source(y, y_at + y_row + 2 * w + 1)
+                before = zero if fresh else load_side(x, x_at + w)
+                lower = left if c else (right if d else before)
+                store_side(x, x_at + w, up_left if a else (up_right if b else lower))
             if flat:
-                found += even | odd
+                found += a | b | c | d | (fresh & (given == empty))
+        return found
+
+    @register_jitable
+    def lane_quads(y, y_at, y_row, y_next, x, x_at, indices, index_at, count, first, below, unit, grows, fresh):
+        """As ``quads``, for the lanes of one window; ``y_next`` is from one column of y to the next."""
+        zero = kind(0)
+        found = 0
+        for i in range(count):
+            given = load_source(indices, index_at + i)
+            a, b = given == expect(first, grows, i), given == expect(first + unit, grows, i)
+            c, d = given == expect(below, grows, i), given == expect(below + unit, grows, i)
+            if placing:
+                element = load_source(x, x_at + i)
+                store_result(y, y_at + i, element if a else zero)
+                store_result(y, y_at + y_next + i, element if b else zero)
+                store_out(y, y_at + y_row + i, element if c else zero)
+                store_out(y, y_at + y_row + y_next + i, element if d else zero)
+            else:
+                up_left, up_right = load_source(y, y_at + i), load_source(y, y_at + y_next + i)
+                left, right = load_source(y, y_at + y_row + i), load_source(y, y_at + y_row + y_next + i)
+                before = zero if fresh else load_side(x, x_at + i)
+                lower = left if c else (right if d else before)
+                store_side(x, x_at + i, up_left if a else (up_right if b else lower))
+            if flat:
+                found += a | b | c | d | (fresh & (given == empty))
         return found
 
     @register_jitable
     def each(y, y_at, y_step, x, x_at, x_step, indices, index_at, index_step, count, first, grows):
         """One tap of a run of windows, or of the lanes of one window; the matches."""
-        zero = number(0)
+        zero = kind(0)
         found = 0
         if (y_step == 1) & (x_step == 1) & (index_step == 1):
             for i in range(count):
@@ -153,6 +188,7 @@ def make(digest, role, index, bits):
         w_taps, w_step = plan[at + 6], plan[at + 7]
         rows, columns = size(plan, 0, 1), size(plan, 0, 2)
         deep, high, wide = size(plan, 1, 0), size(plan, 1, 1), size(plan, 1, 2)
+        y_row = stride(plan, 0, 1)
         y_step, x_step, index_step = stride(plan, 0, 2), stride(plan, 1, 2), stride(plan, 2, 2)
         y_lane, x_lane, index_lane, base_lane = (
             lane_stride(plan, 0),
@@ -160,7 +196,11 @@ def make(digest, role, index, bits):
             lane_stride(plan, 2),
             lane_stride(plan, 3),
         )
-        two = (lanes == 1) & (w_taps == 2) & (w_step == 2) & (y_step == 1) & (x_step == 1) & (index_step == 1)
+        four = (h_taps == 2) & (h_step == 2) & (w_taps == 2) & (w_step == 2)
+        if lanes == 1:
+            four = four & (y_step == 1) & (x_step == 1) & (index_step == 1)
+        else:
+            four = four & (y_lane == 1) & (x_lane == 1) & (index_lane == 1)
         grows = w_step * unit if flat else 0
         covered = (wide - 1) * w_step + w_taps
         taps = d_taps * h_taps * w_taps
@@ -176,23 +216,18 @@ def make(digest, role, index, bits):
                 h = row - d * high
                 x_at = x_plane + d * stride(plan, 1, 0) + h * stride(plan, 1, 1)
                 index_at = index_plane + d * stride(plan, 2, 0) + h * stride(plan, 2, 1)
-                if lanes == 1:
-                    if flat:
-                        found += count_empty(indices, index_at, index_step, wide)
-                    elif too_large(indices, index_at, index_step, wide, taps):
-                        store_side(wrong, 0, 1)
-                    if not placing:
-                        for w in range(wide):
-                            store_side(x, x_at + w * x_step, 0)
-                else:
-                    for w in range(wide):
-                        if flat:
-                            found += count_empty(indices, index_at + w * index_step, index_lane, lanes)
-                        elif too_large(indices, index_at + w * index_step, index_lane, lanes, taps):
+                runs, run, x_run, index_run = 1, wide, x_step, index_step
+                if lanes > 1:
+                    runs, run, x_run, index_run = wide, lanes, x_lane, index_lane
+                for i in range(runs):
+                    if not flat:
+                        if too_large(indices, index_at + i * index_step, index_run, run, taps):
                             store_side(wrong, 0, 1)
-                        if not placing:
-                            for lane in range(lanes):
-                                store_side(x, x_at + w * x_step + lane * x_lane, 0)
+                    elif not four:
+                        found += count_empty(indices, index_at + i * index_step, index_run, run)
+                    if not placing and not four:
+                        for j in range(run):
+                            store_side(x, x_at + i * x_step + j * x_run, 0)
                 # rows of the larger array that no tap is in are zeros
                 d_stop = d * d_step + d_taps
                 h_stop = h * h_step + h_taps
@@ -200,54 +235,67 @@ def make(digest, role, index, bits):
                     d_stop = size(plan, 0, 0) if d == deep - 1 else (d + 1) * d_step
                     h_stop = rows if h == high - 1 else (h + 1) * h_step
                 for z in range(d * d_step, d_stop):
-                    for u in range(h * h_step, h_stop):
-                        y_at = y_plane + z * stride(plan, 0, 0) + u * stride(plan, 0, 1)
-                        if placing:
-                            if (z - d * d_step >= d_taps) | (u - h * h_step >= h_taps):
-                                zero_row(plan, y, y_at, 0, columns)
-                                continue
-                            if w_step > w_taps:
-                                zero_row(plan, y, y_at, 0, columns)
-                            else:
-                                zero_row(plan, y, y_at, covered, columns)
-                        first = base + (z * rows + u) * columns * unit
+                    inside = z - d * d_step < d_taps
+                    u_first = h * h_step
+                    y_at = y_plane + z * stride(plan, 0, 0) + u_first * y_row
+                    if four and inside:
+                        first, below = base + (z * rows + u_first) * columns * unit, columns * unit
                         if not flat:
-                            first = ((z - d * d_step) * h_taps + u - h * h_step) * w_taps
-                        if two:
-                            found += pairs(y, y_at, x, x_at, indices, index_at, wide, first, first + unit, grows)
-                        elif lanes == 1:
-                            for tap in range(w_taps):
-                                found += each(
-                                    y,
-                                    y_at + tap * y_step,
-                                    w_step * y_step,
-                                    x,
-                                    x_at,
-                                    x_step,
-                                    indices,
-                                    index_at,
-                                    index_step,
-                                    wide,
-                                    first + tap * unit,
-                                    grows,
-                                )
+                            first, below = (z - d * d_step) * 4, 2
+                        fresh = z == d * d_step
+                        if lanes == 1:
+                            found += quads(
+                                y, y_at, y_row, x, x_at, indices, index_at, wide, first, first + below, unit, grows, fresh
+                            )
                         else:
                             for w in range(wide):
+                                found += lane_quads(
+                                    y,
+                                    y_at + 2 * w * y_step,
+                                    y_row,
+                                    y_step,
+                                    x,
+                                    x_at + w * x_step,
+                                    indices,
+                                    index_at + w * index_step,
+                                    lanes,
+                                    first + w * grows,
+                                    first + w * grows + below,
+                                    unit,
+                                    base_lane,
+                                    fresh,
+                                )
+                        if placing:
+                            zero_row(plan, y, y_at, covered, columns)
+                            zero_row(plan, y, y_at + y_row, covered, columns)
+                        u_first += 2
+                        y_at += 2 * y_row
+                    for u in range(u_first, h_stop):
+                        tapped = inside & (u - h * h_step < h_taps)
+                        if placing:
+                            # columns between windows and behind them, or all of a row between windows
+                            zero_row(plan, y, y_at, covered if tapped & (w_step == w_taps) else 0, columns)
+                        if tapped:
+                            first = base + (z * rows + u) * columns * unit
+                            if not flat:
+                                first = ((z - d * d_step) * h_taps + u - h * h_step) * w_taps
+                            for i in range(runs):
                                 for tap in range(w_taps):
                                     found += each(
                                         y,
-                                        y_at + (w * w_step + tap) * y_step,
-                                        y_lane,
+                                        y_at + (i * w_step + tap) * y_step,
+                                        w_step * y_step if lanes == 1 else y_lane,
                                         x,
-                                        x_at + w * x_step,
-                                        x_lane,
+                                        x_at + i * x_step,
+                                        x_run,
                                         indices,
-                                        index_at + w * index_step,
-                                        index_lane,
-                                        lanes,
-                                        first + w * grows + tap * unit,
-                                        base_lane,
+                                        index_at + i * index_step,
+                                        index_run,
+                                        run,
+                                        first + i * grows + tap * unit,
+                                        grows if lanes == 1 else base_lane,
                                     )
+                        y_at += y_row
             if flat and found != (row_last - row_first) * wide * lanes:
                 store_side(wrong, 0, 1)
 
