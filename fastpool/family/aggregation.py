@@ -84,7 +84,7 @@ def from_rows(rows: Array, data: Array, dtype: str, axes: Ints, channel: int) ->
         _move("unpack", dtype, x, rows)
         batch = [axis for axis in range(data.ndim) if axis not in axes and axis != channel]
         turned = data.transpose(*batch, *axes, channel)
-        if not tasks.told("numpy.copyto, rows to an array whose axes do not merge"):
+        if not tasks.tell("numpy.copyto, rows to an array whose axes do not merge"):
             turned[...] = x.reshape(turned.shape)
         return
     _move("unpack", dtype, x, rows)
@@ -104,7 +104,7 @@ def nearest(rows: Array, centers: Array) -> Array:
     for begin in range(0, len(flat), many):
         part, to = flat[begin : begin + many], found[begin : begin + many]
         products = held[: len(part)]
-        if not tasks.told("numpy.matmul, points x centres"):
+        if not tasks.tell("numpy.matmul, points x centres"):
             with np.errstate(all="ignore"):
                 np.matmul(part, centers.T, out=products)
 
@@ -145,7 +145,7 @@ def sums(rows: Array, centers: Array, share: Share) -> Array:
     count = len(centers)
     found = np.empty((images, count, channels), rows.dtype)
     if share.weights is not None:
-        if not tasks.told("numpy.matmul, weights x points"):
+        if not tasks.tell("numpy.matmul, weights x points"):
             with np.errstate(all="ignore"):
                 np.matmul(share.weights.transpose(0, 2, 1), rows, out=found)
                 found -= share.weights.sum(axis=1)[..., None] * centers
@@ -190,7 +190,7 @@ _AXES = {"intra": (2,), "l2": (1, 2)}
 def normalized(found: Array, steps: tuple[str, ...]) -> Normalized:
     """The sums after the steps: zero stays zero, where there is no gradient either."""
     trail: list[tuple[str, Array, Array | None]] = []
-    if tasks.told(f"numpy, normalisation: {', '.join(steps) or 'none'}"):
+    if tasks.tell(f"numpy, normalisation: {', '.join(steps) or 'none'}"):
         return Normalized(found, ())
     v = found
     with np.errstate(all="ignore"):
@@ -213,7 +213,7 @@ def soft_weights(rows: Array, weight: Array, bias: Array) -> Array:
     images, points, channels = rows.shape
     found = np.empty((images, points, len(weight)), rows.dtype)
     least = LEAST[_name(rows)]
-    if tasks.told("numpy.matmul, points x weight, and softmax"):
+    if tasks.tell("numpy.matmul, points x weight, and softmax"):
         return found
     with np.errstate(all="ignore"):
         np.matmul(rows.reshape(-1, channels), weight.T, out=found.reshape(-1, len(weight)))
@@ -242,7 +242,7 @@ def pulled(grad: Array, rows: Array, centers: Array, share: Share, soft: Array |
     weight and bias.
     """
     made = np.empty_like(rows)
-    if tasks.told("numpy.matmul, gradients"):
+    if tasks.tell("numpy.matmul, gradients"):
         extra = (share.weights,) if share.weights is not None and soft is None else ()
         return Gradients(made, centers, extra if soft is None else (soft, soft[:, 0]))
     with np.errstate(all="ignore"):

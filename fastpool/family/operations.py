@@ -374,6 +374,43 @@ OPERATIONS: tuple[Operation, ...] = (
         dtypes="all but complex",
         linear=True,
     ),
+    Operation(
+        "average unpooling",
+        "family.spreading",
+        in_ranks("avg_unpool"),
+        "y_i = sum of x_o / D_o over the windows o that hold i",
+        "dx_o = sum_W g / D_o",
+        "the transpose of average pooling",
+        linear=True,
+    ),
+    Operation(
+        "sum unpooling",
+        "family.spreading",
+        in_ranks("sum_unpool"),
+        "y_i = sum of x_o over the windows o that hold i",
+        "dx_o = sum_W g",
+        "the transpose of sum pooling",
+        linear=True,
+    ),
+    Operation(
+        "nearest upsampling",
+        "family.upsampling",
+        in_ranks("upsample_nearest"),
+        "y_i = x_{floor(i n / m)}, n and m the sizes of x and y",
+        "dx_j = sum of g_i over floor(i n / m) = j",
+        'PyTorch, interpolate(mode="nearest")',
+        dtypes="all but complex",
+        linear=True,
+    ),
+    Operation(
+        "transpose of a linear pooling",
+        "family.transposing",
+        ("transpose",),
+        "x = P^T y, for y = P x",
+        "none: it is linear, and its gradient is P itself",
+        "the operations of this table that are linear",
+        linear=True,
+    ),
 )
 """Those of ``fastpool.family``; the windows' own are listed with them in the docs."""
 

@@ -37,12 +37,19 @@ def _address(array: Array | None) -> int:
     return 0 if array is None else int(array.__array_interface__["data"][0])
 
 
-def told(step: str) -> bool:
-    """Whether programs are told instead of run; a step that another library computes is then told too."""
-    if not _told:
-        return False
-    _told[-1].append(step)
-    return True
+def telling() -> bool:
+    """Whether programs are told at present, and not run: then nothing else is to be written, either."""
+    return bool(_told)
+
+
+def tell(step: str) -> bool:
+    """Say what is about to run, to who wants to know; whether that is all that is wanted."""
+    if _told:
+        _told[-1].append(step)
+        return True
+    if config.verbose_dispatch():
+        print(f"fastpool: {step}", file=sys.stderr)
+    return False
 
 
 def run(
@@ -75,13 +82,7 @@ def run(
     engine = engine_of(program)
     if engine == "reference" and oracle is None:
         engine = "aot" if _ahead(program) else "jit"
-    line = f"{program.name} ({engine}), {tiles} tiles"
-    if _told:
-        _told[-1].append(line)
-        return
-    if config.verbose_dispatch():
-        print(f"fastpool: {line}", file=sys.stderr)
-    if tiles <= 0:
+    if tell(f"{program.name} ({engine}), {tiles} tiles") or tiles <= 0:
         return
     if engine == "reference" and oracle is not None:
         oracle()
@@ -104,11 +105,6 @@ def run(
 
     kernel = jit.compile_program(program, config.cache_dir())
     jit.run(kernel, _address(block), _address(bufs), start, pitch, tiles, threads, config.cache_dir)
-
-
-def telling() -> bool:
-    """Whether programs are told at present, and not run: then nothing else is to be written, either."""
-    return bool(_told)
 
 
 @contextmanager

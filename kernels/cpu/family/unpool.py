@@ -192,6 +192,7 @@ def make(digest, role, index, bits):
     flag, number_code = codes("u8"), codes("i64")
     locate = locate_flat if index == "flat" else make_locate_tap(2 ** int(index[1:]) - 1)
     guess = guess_flat if index == "flat" else locate
+    empty = EMPTY if index == "flat" else 2 ** int(index[1:]) - 1
     kind, flat = value_type(f"u{bits}"), index == "flat"
 
     def place(plan, bufs, work, begin, end):
@@ -310,6 +311,7 @@ def make(digest, role, index, bits):
         runs, index_run, many, index_step = run_steps(plan, 2, lanes, size(plan, 1, 2))
         taps, along = fill_table(plan, own, table), lanes == 1
         v_step, v_pad = plan[own + WINDOWS + 7], plan[own + WINDOWS + 8]
+        inside = (v_pad == 0) & ((size(plan, 1, 2) - 1) * v_step + plan[own + WINDOWS + 6] <= size(plan, 0, 2))
         bad = 0
         for number in range(begin, end):
             base, index_plane = offset(plan, 3, number), offset(plan, 2, number)
@@ -322,6 +324,11 @@ def make(digest, role, index, bits):
                                 found = load(indices, at + run * index_run + i, SOURCE)
                                 position = found - base
                                 bad |= ((position < 0) | (position >= elements)) & (found != EMPTY)
+                            continue
+                        if (not flat) & inside & (row >= 0) & (index_step == 1):
+                            for i in range(many):
+                                found = load(indices, at + run * index_run + i, SOURCE)
+                                bad |= (found >= taps) & (found != empty)
                             continue
                         for i in range(many):
                             w, lane = (i, 0) if along else (run, i)
