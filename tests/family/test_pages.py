@@ -25,7 +25,8 @@ def test_pages_are_complete(name):
     # nothing of a template is left
     assert not re.search(r"<[a-z]+>", text)
     described = text[text.index("Parameters\n") : text.index("Returns\n")]
-    names = [word for line in re.findall(r"^([\w, ]+)(?: : .*)?$", described, re.M) for word in line.split(", ")]
+    lines = re.findall(r"^([\w, *]+)(?: : .*)?$", described, re.M)
+    names = [word.lstrip("*") for line in lines for word in line.split(", ")]
     missing = set(inspect.signature(function).parameters) - set(names)
     assert not missing, f"{name} does not say what {missing} are"
     # the lines of a page that are not the words of an example
