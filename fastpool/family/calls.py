@@ -108,6 +108,8 @@ class Call:
 
     def sizes(self, name: str, value: object, count: int, least: int = 1) -> Ints:
         """One integer for each spatial axis, from one or from a tuple."""
+        if type(value) is int and least <= value <= LIMIT:
+            return (value,) * count
         given = f"{name}={shown(value)}"
         entries = tuple(value) if isinstance(value, tuple | list) else (value,) * count
         if len(entries) != count:
@@ -117,6 +119,8 @@ class Call:
 
     def padding(self, value: object, count: int) -> tuple[tuple[int, int], ...]:
         """Begin and end of the padding for each spatial axis, from one integer, one for each axis, or pairs."""
+        if type(value) is int and 0 <= value <= LIMIT:
+            return ((value, value),) * count
         given = f"padding={shown(value)}"
         entries = tuple(value) if isinstance(value, tuple | list) else (value,) * count
         way_out = "give an int, one int per spatial axis, or one (begin, end) pair per spatial axis"

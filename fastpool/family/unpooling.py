@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import numpy as np
 
@@ -40,6 +40,15 @@ ROWS = 64 * 1024
 """As that, where every element is written once."""
 TABLE = 8 * 256
 """Bytes of workspace that every kernel needs."""
+
+
+class Strides(NamedTuple):
+    """What a frame asks of an array: one that takes part in it without elements."""
+
+    shape: Ints
+    strides: Ints
+    itemsize: int
+    ndim: int
 
 
 class Scatter(NamedTuple):
@@ -94,7 +103,7 @@ class Scatter(NamedTuple):
             for axis in reversed(range(len(shape))):
                 units[axis] = 0 if axis in axes else unit
                 unit *= self.large.shape[axis]
-        return np.lib.stride_tricks.as_strided(np.empty(0, np.int64), shape, units)
+        return cast(Array, Strides(shape, tuple(units), 8, len(shape)))
 
     def positions(self) -> Array:
         """Where each index points, by the oracle."""

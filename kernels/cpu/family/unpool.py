@@ -178,9 +178,12 @@ def ranges(plan, axis, first, last):
 
 
 @register_jitable
-def row_at(plan, array, start, d, h, w):
-    """Where an element of the smaller arrays lies, for a plane that begins at ``start``."""
-    return start + d * stride(plan, array, 0) + h * stride(plan, array, 1) + w * stride(plan, array, 2)
+def one_run(plan, array):
+    """Whether a plane of an array without lanes is one run of elements, equally far apart."""
+    row = size(plan, array, 2) * stride(plan, array, 2)
+    rows = (size(plan, array, 1) == 1) | (stride(plan, array, 1) == row)
+    planes = (size(plan, array, 0) == 1) | (stride(plan, array, 0) == size(plan, array, 1) * row)
+    return (plan[F.LANES] == 1) & rows & planes
 
 
 def make(digest, role, index, bits):
@@ -204,15 +207,19 @@ def make(digest, role, index, bits):
         rows, columns, step = size(plan, 0, 1), size(plan, 0, 2), stride(plan, 0, 2)
         weight = (rows * columns, columns, 1)[axis]
         to_lane, base_lane = lane_stride(plan, 0), lane_stride(plan, 3)
-        one_run = dense & (step == lanes) & ((lanes == 1) | (to_lane == 1))
+        filled = dense & (step == lanes) & ((lanes == 1) | (to_lane == 1))
         taps, along = fill_table(plan, own, table), lanes == 1
         v_step, v_pad = plan[own + WINDOWS + 7], plan[own + WINDOWS + 8]
+        x_depth, x_row, x_column = stride(plan, 1, 0), stride(plan, 1, 1), stride(plan, 1, 2)
+        index_depth, index_row, index_column = stride(plan, 2, 0), stride(plan, 2, 1), stride(plan, 2, 2)
+        # where no coordinate is asked for, a plane is one row
+        single = flat & (bands == 1) & one_run(plan, 1) & one_run(plan, 2)
         for tile in range(begin, end):
             number = tile // bands
             low, high, first, last = band_of(plan, own, tile - number * bands)
             start, stop = low * weight, high * weight
             to, base = offset(plan, 0, number), offset(plan, 3, number)
-            if one_run:
+            if filled:
                 for i in range(to + start * lanes, to + stop * lanes):
                     store(y, i, 0, RESULT)
             else:
@@ -221,13 +228,16 @@ def make(digest, role, index, bits):
                     for lane in range(lanes):
                         store(y, at + lane * to_lane, 0, RESULT)
             d_first, d_last, h_first, h_last, w_first, w_last = ranges(plan, axis, first, last)
-            x_plane, index_plane = offset(plan, 1, number), offset(plan, 2, number)
+            if single:
+                d_last, h_last, w_last = 1, 1, d_last * h_last * w_last
+            x_plane = offset(plan, 1, number) + w_first * x_column
+            index_plane = offset(plan, 2, number) + w_first * index_column
             runs, x_run, many, x_step = run_steps(plan, 1, lanes, w_last - w_first)
             _, index_run, _, index_step = run_steps(plan, 2, lanes, w_last - w_first)
             for d in range(d_first, d_last):
                 for h in range(h_first, h_last):
-                    x_at = row_at(plan, 1, x_plane, d, h, w_first)
-                    index_at = row_at(plan, 2, index_plane, d, h, w_first)
+                    x_at = x_plane + d * x_depth + h * x_row
+                    index_at = index_plane + d * index_depth + h * index_row
                     row = row_origin(plan, own, d, h)
                     for run in range(runs):
                         for i in range(many):
@@ -258,6 +268,10 @@ def make(digest, role, index, bits):
         from_lane, base_lane = lane_stride(plan, 0), lane_stride(plan, 3)
         taps, along, equal = fill_table(plan, own, table), lanes == 1, plan[own + EQUAL] != 0
         v_step, v_pad = plan[own + WINDOWS + 7], plan[own + WINDOWS + 8]
+        x_depth, x_row, x_column = stride(plan, 1, 0), stride(plan, 1, 1), stride(plan, 1, 2)
+        index_depth, index_row, index_column = stride(plan, 2, 0), stride(plan, 2, 1), stride(plan, 2, 2)
+        # where no coordinate is asked for, a plane is one row
+        single = flat & (bands == 1) & one_run(plan, 1) & one_run(plan, 2)
         for tile in range(begin, end):
             number = tile // bands
             low, high, first, last = band_of(plan, own, tile - number * bands)
@@ -267,13 +281,16 @@ def make(digest, role, index, bits):
                 for i in range((stop - start) * lanes):
                     store(taken, i, 0, SIDE)
             d_first, d_last, h_first, h_last, w_first, w_last = ranges(plan, axis, first, last)
-            x_plane, index_plane = offset(plan, 1, number), offset(plan, 2, number)
+            if single:
+                d_last, h_last, w_last = 1, 1, d_last * h_last * w_last
+            x_plane = offset(plan, 1, number) + w_first * x_column
+            index_plane = offset(plan, 2, number) + w_first * index_column
             runs, x_run, many, x_step = run_steps(plan, 1, lanes, w_last - w_first)
             _, index_run, _, index_step = run_steps(plan, 2, lanes, w_last - w_first)
             for d in range(d_last - 1, d_first - 1, -1):
                 for h in range(h_last - 1, h_first - 1, -1):
-                    x_at = row_at(plan, 1, x_plane, d, h, w_first)
-                    index_at = row_at(plan, 2, index_plane, d, h, w_first)
+                    x_at = x_plane + d * x_depth + h * x_row
+                    index_at = index_plane + d * index_depth + h * index_row
                     row = row_origin(plan, own, d, h)
                     for run in range(runs - 1, -1, -1):
                         for i in range(many - 1, -1, -1):
@@ -317,7 +334,7 @@ def make(digest, role, index, bits):
             base, index_plane = offset(plan, 3, number), offset(plan, 2, number)
             for d in range(size(plan, 1, 0)):
                 for h in range(size(plan, 1, 1)):
-                    at, row = row_at(plan, 2, index_plane, d, h, 0), row_origin(plan, own, d, h)
+                    at, row = index_plane + d * stride(plan, 2, 0) + h * stride(plan, 2, 1), row_origin(plan, own, d, h)
                     for run in range(runs):
                         if flat & (unit == 1) & (index_step == 1) & (base_lane == 0):
                             for i in range(many):
