@@ -27,6 +27,7 @@ from fastpool.kernels.frame import lane_stride, offset, size, stride
 AXIS, BAND, BANDS, FIRST, UNIT, DENSE, EQUAL, WINDOWS = range(8)
 TABLE = 256
 """Taps of which the workspace has the distance from a window's origin: those that a byte can number."""
+FAR = -(2**62)
 EMPTY, WRONG = -1, -2
 """Positions in a plane that are none: of a window without elements, and of an index that is not allowed."""
 
@@ -76,9 +77,22 @@ def locate_flat(plan, own, table, index, base, unit, row, v, taps, d, h):
 
 
 @register_jitable
-def guess_flat(plan, own, table, index, base, unit, row, v, taps, d, h):
-    """As ``locate_flat``, but any number outside of the plane for indices that are in none."""
-    return index - base if unit == 1 else locate_flat(plan, own, table, index, base, unit, row, v, taps, d, h)
+def guess_flat(table, index, base, window):
+    """The position that a flat index of units of one names, or any number outside of the plane."""
+    return index - base
+
+
+@register_jitable
+def guess_tap(table, index, base, window):
+    """The position of a tap of a window inside of the plane that begins at ``window``, or a number outside of it."""
+    return window + table[index]
+
+
+@register_jitable
+def astray(plan, own, axis, weight, position, coordinate):
+    """Whether a position, none of the band, is not even in the window of an element."""
+    begin, end = reach(plan, own, coordinate)
+    return (position != EMPTY) & ((position < begin * weight) | (position >= end * weight))
 
 
 @register_jitable
@@ -129,10 +143,14 @@ def row_origin(plan, own, d, h):
 
 @register_jitable
 def fill_table(plan, own, table):
-    """The distance of each tap from its window's origin, for windows of few; and the number of taps."""
+    """The distance of each tap from its window's origin, for windows of few, and far outside for what is no tap; and
+    the number of taps.
+    """
     at = own + WINDOWS
     area = plan[at + 3] * plan[at + 6]
     if plan[at] * area < TABLE:
+        for tap in range(TABLE):
+            table[tap] = FAR
         for tap in range(plan[at] * area):
             rest = tap % area
             line = tap // area * size(plan, 0, 1) + rest // plan[at + 6]
@@ -194,7 +212,7 @@ def make(digest, role, index, bits):
     code, index_code = codes(f"u{bits}"), codes("i64" if index == "flat" else index)
     flag, number_code = codes("u8"), codes("i64")
     locate = locate_flat if index == "flat" else make_locate_tap(2 ** int(index[1:]) - 1)
-    guess = guess_flat if index == "flat" else locate
+    guess, short = guess_flat if index == "flat" else guess_tap, index in ("flat", "u8")
     empty = EMPTY if index == "flat" else 2 ** int(index[1:]) - 1
     kind, flat = value_type(f"u{bits}"), index == "flat"
 
@@ -206,12 +224,17 @@ def make(digest, role, index, bits):
         axis, bands, unit, dense = plan[own + AXIS], plan[own + BANDS], plan[own + UNIT], plan[own + DENSE] != 0
         rows, columns, step = size(plan, 0, 1), size(plan, 0, 2), stride(plan, 0, 2)
         weight = (rows * columns, columns, 1)[axis]
-        to_lane, base_lane = lane_stride(plan, 0), lane_stride(plan, 3)
+        to_lane = lane_stride(plan, 0)
         filled = dense & (step == lanes) & ((lanes == 1) | (to_lane == 1))
         taps, along = fill_table(plan, own, table), lanes == 1
         v_step, v_pad = plan[own + WINDOWS + 7], plan[own + WINDOWS + 8]
+        to_each, base_each = (0, 0) if along else (to_lane, lane_stride(plan, 3))
+        window_each = v_step if along else 0
         x_depth, x_row, x_column = stride(plan, 1, 0), stride(plan, 1, 1), stride(plan, 1, 2)
         index_depth, index_row, index_column = stride(plan, 2, 0), stride(plan, 2, 1), stride(plan, 2, 2)
+        # windows that are inside along the last axis; indices that need no division
+        inside = (v_pad == 0) & ((size(plan, 1, 2) - 1) * v_step + plan[own + WINDOWS + 6] <= columns)
+        simple = short & dense & ((unit == 1) if flat else inside)
         # where no coordinate is asked for, a plane is one row
         single = flat & (bands == 1) & one_run(plan, 1) & one_run(plan, 2)
         for tile in range(begin, end):
@@ -239,21 +262,28 @@ def make(digest, role, index, bits):
                     x_at = x_plane + d * x_depth + h * x_row
                     index_at = index_plane + d * index_depth + h * index_row
                     row = row_origin(plan, own, d, h)
+                    quick = simple & (flat | (row >= 0))
                     for run in range(runs):
+                        from_x, from_index = x_at + run * x_run, index_at + run * index_run
+                        window = row + (w_first + run) * v_step
                         for i in range(many):
-                            w, lane = (w_first + i, 0) if along else (w_first + run, i)
-                            found = load(indices, index_at + run * index_run + i * index_step, SOURCE)
-                            from_base, v = base + lane * base_lane, w * v_step - v_pad
-                            position = guess(plan, own, table, found, from_base, unit, row, v, taps, d, h)
-                            if (position >= start) & (position < stop):
-                                element = load(x, x_at + run * x_run + i * x_step, SOURCE)
+                            found = load(indices, from_index + i * index_step, SOURCE)
+                            if quick:
+                                position = guess(table, found, base + i * base_each, window + i * window_each)
+                                at = position * step
+                            else:
+                                v = (w_first + (i if along else run)) * v_step - v_pad
+                                first = base + i * base_each
+                                position = locate(plan, own, table, found, first, unit, row, v, taps, d, h)
                                 at = position * step if dense else place_of(plan, position)
-                                store(y, to + lane * to_lane + at, element, RESULT)
-                                continue
-                            position = locate(plan, own, table, found, from_base, unit, row, v, taps, d, h)
-                            if position != EMPTY:
-                                reach_begin, reach_end = reach(plan, own, (d, h, w)[axis])
-                                if (position < reach_begin * weight) | (position >= reach_end * weight):
+                            if (position >= start) & (position < stop):
+                                element = load(x, from_x + i * x_step, SOURCE)
+                                store(y, to + i * to_each + at, element, RESULT)
+                            else:
+                                w = w_first + (i if along else run)
+                                first, v = base + i * base_each, w * v_step - v_pad
+                                position = locate(plan, own, table, found, first, unit, row, v, taps, d, h)
+                                if astray(plan, own, axis, weight, position, (d, h, w)[axis]):
                                     store(wrong, 0, 1, SIDE)
 
     def take(plan, bufs, work, begin, end):
@@ -265,11 +295,16 @@ def make(digest, role, index, bits):
         axis, bands, unit, dense = plan[own + AXIS], plan[own + BANDS], plan[own + UNIT], plan[own + DENSE] != 0
         rows, columns, step = size(plan, 0, 1), size(plan, 0, 2), stride(plan, 0, 2)
         weight = (rows * columns, columns, 1)[axis]
-        from_lane, base_lane = lane_stride(plan, 0), lane_stride(plan, 3)
         taps, along, equal = fill_table(plan, own, table), lanes == 1, plan[own + EQUAL] != 0
+        from_each, base_each = (0, 0) if along else (lane_stride(plan, 0), lane_stride(plan, 3))
+        mark_each = 0 if along else 1
         v_step, v_pad = plan[own + WINDOWS + 7], plan[own + WINDOWS + 8]
+        window_each = v_step if along else 0
         x_depth, x_row, x_column = stride(plan, 1, 0), stride(plan, 1, 1), stride(plan, 1, 2)
         index_depth, index_row, index_column = stride(plan, 2, 0), stride(plan, 2, 1), stride(plan, 2, 2)
+        # windows that are inside along the last axis; indices that need no division
+        inside = (v_pad == 0) & ((size(plan, 1, 2) - 1) * v_step + plan[own + WINDOWS + 6] <= columns)
+        simple = short & dense & ((unit == 1) if flat else inside)
         # where no coordinate is asked for, a plane is one row
         single = flat & (bands == 1) & one_run(plan, 1) & one_run(plan, 2)
         for tile in range(begin, end):
@@ -292,30 +327,38 @@ def make(digest, role, index, bits):
                     x_at = x_plane + d * x_depth + h * x_row
                     index_at = index_plane + d * index_depth + h * index_row
                     row = row_origin(plan, own, d, h)
+                    quick = simple & (flat | (row >= 0))
                     for run in range(runs - 1, -1, -1):
+                        to_x, from_index = x_at + run * x_run, index_at + run * index_run
+                        window = row + (w_first + run) * v_step
                         for i in range(many - 1, -1, -1):
-                            w, lane = (w_first + i, 0) if along else (w_first + run, i)
-                            found = load(indices, index_at + run * index_run + i * index_step, SOURCE)
-                            from_base, v = base + lane * base_lane, w * v_step - v_pad
-                            position = guess(plan, own, table, found, from_base, unit, row, v, taps, d, h)
-                            to = x_at + run * x_run + i * x_step
-                            if (position >= start) & (position < stop):
+                            found = load(indices, from_index + i * index_step, SOURCE)
+                            if quick:
+                                position = guess(table, found, base + i * base_each, window + i * window_each)
+                                at = position * step
+                            else:
+                                v = (w_first + (i if along else run)) * v_step - v_pad
+                                first = base + i * base_each
+                                position = locate(plan, own, table, found, first, unit, row, v, taps, d, h)
                                 at = position * step if dense else place_of(plan, position)
-                                element = load(y, source + lane * from_lane + at, SOURCE)
+                            if (position >= start) & (position < stop):
+                                element = load(y, source + i * from_each + at, SOURCE)
                                 if equal:
-                                    mark = (position - start) * lanes + lane
+                                    mark = (position - start) * lanes + i * mark_each
                                     known = load(taken, mark, SIDE)
                                     store(taken, mark, 1, SIDE)
                                     element = element if known == 0 else kind(0)
-                                store(x, to, element, RESULT)
+                                store(x, to_x + i * x_step, element, RESULT)
                             else:
-                                position = locate(plan, own, table, found, from_base, unit, row, v, taps, d, h)
-                                reach_begin, reach_end = reach(plan, own, (d, h, w)[axis])
+                                w = w_first + (i if along else run)
+                                first, v = base + i * base_each, w * v_step - v_pad
+                                position = locate(plan, own, table, found, first, unit, row, v, taps, d, h)
                                 if position == EMPTY:
-                                    # the band in which the window begins
+                                    # one band writes it, that in which the window begins
+                                    reach_begin, _ = reach(plan, own, (d, h, w)[axis])
                                     if (reach_begin >= low) & (reach_begin < high):
-                                        store(x, to, 0, RESULT)
-                                elif (position < reach_begin * weight) | (position >= reach_end * weight):
+                                        store(x, to_x + i * x_step, 0, RESULT)
+                                elif astray(plan, own, axis, weight, position, (d, h, w)[axis]):
                                     store(wrong, 0, 1, SIDE)
 
     def check(plan, bufs, work, begin, end):
