@@ -64,6 +64,19 @@ AHEAD: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "subsample": (("pick", "16"), ("pick", "32"), ("pick", "64"), ("place", "16"), ("place", "32"), ("place", "64")),
     "tap_sums": (("f32",), ("f64",)),
+    "unpool": (
+        ("check", "flat", "8"),
+        ("check", "u8", "8"),
+        *((role, "flat", bits) for role in ("place", "take") for bits in ("32", "64")),
+        ("place", "u8", "32"),
+        ("take", "u8", "32"),
+    ),
+    "unpool_apart": (
+        *((role, "flat", bits) for role in ("place", "take") for bits in ("32", "64")),
+        ("place", "u8", "32"),
+        ("take", "u8", "32"),
+    ),
+    "upsample": (("copy", "8"), ("copy", "32"), ("copy", "64"), ("fold", "f32")),
 }
 """Words of the programs that are compiled ahead of time, into the C library, by module: those that are called most."""
 

@@ -56,7 +56,9 @@ def _large(call: Call, n: int, shape: Ints, asked: object, layout: object, numbe
     return unpooled_shape(call, asked, axes, shape, windows(call, *numbers, n))
 
 
-def _forward(word: str, n: int, x: A, rest: tuple[Any, ...], asked: Any, dilation: Any, layout: Any, out: Any, device: Any) -> A:
+def _forward(
+    word: str, n: int, x: A, rest: tuple[Any, ...], asked: Any, dilation: Any, layout: Any, out: Any, device: Any
+) -> A:
     """``rest`` are the arguments of the pooling from kernel size on, which may include the dilation."""
     call = Call(f"{word}_unpool{n}d", device)
     source = call.take("x", x, FLOATS)
@@ -67,7 +69,16 @@ def _forward(word: str, n: int, x: A, rest: tuple[Any, ...], asked: Any, dilatio
 
 
 def _backward(
-    word: str, n: int, g: A, x: object, rest: tuple[Any, ...], asked: Any, dilation: Any, layout: Any, out: Any, device: Any
+    word: str,
+    n: int,
+    g: A,
+    x: object,
+    rest: tuple[Any, ...],
+    asked: Any,
+    dilation: Any,
+    layout: Any,
+    out: Any,
+    device: Any,
 ) -> A:
     call = Call(f"{word}_unpool{n}d_backward", device)
     source = call.take("grad_output", g, FLOATS)
@@ -124,7 +135,8 @@ def _avg_unpool(n: int) -> Callable[..., Any]:
 
         Notes
         -----
-        An element of y is the sum over the windows that hold it of their elements of x, each divided by that window's divisor.
+        An element of y is the sum over the windows that hold it of their elements of x, each divided by that window's
+        divisor.
         It is not the inverse of the pooling, but its adjoint: ``sum(y * z) == sum(x * avg_pool<n>d(z))`` for every z.
 
         Examples

@@ -126,4 +126,6 @@ def test_errors_name_what_was_called(change, error, words):
 def test_explain_tells_whose_kernel_runs():
     x = np.ones((2, 3, 4, 4), np.float32)
     assert "mean_gather_f32" in str(fastpool.explain(fastpool.avg_unpool2d, x, 2))
-    assert "unpool_apart" in str(fastpool.explain(fastpool.max_unpool2d, np.ones((1, 1, 8, 32)), np.zeros((1, 1, 8, 32), int), 2))
+    assert "unpool_apart" in str(
+        fastpool.explain(fastpool.max_unpool2d, np.ones((1, 1, 8, 32)), np.zeros((1, 1, 8, 32), int), 2)
+    )

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import fastpool
-from fastpool.family import unpooling
+from fastpool.family import scattering
 from fastpool.reference.family import unpooling as oracle
 from tests.family import same
 
@@ -24,9 +24,9 @@ def named(name, n):
 def sizes(request, monkeypatch):
     """Planes in one tile, and in bands of a few rows, with every row taken for a long one."""
     band, short = request.param
-    monkeypatch.setattr(unpooling, "BAND", band)
-    monkeypatch.setattr(unpooling, "ROWS", band)
-    monkeypatch.setattr(unpooling, "SHORT", short)
+    monkeypatch.setattr(scattering, "BAND", band)
+    monkeypatch.setattr(scattering, "ROWS", band)
+    monkeypatch.setattr(scattering, "SHORT", short)
 
 
 def problems(n, count, seed, dtype=np.float32):

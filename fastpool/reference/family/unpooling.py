@@ -43,9 +43,7 @@ def positions(
                 found[place] = int(np.ravel_multi_index([at[axis] for axis in axes], sizes))
         else:
             tap = np.unravel_index(index, kernel)
-            at = [
-                place[axis] * s - p + int(j) for axis, s, p, j in zip(axes, stride, begin, tap, strict=True)
-            ]
+            at = [place[axis] * s - p + int(j) for axis, s, p, j in zip(axes, stride, begin, tap, strict=True)]
             if all(0 <= a < n for a, n in zip(at, sizes, strict=True)):
                 found[place] = int(np.ravel_multi_index(at, sizes))
     return found

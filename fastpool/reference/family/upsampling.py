@@ -12,9 +12,7 @@ Array = np.ndarray[Any, np.dtype[Any]]
 def upsample(x: Array, y: Array, axes: tuple[int, ...]) -> None:
     """Write to each element of y that of x at floor(i n / m), for the sizes n of x and m of y."""
     for place in np.ndindex(*y.shape):
-        source = tuple(
-            i * x.shape[axis] // y.shape[axis] if axis in axes else i for axis, i in enumerate(place)
-        )
+        source = tuple(i * x.shape[axis] // y.shape[axis] if axis in axes else i for axis, i in enumerate(place))
         y[place] = x[source]
 
 

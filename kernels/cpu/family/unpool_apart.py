@@ -14,7 +14,7 @@ from numba.extending import register_jitable
 
 from fastpool.kernels import frame as F
 from fastpool.kernels.cpu.family.access import codes, value_type
-from fastpool.kernels.cpu.family.unpool import BAND, BANDS, UNIT, WINDOWS
+from fastpool.kernels.cpu.family.unpool_places import BAND, BANDS, UNIT, WINDOWS
 from fastpool.kernels.cpu.memory import load_side, load_source, pointer, store_out, store_result, store_side
 from fastpool.kernels.frame import lane_stride, offset, size, stride
 
@@ -245,7 +245,19 @@ def make(digest, role, index, bits):
                         fresh = z == d * d_step
                         if lanes == 1:
                             found += quads(
-                                y, y_at, y_row, x, x_at, indices, index_at, wide, first, first + below, unit, grows, fresh
+                                y,
+                                y_at,
+                                y_row,
+                                x,
+                                x_at,
+                                indices,
+                                index_at,
+                                wide,
+                                first,
+                                first + below,
+                                unit,
+                                grows,
+                                fresh,
                             )
                         else:
                             for w in range(wide):
