@@ -7,7 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from fastpool.arguments import flag, one_of
-from fastpool.family import binning, sampling
+from fastpool.family import region_bins, sampling
 from fastpool.family.boxes import Boxes, Geometry, geometry, take_boxes
 from fastpool.family.calls import Call
 from fastpool.family.ranks import page
@@ -208,7 +208,7 @@ def roi_align_backward(
         places, weights = sampling.winners(where, regions, found, grad.dtype, x, grad.data)
         # its elements may be anywhere in the image
         rows = np.broadcast_to(np.array([0, where.size[0]]), (len(regions), 2))
-        binning.scatter(
+        region_bins.scatter(
             where, regions, grad.dtype, dx.data, grad.data, places, weights=weights, rows=rows, oracle=oracle
         )
     given: A = call.give()

@@ -8,7 +8,7 @@ import numpy as np
 
 from fastpool.arguments import one_of
 from fastpool.errors import shown, type_name
-from fastpool.family import binning
+from fastpool.family import region_bins
 from fastpool.family.boxes import Boxes, Geometry, geometry, take_boxes
 from fastpool.family.calls import Call
 from fastpool.family.ranks import page
@@ -120,7 +120,7 @@ def roi_pool(
     y = call.result("out", shape, source.dtype, outs[0], source.data)
     indices = call.result("out", shape, "i64", outs[1], source.data).data if kind else None
     oracle = _oracle(where, regions, source.dtype, source.data, y.data, indices, kind)
-    binning.forward(where, regions, source.dtype, source.data, y.data, indices, kind, oracle)
+    region_bins.forward(where, regions, source.dtype, source.data, y.data, indices, kind, oracle)
     return call.give()
 
 
@@ -199,9 +199,9 @@ def roi_pool_backward(
         assert x is not None
         given, y, kind = np.empty_like(grad.data, np.int64), np.empty_like(grad.data), "plane"
         oracle = _oracle(where, regions, grad.dtype, x, y, given, kind)
-        binning.forward(where, regions, grad.dtype, x, y, given, kind, oracle)
+        region_bins.forward(where, regions, grad.dtype, x, y, given, kind, oracle)
     else:
-        binning.check(call, where, regions, dx.data, given, kind)
+        region_bins.check(call, where, regions, dx.data, given, kind)
     places = given
 
     def put() -> None:
@@ -210,7 +210,7 @@ def roi_pool_backward(
         )
         dx.data[...] = reference.elements(found, grad.dtype)
 
-    binning.scatter(where, regions, grad.dtype, dx.data, grad.data, given, kind, oracle=put)
+    region_bins.scatter(where, regions, grad.dtype, dx.data, grad.data, given, kind, oracle=put)
     found: A = call.give()
     return found
 
