@@ -207,6 +207,11 @@ def store_result(p, i, value):
 
 
 @register_jitable
+def store_source(p, i, value):
+    store(p, i, value, SOURCE)
+
+
+@register_jitable
 def store_side(p, i, value):
     store(p, i, value, SIDE)
 

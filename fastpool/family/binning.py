@@ -1,0 +1,240 @@
+"""Bins along axes, and the programs that reduce them: what adaptive, pyramid and fractional pooling share."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastpool.family import tasks
+from fastpool.family.framing import Frame
+from fastpool.kernels import bin_plan as P
+from fastpool.kernels import frame as F
+from fastpool.kernels.programs import Program
+from fastpool.memory import Array
+from fastpool.problem import Ints
+
+TILE_BYTES = 1 << 15
+"""Bytes of the larger array that a tile moves, about: enough that its own cost is not seen, and few enough for L1."""
+WOVEN_LANES = 32
+"""Fewer lanes than this are pooled together with the row that they are of."""
+LANES = 2048, 512
+"""Lanes of a tile at most, and how few they may become where there would be less than ``TILES``: memory is read fastest
+in long pieces."""
+TILES = 4
+LONGEST_RUN = 16
+"""Elements of a run at most, over the first two axes."""
+
+
+class Bins(NamedTuple):
+    """The bins of one to three spatial axes, for all planes or for each.
+
+    Attributes
+    ----------
+    table : array
+        int64, a row for all planes or one for each: begins and ends along the first of three axes, and so on. Axes that
+        are missing come first, with one bin of one element.
+    counts : tuple of int
+        How many bins there are along each of the three axes.
+    longest : tuple of int
+        Elements of the longest along each.
+    """
+
+    table: Array
+    counts: Ints
+    longest: Ints
+
+    @property
+    def shared(self) -> bool:
+        """Whether all planes have the same."""
+        return bool(self.table.shape[0] == 1)
+
+    def ranges(self) -> list[tuple[Array, Array]]:
+        """Begins and ends along each of the three axes, each of shape (1 or planes, bins)."""
+        found, at = [], 0
+        for count in self.counts:
+            found.append((self.table[:, at : at + count], self.table[:, at + count : at + 2 * count]))
+            at += 2 * count
+        return found
+
+
+def bins_of(ranges: Sequence[tuple[Any, Any]]) -> Bins:
+    """Bins from their begins and ends along each axis: sequences of integers, or arrays with a row for each plane."""
+    parts: list[Array] = []
+    for begins, ends in [([0], [1])] * (F.SPATIAL - len(ranges)) + list(ranges):
+        parts += [np.atleast_2d(np.asarray(begins, np.int64)), np.atleast_2d(np.asarray(ends, np.int64))]
+    planes = max(part.shape[0] for part in parts)
+    table = np.concatenate([np.broadcast_to(part, (planes, part.shape[1])) for part in parts], axis=1)
+    pairs = list(zip(parts[::2], parts[1::2], strict=True))
+    longest = tuple(int(np.max(ends - begins, initial=0)) for begins, ends in pairs)
+    return Bins(np.ascontiguousarray(table), tuple(begins.shape[1] for begins, _ in pairs), longest)
+
+
+def adaptive_range(size: int, bins: int) -> tuple[list[int], list[int]]:
+    """Begins and ends of so many bins that cover an axis as evenly as whole elements can: integers all the way."""
+    return [o * size // bins for o in range(bins)], [-(-(o + 1) * size // bins) for o in range(bins)]
+
+
+@functools.lru_cache(maxsize=256)
+def adaptive_bins(sizes: Ints, counts: Ints) -> Bins:
+    """Those of adaptive pooling, for axes of these sizes."""
+    return bins_of([adaptive_range(size, count) for size, count in zip(sizes, counts, strict=True)])
+
+
+@functools.lru_cache(maxsize=256)
+def runs_of(bins_table: bytes, counts: Ints, sizes: Ints) -> tuple[Bins, Bins]:
+    """Runs of elements that are held by the same bins, along each axis, and the bins that hold each run."""
+    bins = Bins(np.frombuffer(bins_table, np.int64).reshape(1, -1), counts, ())
+    runs, held = [], []
+    for axis, (begins, ends) in enumerate(bins.ranges()):
+        size = sizes[axis]
+        # no run is longer than this over the first axes, so that there are enough tiles
+        cuts = [] if axis == F.SPATIAL - 1 else range(0, size, LONGEST_RUN)
+        points = np.unique(np.concatenate([begins[0], ends[0], [0, size], np.asarray(cuts, np.int64)]))
+        points = points[points <= size]
+        low = np.searchsorted(ends[0], points[:-1], "right")
+        high = np.maximum(low, np.searchsorted(begins[0], points[:-1], "right"))
+        runs.append((points[:-1], points[1:]))
+        held.append((low, high))
+    return bins_of(runs), bins_of(held)
+
+
+class Layout(NamedTuple):
+    """How a program of bins goes over its arrays."""
+
+    plan: list[int]
+    tiles: int
+    slot: int
+    """Elements of a row of scratch."""
+    rows: int
+    lanes: int
+
+
+def lay_out(
+    arrays: Sequence[Array],
+    axes: Ints,
+    bins: Bins,
+    rows: int,
+    moved: int,
+    *,
+    line: int = 0,
+    flat: bool = False,
+    none: bool = False,
+    woven: bool | None = None,
+) -> Layout:
+    """The plan of a program.
+
+    ``arrays`` are those of the frame, x or its gradient first; ``rows`` is how many rows of the result there are over
+    the first two axes, and ``moved`` how many elements are moved to make one, for each lane.
+    """
+    frame = Frame(arrays, axes, bins.shared)
+    width = max(array.shape[axes[-1]] for array in arrays[:2])
+    if woven is None:
+        woven = frame.lanes < WOVEN_LANES
+    lanes = frame.lanes if woven else min(frame.lanes, LANES[0])
+    while not woven and lanes > LANES[1] and frame.outer * rows * -(-frame.lanes // lanes) < TILES:
+        lanes //= 2
+    slot = -(-(width * lanes if woven else lanes) // 16) * 16
+    each = max(1, min(rows, TILE_BYTES // max(1, moved * lanes * arrays[0].itemsize)))
+    pitch = 0 if bins.shared else bins.table.shape[1]
+    plan = [*frame.plan, pitch, each, lanes, slot, bins.longest[-1], int(woven), int(flat), int(none), line]
+    tiles = frame.outer * -(-rows // each) * -(-frame.lanes // max(1, lanes))
+    return Layout(plan, tiles, slot, each, lanes)
+
+
+def _slots(bins: Bins) -> int:
+    """Rows of scratch for the blocks of a box along each axis."""
+    return sum(longest.bit_length() + 2 for longest in bins.longest)
+
+
+def _spatial(array: Array, axes: Ints) -> Ints:
+    """The sizes of the three spatial axes."""
+    return (1,) * (F.SPATIAL - len(axes)) + tuple(array.shape[axis] for axis in axes)
+
+
+def reduce(reduction: str, dtype: str, x: Array, y: Array, axes: Ints, bins: Bins) -> None:
+    """Write the reduction of every box of bins."""
+    if not y.size:
+        return
+    moved = bins.longest[0] * bins.longest[1] * x.shape[axes[-1]]
+    layout = lay_out((x, y), axes, bins, bins.counts[0] * bins.counts[1], moved)
+    work = layout.slot * (P.PACKED * x.itemsize + _slots(bins) * max(4, x.itemsize))
+    program = Program("bins", (reduction, dtype))
+    tasks.run(program, layout.plan, (x, y, bins.table), layout.tiles, work, x.nbytes + y.nbytes)
+
+
+def share(reduction: str, dtype: str, dx: Array, dy: Array, axes: Ints, bins: Bins) -> None:
+    """Write the gradient of the mean, or the sum, of every box of bins."""
+    if not dx.size:
+        return
+    runs, held = runs_of(bins.table.tobytes(), bins.counts, _spatial(dx, axes))
+    # an array of the frame that is not there: as many elements as there are runs
+    shape = list(dx.shape)
+    for axis, count in zip(axes, runs.counts[F.SPATIAL - len(axes) :], strict=True):
+        shape[axis] = count
+    ghost = np.broadcast_to(np.empty((), dx.dtype), shape)
+    slots = _slots(held)
+    moved = runs.longest[0] * runs.longest[1] * dx.shape[axes[-1]]
+    longest = held._replace(table=bins.table)
+    layout = lay_out((dx, dy, ghost), axes, longest, runs.counts[0] * runs.counts[1], moved, line=slots)
+    work = layout.slot * (slots + 1) * max(4, dx.itemsize)
+    program = Program("bin_share", (reduction, dtype))
+    buffers = (dx, dy, runs.table, held.table, bins.table)
+    tasks.run(program, layout.plan, buffers, layout.tiles, work, dx.nbytes + dy.nbytes)
+
+
+def virtual(shape: Ints, axes: Ints, kind: str) -> Array:
+    """An array that is not there, of that shape, whose strides say what an element counts in an index.
+
+    ``"tensor"``: flat in the whole array, in the caller's layout; otherwise flat in the plane, over ``axes``.
+    """
+    strides = [0] * len(shape)
+    step = 1
+    for axis in reversed(range(len(shape))):
+        if kind == "tensor" or axis in axes:
+            strides[axis] = step
+            step *= shape[axis]
+    found: Array = np.lib.stride_tricks.as_strided(np.empty(1, np.uint8), shape, strides, writeable=False)
+    return found
+
+
+def tap_type(bins: Bins) -> str:
+    """The smallest unsigned type that holds the taps of the largest box and one more value."""
+    taps = bins.longest[0] * bins.longest[1] * bins.longest[2]
+    return next(f"u{bits}" for bits in (8, 16, 32, 64) if taps < 2**bits)
+
+
+def select(
+    reduction: str, dtype: str, x: Array, y: Array, indices: Array, axes: Ints, bins: Bins, kind: str
+) -> None:
+    """Write the largest element of every box of bins, and its index."""
+    if not y.size:
+        return
+    ghost = virtual(x.shape, axes, kind)
+    reach = max(ghost.strides[axis] * size for axis, size in enumerate(x.shape))
+    word = "i32" if x.itemsize < 8 and max(reach, np.prod(_spatial(x, axes), dtype=object)) < 2**31 else "i64"
+    index = "i64" if kind != "tap" else tap_type(bins)
+    moved = bins.longest[0] * bins.longest[1] * x.shape[axes[-1]]
+    layout = lay_out(
+        (x, y, indices, ghost), axes, bins, bins.counts[0] * bins.counts[1], moved, flat=kind != "tap"
+    )
+    work = layout.slot * (P.PACKED * x.itemsize + max(4, x.itemsize) + 8)
+    program = Program("bin_index", (reduction, dtype, index, word))
+    buffers = (x, y, indices, bins.table)
+    tasks.run(program, layout.plan, buffers, layout.tiles, work, x.nbytes + y.nbytes + indices.nbytes)
+
+
+def scatter(dtype: str, dx: Array, dy: Array, indices: Array, axes: Ints, bins: Bins, kind: str) -> None:
+    """Write the gradient of the largest of every box of bins, from its index."""
+    if not dx.size:
+        return
+    ghost = virtual(dx.shape, axes, kind)
+    index = "i64" if kind != "tap" else tap_type(bins)
+    spatial = _spatial(dx, axes)
+    layout = lay_out((dx, dy, indices, ghost), axes, bins, spatial[0] * spatial[1], spatial[2], flat=kind != "tap")
+    work = layout.rows * spatial[2] * layout.lanes * max(4, dx.itemsize)
+    program = Program("bin_scatter", (dtype, index))
+    buffers = (dx, dy, indices, bins.table)
+    tasks.run(program, layout.plan, buffers, layout.tiles, work, dx.nbytes + dy.nbytes + indices.nbytes)

@@ -1,0 +1,177 @@
+"""The gradient of the mean, or the sum, of each box of bins: an element receives its share from every box that holds it.
+
+Reads ``bufs[1]`` (gradients of results) and three tables (see ``bin_parts``), writes ``bufs[0]``. Elements that follow
+each other along an axis and are held by the same bins are a *run*. ``bufs[2]`` has the runs, ``bufs[3]`` which bins hold
+each, ``bufs[4]`` the bins. Arrays of the frame: gradient of x, that of the results, and one that is not there, with as
+many elements along each axis as there are runs.
+
+A gradient is divided by the elements of its box; the shares are added along the first spatial axis, then the next, each
+in binary blocks. What is written is the same in all elements of a run, and is computed once. A tile is some runs over
+the first two axes, with some lanes.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba.extending import register_jitable
+
+from fastpool.kernels import bin_plan as P
+from fastpool.kernels import frame as F
+from fastpool.kernels import reductions as R
+from fastpool.kernels.cpu.family import bin_parts as B
+from fastpool.kernels.cpu.family.access import codes, reader, value_type, writer
+from fastpool.kernels.cpu.memory import (
+    address,
+    load_out,
+    load_side,
+    load_source,
+    pointer,
+    store_out,
+    store_result,
+)
+from fastpool.kernels.frame import lane_stride, offset, size, stride
+
+
+def make(digest, reduction, dtype):
+    """The kernel for "mean" or "sum" and a type of gradients."""
+    code, state, table_code = codes(dtype), codes(B.state_type(dtype)), codes("i64")
+    decode, encode, value = reader(dtype), writer(dtype), value_type(dtype)
+    exact = B.EXACT
+    settle, close = B.make_settle(R.add)
+    double, block = B.make_doubling(R.add)
+    divided = 1 if reduction == "mean" else 0
+
+    @register_jitable
+    def part(g, taps):
+        if not divided:
+            return g
+        return g / value(taps) if taps < exact else value(g / np.float64(taps))
+
+    @register_jitable
+    def lift(dy, at, step, fine, table, widths, wide, lanes, taps, s, to):
+        """The shares of a row of ``wide`` results with all their lanes; ``widths`` is where the bins' begins are."""
+        if (lanes == 1) & (step == 1):
+            for o in range(wide):
+                width = load_side(table, widths + wide + o) - load_side(table, widths + o)
+                store_out(s, to + o, part(decode(load_source(dy, at + o)), taps * width))
+        else:
+            for o in range(wide):
+                width = load_side(table, widths + wide + o) - load_side(table, widths + o)
+                lift_lanes(dy, at + o * step, fine, lanes, taps * width, s, to + o * lanes)
+
+    @register_jitable
+    def lift_lanes(dy, at, fine, lanes, taps, s, to):
+        if fine == 1:
+            for e in range(lanes):
+                store_out(s, to + e, part(decode(load_source(dy, at + e)), taps))
+        else:
+            for e in range(lanes):
+                store_out(s, to + e, part(decode(load_source(dy, at + e * fine)), taps))
+
+    @register_jitable
+    def write(dx, to, step, fine, wide, lanes, s, at):
+        """A row of states to memory."""
+        if (fine == 1) & (step == lanes) | (lanes == 1) & (step == 1):
+            for e in range(wide * lanes):
+                store_result(dx, to + e, encode(load_out(s, at + e)))
+        else:
+            for o in range(wide):
+                for e in range(lanes):
+                    store_result(dx, to + o * step + e * fine, encode(load_out(s, at + o * lanes + e)))
+
+    @register_jitable
+    def spread(dx, to, sd, sh, step, fine, kd, kh, kw, lanes, s):
+        """The lanes of one element to all elements of a run."""
+        for i in range(kd):
+            for j in range(kh):
+                for o in range(kw):
+                    at = to + i * sd + j * sh + o * step
+                    if fine == 1:
+                        for e in range(lanes):
+                            store_result(dx, at + e, encode(load_out(s, e)))
+                    else:
+                        for e in range(lanes):
+                            store_result(dx, at + e * fine, encode(load_out(s, e)))
+
+    def bin_share(plan, bufs, work, begin, end):
+        digest  # noqa: B018  (captured, so that a changed source is another kernel in the cache)
+        dx, dy, s = pointer(bufs[0], code), pointer(bufs[1], code), pointer(address(work), state)
+        runs, held, bins = pointer(bufs[2], table_code), pointer(bufs[3], table_code), pointer(bufs[4], table_code)
+        own, lanes, slot = plan[F.OWN], plan[F.LANES], plan[plan[F.OWN] + P.SLOT]
+        woven, longest = plan[own + P.WOVEN] != 0, plan[own + P.LONGEST]
+        sd, sh, sw = stride(plan, 0, 0), stride(plan, 0, 1), stride(plan, 0, 2)
+        x_lane, y_lane, y_step = lane_stride(plan, 0), lane_stride(plan, 1), stride(plan, 1, 2)
+        wide, high, columns = size(plan, 0, 2), size(plan, 2, 1), size(plan, 1, 2)
+        widths = 2 * (size(plan, 1, 0) + size(plan, 1, 1))
+        for tile in range(begin, end):
+            rest, lane, last_lane = B.share(tile, lanes, plan[own + P.LANES])
+            number, first, last = B.share(rest, size(plan, 2, 0) * high, plan[own + P.ROWS])
+            count = last_lane - lane
+            base = offset(plan, 0, number) + lane * x_lane
+            base_y = offset(plan, 1, number) + lane * y_lane
+            for row in range(first, last):
+                rd, rh = row // high, row % high
+                d, h = B.begin_of(plan, runs, number, 0, rd, 2), B.begin_of(plan, runs, number, 1, rh, 2)
+                kd = B.end_of(plan, runs, number, 0, rd, 2) - d
+                kh = B.end_of(plan, runs, number, 1, rh, 2) - h
+                d_from, d_to = B.begin_of(plan, held, number, 0, rd, 2), B.end_of(plan, held, number, 0, rd, 2)
+                h_from, h_to = B.begin_of(plan, held, number, 1, rh, 2), B.end_of(plan, held, number, 1, rh, 2)
+                to = base + d * sd + h * sh
+                # woven: all bins of the row at once, then its runs; else the lanes of one run after the other
+                parts = 1 if woven else size(plan, 2, 2)
+                for rw in range(parts):
+                    o_from, o_to = 0, 1
+                    if not woven:
+                        o_from, o_to = B.begin_of(plan, held, number, 2, rw, 2), B.end_of(plan, held, number, 2, rw, 2)
+                    row_states = columns * count if woven else count
+                    some = (d_from < d_to) & (h_from < h_to) & (o_from < o_to)
+                    outer = 0
+                    for o in range(o_from, o_to if some else o_from):
+                        taps_w = B.end_of(plan, bins, number, 2, o, 1) - B.begin_of(plan, bins, number, 2, o, 1)
+                        middle = outer
+                        for oh in range(h_from, h_to):
+                            taps_h = B.end_of(plan, bins, number, 1, oh, 1) - B.begin_of(plan, bins, number, 1, oh, 1)
+                            inner = middle
+                            for od in range(d_from, d_to):
+                                taps = taps_h * (
+                                    B.end_of(plan, bins, number, 0, od, 1) - B.begin_of(plan, bins, number, 0, od, 1)
+                                )
+                                at = base_y + od * stride(plan, 1, 0) + oh * stride(plan, 1, 1)
+                                if woven:
+                                    lift(dy, at, y_step, y_lane, bins, widths, columns, count, taps, s, inner * slot)
+                                else:
+                                    lift_lanes(dy, at + o * y_step, y_lane, count, taps * taps_w, s, inner * slot)
+                                depth = inner - middle + 1
+                                inner = middle + settle(s, middle * slot, slot, depth, od - d_from, row_states)
+                            close(s, middle * slot, slot, inner - middle, row_states)
+                            depth = middle - outer + 1
+                            middle = outer + settle(s, outer * slot, slot, depth, oh - h_from, row_states)
+                        close(s, outer * slot, slot, middle - outer, row_states)
+                        outer = settle(s, 0, slot, outer + 1, o - o_from, row_states)
+                    close(s, 0, slot, outer, row_states)
+                    if woven:
+                        if some:
+                            double(s, 0, slot, row_states, longest, count)
+                        line = plan[own + P.LINE] * slot
+                        for run in range(size(plan, 2, 2)):
+                            w, w_end = B.begin_of(plan, runs, number, 2, run, 2), B.end_of(plan, runs, number, 2, run, 2)
+                            o = B.begin_of(plan, held, number, 2, run, 2)
+                            k = B.end_of(plan, held, number, 2, run, 2) - o
+                            for e in range(count):
+                                g = value(0)
+                                if some & (k > 0):
+                                    g = block(s, 0, slot, o * count + e, k, count)
+                                for i in range(w, w_end):
+                                    store_out(s, line + i * count + e, g)
+                        for i in range(kd):
+                            for j in range(kh):
+                                write(dx, to + i * sd + j * sh, sw, x_lane, wide, count, s, line)
+                    else:
+                        if not some:
+                            for e in range(count):
+                                store_out(s, e, 0)
+                        w = B.begin_of(plan, runs, number, 2, rw, 2)
+                        kw = B.end_of(plan, runs, number, 2, rw, 2) - w
+                        spread(dx, to + w * sw, sd, sh, sw, x_lane, kd, kh, kw, count, s)
+
+    return bin_share

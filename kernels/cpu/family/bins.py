@@ -1,0 +1,130 @@
+"""Bins reduced: the largest element, the mean or the sum of each box.
+
+Reads ``bufs[0]`` (x) and ``bufs[2]`` (the table of bins, see ``bin_parts``), writes ``bufs[1]``. Taps are combined
+along the first spatial axis, then the next, along each in binary blocks: the order of windows. A mean is divided once.
+
+A row of x, with its lanes where there are few, is reduced over the leading axes, a vector at a time, into scratch; then
+its blocks of 2, 4, ... neighbours are made, of which every bin is put together. Where lanes are many, vectors run over
+those of one element.
+A tile is some rows of outputs of one plane, or some lanes of them. An empty box gives the identity, a mean 0.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numba.extending import register_jitable
+
+from fastpool.kernels import bin_plan as P
+from fastpool.kernels import frame as F
+from fastpool.kernels.cpu.family import bin_parts as B
+from fastpool.kernels.cpu.family.access import codes, value_type, writer
+from fastpool.kernels.cpu.memory import RESULT, SIZES, address, load_out, pointer, store, store_result
+from fastpool.kernels.frame import lane_stride, offset, size, stride
+
+
+def make(digest, reduction, dtype):
+    """The kernel of a reduction ("max", "maxnum": of what is not NaN, "mean", "sum") for one type of elements."""
+    code, state, table_code, width = codes(dtype), codes(B.state_type(dtype)), codes("i64"), SIZES[dtype]
+    combine, encode = B.COMBINE[reduction], writer(dtype)
+    column = B.make_column(dtype, combine)
+    settle, close = B.make_settle(combine)
+    double, block = B.make_doubling(combine)
+    value, exact = value_type(dtype), B.EXACT
+    divided = 1 if reduction == "mean" else 0
+    nothing = B.lowest(dtype) if reduction in ("max", "maxnum") else 0
+
+    @register_jitable
+    def result(a, taps):
+        if not divided:
+            return encode(a)
+        # as long as float32 holds their number, the quotient is the same in float32 as in float64
+        return encode(a / value(taps)) if taps < exact else encode(a / np.float64(taps))
+
+    @register_jitable
+    def element(s, e, slot, k):
+        """The state of up to four rows of scratch, as binary blocks go."""
+        if k == 1:
+            return load_out(s, e)
+        a = combine(load_out(s, e), load_out(s, slot + e))
+        if k == 2:
+            return a
+        if k == 3:
+            return combine(a, load_out(s, 2 * slot + e))
+        return combine(a, combine(load_out(s, 2 * slot + e), load_out(s, 3 * slot + e)))
+
+    @register_jitable
+    def emit(y, to, step, s, slot, k, taps, count):
+        if step == 1:
+            for e in range(count):
+                store_result(y, to + e, result(element(s, e, slot, k), taps))
+        else:
+            for e in range(count):
+                store_result(y, to + e * step, result(element(s, e, slot, k), taps))
+
+    def bins(plan, bufs, work, begin, end):
+        digest  # noqa: B018  (captured, so that a changed source is another kernel in the cache)
+        x, y, table = pointer(bufs[0], code), pointer(bufs[1], code), pointer(bufs[2], table_code)
+        own, lanes = plan[F.OWN], plan[F.LANES]
+        slot, longest = plan[own + P.SLOT], plan[own + P.LONGEST]
+        woven = plan[own + P.WOVEN] != 0
+        rows = pointer(address(work), code)
+        s = pointer(address(work) + P.PACKED * slot * width, state)
+        sd, sh, sw = stride(plan, 0, 0), stride(plan, 0, 1), stride(plan, 0, 2)
+        high, wide = size(plan, 1, 1), size(plan, 1, 2)
+        y_step, x_lane, y_lane = stride(plan, 1, 2), lane_stride(plan, 0), lane_stride(plan, 1)
+        for tile in range(begin, end):
+            rest, lane, last_lane = B.share(tile, lanes, plan[own + P.LANES])
+            number, first, last = B.share(rest, size(plan, 1, 0) * high, plan[own + P.ROWS])
+            count = last_lane - lane
+            base_x = offset(plan, 0, number) + lane * x_lane
+            base_y = offset(plan, 1, number) + lane * y_lane
+            low = B.begin_of(plan, table, number, 2, 0, 1)
+            span = B.end_of(plan, table, number, 2, wide - 1, 1) - low
+            for row in range(first, last):
+                od, oh = row // high, row % high
+                d, h = B.begin_of(plan, table, number, 0, od, 1), B.begin_of(plan, table, number, 1, oh, 1)
+                kd = B.end_of(plan, table, number, 0, od, 1) - d
+                kh = B.end_of(plan, table, number, 1, oh, 1) - h
+                source = base_x + d * sd + h * sh
+                target = base_y + od * stride(plan, 1, 0) + oh * stride(plan, 1, 1)
+                some = (kd > 0) & (kh > 0) & (span > 0)
+                if some & woven:
+                    at, many = source + low * sw, span * count
+                    column(x, rows, at, kd, kh, sd, sh, sw, x_lane, count, many, s, 0, slot)
+                    double(s, 0, slot, many, longest, count)
+                for o in range(wide):
+                    w = B.begin_of(plan, table, number, 2, o, 1)
+                    kw = B.end_of(plan, table, number, 2, o, 1) - w
+                    to = target + o * y_step
+                    if (not some) | (kw <= 0):
+                        for e in range(count):
+                            store(y, to + e * y_lane, encode(nothing), RESULT)
+                    elif woven:
+                        for e in range(count):
+                            a = block(s, 0, slot, (w - low) * count + e, kw, count)
+                            store(y, to + e * y_lane, result(a, kd * kh * kw), RESULT)
+                    else:
+                        taps, at, many = kd * kh * kw, source + w * sw, 1
+                        if kd * kh == 1:
+                            column(x, rows, at, 1, kw, sd, sw, x_lane, 1, 1, count, s, 0, slot)
+                        elif kw <= 4:
+                            many = kw
+                            for j in range(kw):
+                                column(x, rows, at + j * sw, kd, kh, sd, sh, x_lane, 1, 1, count, s, j * slot, slot)
+                        else:
+                            depth = 0
+                            for j in range(kw):
+                                here = depth * slot
+                                column(x, rows, at + j * sw, kd, kh, sd, sh, x_lane, 1, 1, count, s, here, slot)
+                                depth = settle(s, 0, slot, depth + 1, j, count)
+                            close(s, 0, slot, depth, count)
+                        if many == 1:
+                            emit(y, to, y_lane, s, slot, 1, taps, count)
+                        elif many == 2:
+                            emit(y, to, y_lane, s, slot, 2, taps, count)
+                        elif many == 3:
+                            emit(y, to, y_lane, s, slot, 3, taps, count)
+                        else:
+                            emit(y, to, y_lane, s, slot, 4, taps, count)
+
+    return bins
