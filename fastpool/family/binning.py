@@ -110,6 +110,7 @@ class Layout(NamedTuple):
     """Elements of a row of scratch."""
     rows: int
     lanes: int
+    woven: bool
 
 
 def lay_out(
@@ -141,7 +142,7 @@ def lay_out(
     pitch = 0 if bins.shared else bins.table.shape[1]
     plan = [*frame.plan, pitch, each, lanes, slot, bins.longest[-1], int(woven), int(flat), int(none), line]
     tiles = frame.outer * -(-rows // each) * -(-frame.lanes // max(1, lanes))
-    return Layout(plan, tiles, slot, each, lanes)
+    return Layout(plan, tiles, slot, each, lanes, woven)
 
 
 def _slots(bins: Bins) -> int:
@@ -165,20 +166,24 @@ def reduce(reduction: str, dtype: str, x: Array, y: Array, axes: Ints, bins: Bin
     tasks.run(program, layout.plan, (x, y, bins.table), layout.tiles, work, x.nbytes + y.nbytes)
 
 
+def _runs(dx: Array, axes: Ints, bins: Bins) -> tuple[Bins, Bins, Array]:
+    """Runs, the bins that hold each, and an array that is not there, with an element for each run."""
+    runs, held = runs_of(bins.table.tobytes(), bins.counts, _spatial(dx, axes))
+    shape = list(dx.shape)
+    for axis, count in zip(axes, runs.counts[F.SPATIAL - len(axes) :], strict=True):
+        shape[axis] = count
+    return runs, held, np.broadcast_to(np.empty((), dx.dtype), shape)
+
+
 def share(reduction: str, dtype: str, dx: Array, dy: Array, axes: Ints, bins: Bins) -> None:
     """Write the gradient of the mean, or the sum, of every box of bins."""
     if not dx.size:
         return
-    runs, held = runs_of(bins.table.tobytes(), bins.counts, _spatial(dx, axes))
-    # an array of the frame that is not there: as many elements as there are runs
-    shape = list(dx.shape)
-    for axis, count in zip(axes, runs.counts[F.SPATIAL - len(axes) :], strict=True):
-        shape[axis] = count
-    ghost = np.broadcast_to(np.empty((), dx.dtype), shape)
+    runs, held, marks = _runs(dx, axes, bins)
     slots = _slots(held)
     moved = runs.longest[0] * runs.longest[1] * dx.shape[axes[-1]]
     longest = held._replace(table=bins.table)
-    layout = lay_out((dx, dy, ghost), axes, longest, runs.counts[0] * runs.counts[1], moved, line=slots)
+    layout = lay_out((dx, dy, marks), axes, longest, runs.counts[0] * runs.counts[1], moved, line=slots)
     work = layout.slot * (slots + 1) * max(4, dx.itemsize)
     program = Program("bin_share", (reduction, dtype))
     buffers = (dx, dy, runs.table, held.table, bins.table)
@@ -233,8 +238,31 @@ def scatter(dtype: str, dx: Array, dy: Array, indices: Array, axes: Ints, bins: 
     ghost = virtual(dx.shape, axes, kind)
     index = "i64" if kind != "tap" else tap_type(bins)
     spatial = _spatial(dx, axes)
-    layout = lay_out((dx, dy, indices, ghost), axes, bins, spatial[0] * spatial[1], spatial[2], flat=kind != "tap")
-    work = layout.rows * spatial[2] * layout.lanes * max(4, dx.itemsize)
-    program = Program("bin_scatter", (dtype, index))
-    buffers = (dx, dy, indices, bins.table)
-    tasks.run(program, layout.plan, buffers, layout.tiles, work, dx.nbytes + dy.nbytes + indices.nbytes)
+    rows = spatial[0] * spatial[1]
+    layout = lay_out((dx, dy, indices, ghost), axes, bins, rows, spatial[2], flat=kind != "tap")
+    moved = dx.nbytes + dy.nbytes + indices.nbytes
+    if layout.woven or not bins.shared:
+        work = layout.rows * spatial[2] * layout.lanes * max(4, dx.itemsize)
+        program = Program("bin_scatter", (dtype, index))
+        tasks.run(program, layout.plan, (dx, dy, indices, bins.table), layout.tiles, work, moved)
+        return
+    runs, held, marks = _runs(dx, axes, bins)
+    each = runs.longest[0] * runs.longest[1] * spatial[2]
+    arrays = (dx, dy, indices, ghost, marks)
+    layout = lay_out(arrays, axes, bins, runs.counts[0] * runs.counts[1], each, flat=kind != "tap")
+    program = Program("bin_match", (dtype, index))
+    buffers = (dx, dy, indices, runs.table, held.table, bins.table)
+    tasks.run(program, layout.plan, buffers, layout.tiles, layout.slot * max(4, dx.itemsize), moved)
+
+
+def check(shape: Ints, indices: Array, axes: Ints, bins: Bins, kind: str, none: bool) -> bool:
+    """Whether every index names an element of its box; ``none`` where one may also say that there is none."""
+    if not indices.size:
+        return True
+    index = "i64" if kind != "tap" else tap_type(bins)
+    arrays = (indices, virtual(shape, axes, kind))
+    rows = bins.counts[0] * bins.counts[1]
+    layout = lay_out(arrays, axes, bins, rows, bins.counts[2], flat=kind != "tap", none=none)
+    wrong = np.zeros(1, np.int64)
+    tasks.run(Program("bin_check", (index,)), layout.plan, (indices, bins.table, wrong), layout.tiles, 0, indices.nbytes)
+    return not wrong[0]

@@ -24,6 +24,7 @@ from fastpool.kernels.cpu.memory import (
     SIZES,
     address,
     load_out,
+    load_side,
     load_source,
     pointer,
     store,
@@ -112,29 +113,32 @@ def make(digest, reduction, dtype, index, word):
         s = pointer(address(work) + P.PACKED * slot * width, state)
         t = pointer(address(work) + slot * (P.PACKED * width + state_width), word_code)
         sd, sh, sw = stride(plan, 0, 0), stride(plan, 0, 1), stride(plan, 0, 2)
-        high, wide = size(plan, 1, 1), size(plan, 1, 2)
+        deep, high, wide = size(plan, 1, 0), size(plan, 1, 1), size(plan, 1, 2)
+        yd, yh, yw = stride(plan, 1, 0), stride(plan, 1, 1), stride(plan, 1, 2)
+        i_deep, i_high, i_wide = stride(plan, 2, 0), stride(plan, 2, 1), stride(plan, 2, 2)
+        cd, ch, cw, cl = stride(plan, 3, 0), stride(plan, 3, 1), stride(plan, 3, 2), lane_stride(plan, 3)
+        many_rows, many_lanes = plan[own + P.ROWS], plan[own + P.LANES]
         x_lane, y_lane, i_lane = lane_stride(plan, 0), lane_stride(plan, 1), lane_stride(plan, 2)
         for tile in range(begin, end):
-            rest, lane, last_lane = B.share(tile, lanes, plan[own + P.LANES])
-            number, first, last = B.share(rest, size(plan, 1, 0) * high, plan[own + P.ROWS])
+            rest, lane, last_lane = B.share(tile, lanes, many_lanes)
+            number, first, last = B.share(rest, deep * high, many_rows)
+            at_d, at_h, at_w = B.lists(plan, number, 1)
+            base_c = offset(plan, 3, number) + lane * cl
             count = last_lane - lane
             base_x = offset(plan, 0, number) + lane * x_lane
             base_y = offset(plan, 1, number) + lane * y_lane
             base_i = offset(plan, 2, number) + lane * i_lane
-            low = B.begin_of(plan, table, number, 2, 0, 1)
-            span = B.end_of(plan, table, number, 2, wide - 1, 1) - low
+            low = load_side(table, at_w)
+            span = load_side(table, at_w + 2 * wide - 1) - low
             for row in range(first, last):
                 od, oh = row // high, row % high
-                d, h = B.begin_of(plan, table, number, 0, od, 1), B.begin_of(plan, table, number, 1, oh, 1)
-                kd = B.end_of(plan, table, number, 0, od, 1) - d
-                kh = B.end_of(plan, table, number, 1, oh, 1) - h
+                d, kd = B.bin_of(table, at_d, deep, od)
+                h, kh = B.bin_of(table, at_h, high, oh)
                 at = base_x + d * sd + h * sh
-                to = base_y + od * stride(plan, 1, 0) + oh * stride(plan, 1, 1)
-                side = base_i + od * stride(plan, 2, 0) + oh * stride(plan, 2, 1)
+                to = base_y + od * yd + oh * yh
+                side = base_i + od * i_deep + oh * i_high
                 some = (kd > 0) & (kh > 0) & (span > 0)
-                cd, ch, cw, cl, home = stride(plan, 3, 0), stride(plan, 3, 1), stride(plan, 3, 2), lane_stride(plan, 3), 0
-                if flat:
-                    home = offset(plan, 3, number) + lane * cl + d * cd + h * ch
+                home = base_c + d * cd + h * ch if flat else 0
                 if some & woven:
                     fresh = True
                     for j in range(kd):
@@ -145,9 +149,8 @@ def make(digest, reduction, dtype, index, word):
                             from_code, step, fresh,
                         )  # fmt: skip
                 for o in range(wide):
-                    w = B.begin_of(plan, table, number, 2, o, 1)
-                    kw = B.end_of(plan, table, number, 2, o, 1) - w
-                    here, there = to + o * stride(plan, 1, 2), side + o * stride(plan, 2, 2)
+                    w, kw = B.bin_of(table, at_w, wide, o)
+                    here, there = to + o * yw, side + o * i_wide
                     if (not some) | (kw <= 0):
                         for e in range(count):
                             store(y, here + e * y_lane, encode(nothing), RESULT)

@@ -27,21 +27,19 @@ EXACT = 1 << 24
 
 
 @register_jitable
-def begin_of(plan, table, number, axis, o, array):
-    """Where bin ``o`` along an axis begins, for the plane of that number; ``array`` has an element for each bin."""
-    at = plan[plan[F.OWN] + PITCH] * number
-    for before in range(axis):
-        at += 2 * size(plan, array, before)
-    return load_side(table, at + o)
+def lists(plan, number, array):
+    """Where in the table the begins along each axis are, for the plane of that number; as many ends follow them.
+    ``array`` of the frame has an element for each bin.
+    """
+    at, first, second = plan[plan[F.OWN] + PITCH] * number, size(plan, array, 0), size(plan, array, 1)
+    return at, at + 2 * first, at + 2 * (first + second)
 
 
 @register_jitable
-def end_of(plan, table, number, axis, o, array):
-    """Where it ends."""
-    at = plan[plan[F.OWN] + PITCH] * number + size(plan, array, axis)
-    for before in range(axis):
-        at += 2 * size(plan, array, before)
-    return load_side(table, at + o)
+def bin_of(table, at, many, o):
+    """(where bin ``o`` of ``many`` begins, how many elements it has); ``at`` is where in the table their begins are."""
+    begin = load_side(table, at + o)
+    return begin, load_side(table, at + many + o) - begin
 
 
 @register_jitable

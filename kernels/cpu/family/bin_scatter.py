@@ -36,6 +36,7 @@ def make(digest, dtype, index):
     code, state, table_code, index_code = (codes(name) for name in (dtype, B.state_type(dtype), "i64", index))
     decode, encode = reader(dtype), writer(dtype)
     # an index of 64 bits is never that large
+    narrow = np.uint32 if index in ("u8", "u16") else np.int64
     absent = -1 if index in ("i64", "u64") else 2 ** int(index[1:]) - 1
 
     def bin_scatter(plan, bufs, work, begin, end):
@@ -44,34 +45,39 @@ def make(digest, dtype, index):
         table, s = pointer(bufs[3], table_code), pointer(address(work), state)
         own, lanes = plan[F.OWN], plan[F.LANES]
         flat = plan[own + P.FLAT] != 0
-        high, wide = size(plan, 0, 1), size(plan, 0, 2)
-        step, y_step, i_step = stride(plan, 0, 2), stride(plan, 1, 2), stride(plan, 2, 2)
+        deep, high, wide = size(plan, 0, 0), size(plan, 0, 1), size(plan, 0, 2)
+        bins_d, bins_h, bins_w = size(plan, 1, 0), size(plan, 1, 1), size(plan, 1, 2)
+        xd, xh, step = stride(plan, 0, 0), stride(plan, 0, 1), stride(plan, 0, 2)
+        yd, yh, yw = stride(plan, 1, 0), stride(plan, 1, 1), stride(plan, 1, 2)
+        i_deep, i_high, i_wide = stride(plan, 2, 0), stride(plan, 2, 1), stride(plan, 2, 2)
+        many_rows, many_lanes = plan[own + P.ROWS], plan[own + P.LANES]
         x_lane, y_lane, i_lane = lane_stride(plan, 0), lane_stride(plan, 1), lane_stride(plan, 2)
         cw, cl = stride(plan, 3, 2), lane_stride(plan, 3)
         for tile in range(begin, end):
-            rest, lane, last_lane = B.share(tile, lanes, plan[own + P.LANES])
-            number, first, last = B.share(rest, size(plan, 0, 0) * high, plan[own + P.ROWS])
+            rest, lane, last_lane = B.share(tile, lanes, many_lanes)
+            number, first, last = B.share(rest, deep * high, many_rows)
+            at_d, at_h, at_w = B.lists(plan, number, 1)
             count = last_lane - lane
             pitch = wide * count
             for e in range((last - first) * pitch):
                 store_out(s, e, 0)
+            base = offset(plan, 0, number) + lane * x_lane
             base_y = offset(plan, 1, number) + lane * y_lane
             base_i = offset(plan, 2, number) + lane * i_lane
             home = offset(plan, 3, number) + lane * cl
-            for od in range(size(plan, 1, 0)):
-                d, d_end = B.begin_of(plan, table, number, 0, od, 1), B.end_of(plan, table, number, 0, od, 1)
-                if (d_end <= d) | (d_end * high <= first) | (d * high >= last):
+            whole = first == 0 and last == deep * high
+            for od in range(bins_d):
+                d, kd = B.bin_of(table, at_d, bins_d, od)
+                if (kd <= 0) | ((d + kd) * high <= first) | (d * high >= last):
                     continue
-                for oh in range(size(plan, 1, 1)):
-                    h, h_end = B.begin_of(plan, table, number, 1, oh, 1), B.end_of(plan, table, number, 1, oh, 1)
-                    if (h_end <= h) | ((d_end - 1) * high + h_end <= first) | (d * high + h >= last):
+                for oh in range(bins_h):
+                    h, kh = B.bin_of(table, at_h, bins_h, oh)
+                    if (kh <= 0) | ((d + kd - 1) * high + h + kh <= first) | (d * high + h >= last):
                         continue
-                    kh = h_end - h
-                    for o in range(size(plan, 1, 2)):
-                        w = B.begin_of(plan, table, number, 2, o, 1)
-                        kw = B.end_of(plan, table, number, 2, o, 1) - w
-                        from_y = base_y + od * stride(plan, 1, 0) + oh * stride(plan, 1, 1) + o * y_step
-                        from_i = base_i + od * stride(plan, 2, 0) + oh * stride(plan, 2, 1) + o * i_step
+                    row_y, row_i = base_y + od * yd + oh * yh, base_i + od * i_deep + oh * i_high
+                    for o in range(bins_w):
+                        w, kw = B.bin_of(table, at_w, bins_w, o)
+                        from_y, from_i = row_y + o * yw, row_i + o * i_wide
                         for e in range(count):
                             index_of = np.int64(load(indices, from_i + e * i_lane, SIDE))
                             if (index_of == absent) | (kw <= 0):
@@ -82,19 +88,20 @@ def make(digest, dtype, index):
                                     place //= cw
                                 place -= first * wide
                             else:
-                                row = index_of // kw
+                                # divided as 32 bits where that holds it: 64 take three times as long
+                                row = np.int64(narrow(index_of) // narrow(kw))
                                 place = w + index_of - row * kw
-                                deep = row // kh
-                                row = (d + deep) * high + h + row - deep * kh
-                                place += (row - first) * wide
-                            if (place < 0) | (place >= (last - first) * wide):
+                                if kd > 1:
+                                    j = row // kh
+                                    row += j * (high - kh)
+                                place += (d * high + h + row - first) * wide
+                            if (not whole) & ((place < 0) | (place >= (last - first) * wide)):
                                 continue
                             i = place * count + e
                             g = decode(load(dy, from_y + e * y_lane, SOURCE))
                             store_out(s, i, load_out(s, i) + g)
             for row in range(first, last):
-                to = offset(plan, 0, number) + lane * x_lane
-                to += row // high * stride(plan, 0, 0) + row % high * stride(plan, 0, 1)
+                to = base + row // high * xd + row % high * xh
                 here = (row - first) * pitch
                 if (step == count) & (x_lane == 1) | (count == 1) & (step == 1):
                     for e in range(pitch):

@@ -101,44 +101,45 @@ def make(digest, reduction, dtype):
         woven, longest = plan[own + P.WOVEN] != 0, plan[own + P.LONGEST]
         sd, sh, sw = stride(plan, 0, 0), stride(plan, 0, 1), stride(plan, 0, 2)
         x_lane, y_lane, y_step = lane_stride(plan, 0), lane_stride(plan, 1), stride(plan, 1, 2)
-        wide, high, columns = size(plan, 0, 2), size(plan, 2, 1), size(plan, 1, 2)
-        widths = 2 * (size(plan, 1, 0) + size(plan, 1, 1))
+        yd, yh = stride(plan, 1, 0), stride(plan, 1, 1)
+        wide, bins_d, bins_h, columns = size(plan, 0, 2), size(plan, 1, 0), size(plan, 1, 1), size(plan, 1, 2)
+        deep, high, across = size(plan, 2, 0), size(plan, 2, 1), size(plan, 2, 2)
+        many_rows, many_lanes, line = plan[own + P.ROWS], plan[own + P.LANES], plan[own + P.LINE] * slot
+        at_d, at_h, at_w = B.lists(plan, 0, 2)
+        bin_d, bin_h, bin_w = B.lists(plan, 0, 1)
         for tile in range(begin, end):
-            rest, lane, last_lane = B.share(tile, lanes, plan[own + P.LANES])
-            number, first, last = B.share(rest, size(plan, 2, 0) * high, plan[own + P.ROWS])
+            rest, lane, last_lane = B.share(tile, lanes, many_lanes)
+            number, first, last = B.share(rest, deep * high, many_rows)
             count = last_lane - lane
             base = offset(plan, 0, number) + lane * x_lane
             base_y = offset(plan, 1, number) + lane * y_lane
             for row in range(first, last):
                 rd, rh = row // high, row % high
-                d, h = B.begin_of(plan, runs, number, 0, rd, 2), B.begin_of(plan, runs, number, 1, rh, 2)
-                kd = B.end_of(plan, runs, number, 0, rd, 2) - d
-                kh = B.end_of(plan, runs, number, 1, rh, 2) - h
-                d_from, d_to = B.begin_of(plan, held, number, 0, rd, 2), B.end_of(plan, held, number, 0, rd, 2)
-                h_from, h_to = B.begin_of(plan, held, number, 1, rh, 2), B.end_of(plan, held, number, 1, rh, 2)
+                d, kd = B.bin_of(runs, at_d, deep, rd)
+                h, kh = B.bin_of(runs, at_h, high, rh)
+                d_from, d_many = B.bin_of(held, at_d, deep, rd)
+                h_from, h_many = B.bin_of(held, at_h, high, rh)
                 to = base + d * sd + h * sh
                 # woven: all bins of the row at once, then its runs; else the lanes of one run after the other
-                parts = 1 if woven else size(plan, 2, 2)
+                parts = 1 if woven else across
                 for rw in range(parts):
-                    o_from, o_to = 0, 1
+                    o_from, o_many = 0, 1
                     if not woven:
-                        o_from, o_to = B.begin_of(plan, held, number, 2, rw, 2), B.end_of(plan, held, number, 2, rw, 2)
+                        o_from, o_many = B.bin_of(held, at_w, across, rw)
                     row_states = columns * count if woven else count
-                    some = (d_from < d_to) & (h_from < h_to) & (o_from < o_to)
+                    some = (d_many > 0) & (h_many > 0) & (o_many > 0)
                     outer = 0
-                    for o in range(o_from, o_to if some else o_from):
-                        taps_w = B.end_of(plan, bins, number, 2, o, 1) - B.begin_of(plan, bins, number, 2, o, 1)
+                    for o in range(o_from, o_from + o_many if some else o_from):
+                        taps_w = B.bin_of(bins, bin_w, columns, o)[1]
                         middle = outer
-                        for oh in range(h_from, h_to):
-                            taps_h = B.end_of(plan, bins, number, 1, oh, 1) - B.begin_of(plan, bins, number, 1, oh, 1)
+                        for oh in range(h_from, h_from + h_many):
+                            taps_h = B.bin_of(bins, bin_h, bins_h, oh)[1]
                             inner = middle
-                            for od in range(d_from, d_to):
-                                taps = taps_h * (
-                                    B.end_of(plan, bins, number, 0, od, 1) - B.begin_of(plan, bins, number, 0, od, 1)
-                                )
-                                at = base_y + od * stride(plan, 1, 0) + oh * stride(plan, 1, 1)
+                            for od in range(d_from, d_from + d_many):
+                                taps = taps_h * B.bin_of(bins, bin_d, bins_d, od)[1]
+                                at = base_y + od * yd + oh * yh
                                 if woven:
-                                    lift(dy, at, y_step, y_lane, bins, widths, columns, count, taps, s, inner * slot)
+                                    lift(dy, at, y_step, y_lane, bins, bin_w, columns, count, taps, s, inner * slot)
                                 else:
                                     lift_lanes(dy, at + o * y_step, y_lane, count, taps * taps_w, s, inner * slot)
                                 depth = inner - middle + 1
@@ -152,16 +153,14 @@ def make(digest, reduction, dtype):
                     if woven:
                         if some:
                             double(s, 0, slot, row_states, longest, count)
-                        line = plan[own + P.LINE] * slot
-                        for run in range(size(plan, 2, 2)):
-                            w, w_end = B.begin_of(plan, runs, number, 2, run, 2), B.end_of(plan, runs, number, 2, run, 2)
-                            o = B.begin_of(plan, held, number, 2, run, 2)
-                            k = B.end_of(plan, held, number, 2, run, 2) - o
+                        for run in range(across):
+                            w, kw = B.bin_of(runs, at_w, across, run)
+                            o, k = B.bin_of(held, at_w, across, run)
                             for e in range(count):
                                 g = value(0)
                                 if some & (k > 0):
                                     g = block(s, 0, slot, o * count + e, k, count)
-                                for i in range(w, w_end):
+                                for i in range(w, w + kw):
                                     store_out(s, line + i * count + e, g)
                         for i in range(kd):
                             for j in range(kh):
@@ -170,8 +169,7 @@ def make(digest, reduction, dtype):
                         if not some:
                             for e in range(count):
                                 store_out(s, e, 0)
-                        w = B.begin_of(plan, runs, number, 2, rw, 2)
-                        kw = B.end_of(plan, runs, number, 2, rw, 2) - w
+                        w, kw = B.bin_of(runs, at_w, across, rw)
                         spread(dx, to + w * sw, sd, sh, sw, x_lane, kd, kh, kw, count, s)
 
     return bin_share

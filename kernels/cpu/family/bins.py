@@ -18,7 +18,16 @@ from fastpool.kernels import bin_plan as P
 from fastpool.kernels import frame as F
 from fastpool.kernels.cpu.family import bin_parts as B
 from fastpool.kernels.cpu.family.access import codes, value_type, writer
-from fastpool.kernels.cpu.memory import RESULT, SIZES, address, load_out, pointer, store, store_result
+from fastpool.kernels.cpu.memory import (
+    RESULT,
+    SIZES,
+    address,
+    load_out,
+    load_side,
+    pointer,
+    store,
+    store_result,
+)
 from fastpool.kernels.frame import lane_stride, offset, size, stride
 
 
@@ -70,32 +79,33 @@ def make(digest, reduction, dtype):
         rows = pointer(address(work), code)
         s = pointer(address(work) + P.PACKED * slot * width, state)
         sd, sh, sw = stride(plan, 0, 0), stride(plan, 0, 1), stride(plan, 0, 2)
-        high, wide = size(plan, 1, 1), size(plan, 1, 2)
-        y_step, x_lane, y_lane = stride(plan, 1, 2), lane_stride(plan, 0), lane_stride(plan, 1)
+        deep, high, wide = size(plan, 1, 0), size(plan, 1, 1), size(plan, 1, 2)
+        yd, yh, yw = stride(plan, 1, 0), stride(plan, 1, 1), stride(plan, 1, 2)
+        x_lane, y_lane = lane_stride(plan, 0), lane_stride(plan, 1)
+        many_rows, many_lanes = plan[own + P.ROWS], plan[own + P.LANES]
         for tile in range(begin, end):
-            rest, lane, last_lane = B.share(tile, lanes, plan[own + P.LANES])
-            number, first, last = B.share(rest, size(plan, 1, 0) * high, plan[own + P.ROWS])
+            rest, lane, last_lane = B.share(tile, lanes, many_lanes)
+            number, first, last = B.share(rest, deep * high, many_rows)
+            at_d, at_h, at_w = B.lists(plan, number, 1)
             count = last_lane - lane
             base_x = offset(plan, 0, number) + lane * x_lane
             base_y = offset(plan, 1, number) + lane * y_lane
-            low = B.begin_of(plan, table, number, 2, 0, 1)
-            span = B.end_of(plan, table, number, 2, wide - 1, 1) - low
+            low = load_side(table, at_w)
+            span = load_side(table, at_w + 2 * wide - 1) - low
             for row in range(first, last):
                 od, oh = row // high, row % high
-                d, h = B.begin_of(plan, table, number, 0, od, 1), B.begin_of(plan, table, number, 1, oh, 1)
-                kd = B.end_of(plan, table, number, 0, od, 1) - d
-                kh = B.end_of(plan, table, number, 1, oh, 1) - h
+                d, kd = B.bin_of(table, at_d, deep, od)
+                h, kh = B.bin_of(table, at_h, high, oh)
                 source = base_x + d * sd + h * sh
-                target = base_y + od * stride(plan, 1, 0) + oh * stride(plan, 1, 1)
+                target = base_y + od * yd + oh * yh
                 some = (kd > 0) & (kh > 0) & (span > 0)
                 if some & woven:
                     at, many = source + low * sw, span * count
                     column(x, rows, at, kd, kh, sd, sh, sw, x_lane, count, many, s, 0, slot)
                     double(s, 0, slot, many, longest, count)
                 for o in range(wide):
-                    w = B.begin_of(plan, table, number, 2, o, 1)
-                    kw = B.end_of(plan, table, number, 2, o, 1) - w
-                    to = target + o * y_step
+                    w, kw = B.bin_of(table, at_w, wide, o)
+                    to = target + o * yw
                     if (not some) | (kw <= 0):
                         for e in range(count):
                             store(y, to + e * y_lane, encode(nothing), RESULT)
