@@ -8,9 +8,9 @@ import numpy as np
 
 from fastpool.arguments import flag, one_of
 from fastpool.family import region_bins, sampling
-from fastpool.family.boxes import Boxes, Geometry, geometry, take_boxes
 from fastpool.family.calls import Call
 from fastpool.family.ranks import page
+from fastpool.family.region_boxes import Boxes, Geometry, geometry, take_boxes
 from fastpool.family.region_pages import WORDS
 from fastpool.functional._types import A, Device, Layout, Sizes
 from fastpool.reference.family import regions as reference

@@ -9,9 +9,9 @@ import numpy as np
 from fastpool.arguments import one_of
 from fastpool.errors import shown, type_name
 from fastpool.family import region_bins
-from fastpool.family.boxes import Boxes, Geometry, geometry, take_boxes
 from fastpool.family.calls import Call
 from fastpool.family.ranks import page
+from fastpool.family.region_boxes import Boxes, Geometry, geometry, take_boxes
 from fastpool.family.region_pages import WORDS
 from fastpool.functional._types import A, Device, Layout, Sizes
 from fastpool.memory import Array

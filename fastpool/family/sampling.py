@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from fastpool.family import tasks
-from fastpool.family.boxes import Boxes, Geometry, Task, by_image, groups, order_of
+from fastpool.family.region_boxes import Boxes, Geometry, Task, by_image, groups, order_of
 from fastpool.kernels import regions as R
 from fastpool.kernels.programs import Program
 from fastpool.memory import Array

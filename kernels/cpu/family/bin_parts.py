@@ -22,6 +22,7 @@ from fastpool.kernels.bin_plan import PITCH
 from fastpool.kernels.cpu.family.access import VALUES, reader
 from fastpool.kernels.cpu.memory import load_out, load_side, load_source, store_out, store_source
 from fastpool.kernels.frame import size
+
 EXACT = 1 << 24
 """Integers below it are numbers of float32."""
 
