@@ -211,9 +211,7 @@ def tap_type(bins: Bins) -> str:
     return next(f"u{bits}" for bits in (8, 16, 32, 64) if taps < 2**bits)
 
 
-def select(
-    reduction: str, dtype: str, x: Array, y: Array, indices: Array, axes: Ints, bins: Bins, kind: str
-) -> None:
+def select(reduction: str, dtype: str, x: Array, y: Array, indices: Array, axes: Ints, bins: Bins, kind: str) -> None:
     """Write the largest element of every box of bins, and its index."""
     if not y.size:
         return
@@ -222,9 +220,7 @@ def select(
     word = "i32" if x.itemsize < 8 and max(reach, np.prod(_spatial(x, axes), dtype=object)) < 2**31 else "i64"
     index = "i64" if kind != "tap" else tap_type(bins)
     moved = bins.longest[0] * bins.longest[1] * x.shape[axes[-1]]
-    layout = lay_out(
-        (x, y, indices, ghost), axes, bins, bins.counts[0] * bins.counts[1], moved, flat=kind != "tap"
-    )
+    layout = lay_out((x, y, indices, ghost), axes, bins, bins.counts[0] * bins.counts[1], moved, flat=kind != "tap")
     work = layout.slot * (P.PACKED * x.itemsize + max(4, x.itemsize) + 8)
     program = Program("bin_index", (reduction, dtype, index, word))
     buffers = (x, y, indices, bins.table)
@@ -264,5 +260,7 @@ def check(shape: Ints, indices: Array, axes: Ints, bins: Bins, kind: str, none: 
     rows = bins.counts[0] * bins.counts[1]
     layout = lay_out(arrays, axes, bins, rows, bins.counts[2], flat=kind != "tap", none=none)
     wrong = np.zeros(1, np.int64)
-    tasks.run(Program("bin_check", (index,)), layout.plan, (indices, bins.table, wrong), layout.tiles, 0, indices.nbytes)
+    tasks.run(
+        Program("bin_check", (index,)), layout.plan, (indices, bins.table, wrong), layout.tiles, 0, indices.nbytes
+    )
     return not wrong[0]

@@ -15,7 +15,7 @@ from fastpool.arrays import Kind, Outline, Source
 from fastpool.axes import pooled_axes
 from fastpool.errors import axes_text, shown, type_error, type_name, value_error
 from fastpool.functional._planned import Target
-from fastpool.memory import Array, memory_order
+from fastpool.memory import Array, empty_in_order, memory_order
 from fastpool.problem import DTYPES, Ints
 from fastpool.window import LIMIT
 
@@ -152,6 +152,11 @@ class Call:
             raise self.value_error(given, f"must be a finite number from {least} to {most}")
         return found
 
+    def check_size(self, shape: Ints) -> None:
+        """Refuse a result that no memory could hold."""
+        if math.prod(shape) * 16 > LIMIT and 0 not in shape:
+            raise self.value_error(f"a result of shape {shape}", "its size passes 2**63 - 1 bytes", "ask for less")
+
     def result(
         self, name: str, shape: Ints, dtype: str, out: object = None, like: Array | None = None, ahead: int = 0
     ) -> Target:
@@ -161,8 +166,7 @@ class Call:
         for ``ahead`` axes that the result has in front.
         """
         assert self._kind is not None
-        if math.prod(shape) * 16 > LIMIT and 0 not in shape:
-            raise self.value_error(f"a result of shape {shape}", "its size passes 2**63 - 1 bytes", "ask for less")
+        self.check_size(shape)
         order = memory_order(like) if like is not None and like.ndim + ahead == len(shape) else ()
         order = (*range(ahead), *[axis + ahead for axis in order]) if order else ()
         target = Target.checked(self.called, name, Outline(self._kind, dtype, shape, order), out)
@@ -170,6 +174,10 @@ class Call:
         target.refuse_overlap(self.called, name, {**self.inputs, **others})
         self.targets.append(target)
         return target
+
+    def scratch(self, shape: Ints, dtype: str, like: Array) -> Array:
+        """An array for the call itself, in storage form; ``like`` is as for a result."""
+        return empty_in_order(shape, dtype, memory_order(like) if like.ndim == len(shape) else ())
 
     def outs(self, out: object, count: int) -> tuple[Any, ...]:
         """The caller's arrays for so many results: a tuple of as many, or None for each."""

@@ -411,6 +411,24 @@ OPERATIONS: tuple[Operation, ...] = (
         "the operations of this table that are linear",
         linear=True,
     ),
+    Operation(
+        "adaptive max pooling",
+        "family.adaptive",
+        in_ranks("adaptive_max_pool"),
+        "y_o = max of x over bin o: floor(o n / m) ... ceil((o + 1) n / m) - 1",
+        "dx_i = sum of g_o over the bins whose first largest element is i",
+        "torch adaptive_max_pool2d; He et al. 2014 (SPP, images of any size)",
+        dtypes="all but complex",
+    ),
+    Operation(
+        "adaptive average pooling",
+        "family.adaptive",
+        in_ranks("adaptive_avg_pool"),
+        "y_o = mean of x over bin o: floor(o n / m) ... ceil((o + 1) n / m) - 1",
+        "dx_i = sum of g_o / n_o over the bins that hold i",
+        "torch adaptive_avg_pool2d",
+        linear=True,
+    ),
 )
 """Those of ``fastpool.family``; the windows' own are listed with them in the docs."""
 

@@ -45,7 +45,9 @@ def make(digest, index):
                     w, kw = B.bin_of(table, at_w, size(plan, 0, 2), o)
                     empty = (kd <= 0) | (kh <= 0) | (kw <= 0)
                     for e in range(lane, last_lane):
-                        index_of = np.int64(load(indices, at + o * stride(plan, 0, 2) + e * lane_stride(plan, 0), SOURCE))
+                        index_of = np.int64(
+                            load(indices, at + o * stride(plan, 0, 2) + e * lane_stride(plan, 0), SOURCE)
+                        )
                         if index_of == absent:
                             good = empty | none
                         elif empty:

@@ -1,8 +1,9 @@
 """The gradient of the largest of each box of bins where lanes are many: every element asks the boxes that hold it.
 
-Reads ``bufs[1]`` (gradients of results), ``bufs[2]`` (their indices) and three tables, as in ``bin_share``: ``bufs[3]``
-the runs, ``bufs[4]`` which bins hold each, ``bufs[5]`` the bins. Writes ``bufs[0]``. Arrays of the frame: gradient of x,
-that of the results, indices, one that is not there as in ``bin_index``, and one with an element for each run.
+Reads ``bufs[1]`` (gradients of results), ``bufs[2]`` (their indices) and three tables, as in ``bin_share``:
+``bufs[3]`` the runs, ``bufs[4]`` which bins hold each, ``bufs[5]`` the bins. Writes ``bufs[0]``. Arrays of the frame:
+gradient of x, that of the results, indices, one that is not there as in ``bin_index``, and one with an element for each
+run.
 
 An element compares its own index with those of its boxes, a vector of lanes at a time, and adds the gradients of those
 that are equal in row-major order of the boxes: the bits are those of ``bin_scatter``. Nothing is written twice. A tile
@@ -83,10 +84,15 @@ def make(digest, dtype, index):
         flat, many_rows, many_lanes = plan[own + P.FLAT] != 0, plan[own + P.ROWS], plan[own + P.LANES]
         xd, xh, xw, x_lane = stride(plan, 0, 0), stride(plan, 0, 1), stride(plan, 0, 2), lane_stride(plan, 0)
         yd, yh, yw, y_lane = stride(plan, 1, 0), stride(plan, 1, 1), stride(plan, 1, 2), lane_stride(plan, 1)
-        i_deep, i_high, i_wide, i_lane = stride(plan, 2, 0), stride(plan, 2, 1), stride(plan, 2, 2), lane_stride(plan, 2)
+        i_deep, i_high, i_wide, i_lane = (
+            stride(plan, 2, 0),
+            stride(plan, 2, 1),
+            stride(plan, 2, 2),
+            lane_stride(plan, 2),
+        )
         cd, ch, cw, cl = stride(plan, 3, 0), stride(plan, 3, 1), stride(plan, 3, 2), lane_stride(plan, 3)
         step = cl if flat else 0
-        bins_d, bins_h, bins_w = size(plan, 1, 0), size(plan, 1, 1), size(plan, 1, 2)
+        bins_h, bins_w = size(plan, 1, 1), size(plan, 1, 2)
         deep, high, across = size(plan, 4, 0), size(plan, 4, 1), size(plan, 4, 2)
         at_d, at_h, at_w = B.lists(plan, 0, 4)
         bin_d, bin_h, bin_w = B.lists(plan, 0, 1)

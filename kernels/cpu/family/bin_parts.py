@@ -117,8 +117,8 @@ def make_source():
 
 
 def make_column(dtype, combine):
-    """``column(x, rows, at, kd, kh, sd, sh, step, fine, lanes, count, s, to, slot)``: the taps of ``kd x kh`` rows of ``count``
-    elements, combined along the first axis, then the second, each in binary blocks, into the row of states at ``to``.
+    """``column(x, rows, at, kd, kh, sd, sh, step, fine, lanes, count, s, to, slot)``: ``kd x kh`` rows of ``count`` taps,
+    combined along the first axis, then the second, each in binary blocks, into the row of states at ``to``.
     ``step``, ``fine`` and ``lanes`` are as in ``make_source``.
     """
     decode = reader(dtype)

@@ -1,9 +1,9 @@
-"""The gradient of the mean, or the sum, of each box of bins: an element receives its share from every box that holds it.
+"""The gradient of the mean, or the sum, of each box of bins: an element receives its share from every box it is in.
 
 Reads ``bufs[1]`` (gradients of results) and three tables (see ``bin_parts``), writes ``bufs[0]``. Elements that follow
-each other along an axis and are held by the same bins are a *run*. ``bufs[2]`` has the runs, ``bufs[3]`` which bins hold
-each, ``bufs[4]`` the bins. Arrays of the frame: gradient of x, that of the results, and one that is not there, with as
-many elements along each axis as there are runs.
+each other along an axis and are held by the same bins are a *run*. ``bufs[2]`` has the runs, ``bufs[3]`` which bins
+hold each, ``bufs[4]`` the bins. Arrays of the frame: gradient of x, that of the results, and one that is not there,
+with as many elements along each axis as there are runs.
 
 A gradient is divided by the elements of its box; the shares are added along the first spatial axis, then the next, each
 in binary blocks. What is written is the same in all elements of a run, and is computed once. A tile is some runs over

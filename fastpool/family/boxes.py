@@ -1,0 +1,247 @@
+"""The way of a call that pools boxes of bins: the largest element or the mean, forward and backward.
+
+Bins that are windows of one size, as far apart, are given to the kernels of windows where these are faster: the order
+of summation, and so every bit, is the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from fastpool import arguments, dispatch
+from fastpool.arguments import Options
+from fastpool.arrays import Source
+from fastpool.errors import shown
+from fastpool.family import binning, tasks
+from fastpool.family.binning import Bins, adaptive_bins
+from fastpool.family.calls import NUMBERS, Call
+from fastpool.memory import Array, element_strides
+from fastpool.problem import DTYPES, Ints, Problem
+
+LARGEST = ("b1", *NUMBERS)
+"""Element types whose largest is found."""
+
+SHORT = 16
+"""Windows of up to so many taps along each axis are left to the kernels of windows, in the forward direction."""
+SHORT_GRADIENT = 4
+"""The same for gradients."""
+
+
+class Boxes(NamedTuple):
+    """What a call pools.
+
+    Attributes
+    ----------
+    axes : tuple of int
+        The spatial axes.
+    bins : Bins
+    window : tuple of int
+        Taps along each axis where bins are windows side by side; else ().
+    layout : object
+        As the caller wrote it.
+    """
+
+    axes: Ints
+    bins: Bins
+    window: Ints = ()
+    layout: object = "channels_first"
+
+    def pooled(self, shape: Ints) -> Ints:
+        """The shape of the result."""
+        sizes = list(shape)
+        for axis, count in zip(self.axes, self.bins.counts[-len(self.axes) :], strict=True):
+            sizes[axis] = count
+        return tuple(sizes)
+
+    def short(self, longest: int) -> bool:
+        """Whether they are windows of up to so many taps along each axis."""
+        return bool(self.window) and max(self.window) <= longest
+
+    def problem(self, word: str, dtype: str, shape: Ints, nan: str, kind: str, backward: bool = False) -> Problem:
+        """The same as a pooling by windows."""
+        name = f"{word}_pool{len(self.axes)}d"
+        options = Options(self.window, layout=self.layout, nan=nan)
+        return arguments.problem(name, "bwd" if backward else "fwd", dtype, shape, options, kind)
+
+
+def adaptive_boxes(call: Call, output_size: object, layout: object, count: int, shape: Ints) -> Boxes:
+    """The boxes of adaptive pooling; a None of ``output_size`` leaves its axis as it is."""
+    axes = call.axes(layout, count, shape)
+    entries = tuple(output_size) if isinstance(output_size, tuple | list) else (output_size,) * count
+    if len(entries) != count:
+        rule = f"{len(entries)} entries for {count} spatial axes"
+        raise call.value_error(f"output_size={shown(output_size)}", rule, "give an int, or one for each axis")
+    given = f"output_size={shown(output_size)}"
+    sizes = tuple(shape[axis] for axis in axes)
+    counts = tuple(
+        size if entry is None else call.integer("output_size", entry, 0, given)
+        for entry, size in zip(entries, sizes, strict=True)
+    )
+    pooled = list(shape)
+    for axis, many in zip(axes, counts, strict=True):
+        pooled[axis] = many
+    call.check_size(tuple(pooled))
+    window = ()
+    if all(many and size % many == 0 for many, size in zip(counts, sizes, strict=True)):
+        window = tuple(size // many for many, size in zip(counts, sizes, strict=True))
+    return Boxes(axes, adaptive_bins(sizes, counts), window, layout)
+
+
+class Kept(NamedTuple):
+    """What a gradient of the largest needs."""
+
+    dtype: str
+    x: Array
+    """An array like x without its elements: its shape and strides."""
+    boxes: Boxes
+    kind: str
+    indices: Array
+
+
+def like(x: Array) -> Array:
+    """An array of the same shape and strides, without elements of its own."""
+    found: Array = np.lib.stride_tricks.as_strided(np.empty(1, x.dtype), x.shape, x.strides, writeable=False)
+    return found
+
+
+def _windows(problem: Problem, x: Array, y: Array, indices: Array | None) -> None:
+    places = [() if array is None else element_strides(array) for array in (x, y, indices)]
+    problem = problem._replace(x_strides=places[0], y_strides=places[1], index_strides=places[2])
+    if y.size and not tasks.tell(f"windows of {problem.kernel} taps: {problem.op}"):
+        dispatch.forward(problem, x, y, indices)
+
+
+def _windows_gradient(problem: Problem, dx: Array, dy: Array, indices: Array | None) -> str:
+    places = [() if array is None else element_strides(array) for array in (dx, dy, indices)]
+    problem = problem._replace(x_strides=places[0], y_strides=places[1], index_strides=places[2])
+    if dx.size and not tasks.tell(f"windows of {problem.kernel} taps: gradient of {problem.op}"):
+        return dispatch.backward(problem, dy, dx, None, indices)
+    return ""
+
+
+def mean(call: Call, x: Source, boxes: Boxes, out: object) -> Any:
+    """The mean of every box."""
+    y = call.result("out", boxes.pooled(x.data.shape), x.dtype, out, x.data)
+    if boxes.short(SHORT):
+        _windows(boxes.problem("avg", x.dtype, x.data.shape, "propagate", ""), x.data, y.data, None)
+    else:
+        binning.reduce("mean", x.dtype, x.data, y.data, boxes.axes, boxes.bins)
+    return call.give()
+
+
+def mean_gradient(call: Call, grad: Source, boxes: Boxes, shape: Ints, out: object, order: Array | None = None) -> Any:
+    """Its gradient, for x of that shape; ``order`` is an array whose order in memory it has."""
+    call.check_shape("grad_output", grad.data, boxes.pooled(shape), "the shape of the forward's result")
+    dx = call.result("out", shape, grad.dtype, out, grad.data if order is None else order)
+    if boxes.short(SHORT_GRADIENT):
+        problem = boxes.problem("avg", grad.dtype, shape, "propagate", "", backward=True)
+        _windows_gradient(problem, dx.data, grad.data, None)
+    else:
+        binning.share("mean", grad.dtype, dx.data, grad.data, boxes.axes, boxes.bins)
+    return call.give()
+
+
+def index_type(boxes: Boxes, kind: str) -> str:
+    """The element type of indices of a kind."""
+    return binning.tap_type(boxes.bins) if kind == "tap" else "i64"
+
+
+def _select(x: Source, y: Array, indices: Array | None, boxes: Boxes, nan: str, kind: str) -> None:
+    if boxes.short(SHORT):
+        problem = boxes.problem("max", x.dtype, x.data.shape, nan, kind)
+        _windows(problem, x.data, y, indices)
+        return
+    reduction = "max" if nan == "propagate" else "maxnum"
+    if indices is None:
+        binning.reduce(reduction, x.dtype, x.data, y, boxes.axes, boxes.bins)
+    else:
+        binning.select(reduction, x.dtype, x.data, y, indices, boxes.axes, boxes.bins, kind)
+
+
+def largest(
+    call: Call, x: Source, boxes: Boxes, return_indices: object, out: object, nan: object, keep: bool = False
+) -> tuple[Any, Kept | None]:
+    """The largest of every box, with indices where they are asked for; and what its gradient needs, where it is to be
+    kept.
+    """
+    kind = arguments.index_kind(call.called, "return_indices", return_indices)
+    rule = arguments.one_of(call.called, "nan", nan, ("propagate", "ignore"))
+    shape = boxes.pooled(x.data.shape)
+    outs = call.outs(out, 2 if kind else 1)
+    y = call.result("out[0]" if kind else "out", shape, x.dtype, outs[0], x.data)
+    record = kind or ("tap" if keep else "")
+    indices: Array | None = None
+    if kind:
+        indices = call.result("out[1]", shape, index_type(boxes, kind), outs[1], x.data).data
+    elif keep:
+        indices = call.scratch(shape, index_type(boxes, record), x.data)
+    _select(x, y.data, indices, boxes, rule, record)
+    kept = Kept(x.dtype, like(x.data), boxes, record, indices) if keep and indices is not None else None
+    return call.give(), kept
+
+
+def _from_indices(call: Call, grad: Array, dx: Array, kept: Kept) -> str:
+    boxes = kept.boxes
+    if boxes.short(SHORT_GRADIENT):
+        problem = boxes.problem("max", kept.dtype, dx.shape, "propagate", kept.kind, backward=True)
+        return _windows_gradient(problem, dx, grad, kept.indices)
+    binning.scatter(kept.dtype, dx, grad, kept.indices, boxes.axes, boxes.bins, kept.kind)
+    return ""
+
+
+def largest_pullback(called: str, kept: Kept) -> Callable[[Any], Any]:
+    """The function from the gradient of the result to that of x."""
+
+    def pullback(dy: Any) -> Any:
+        call = Call(called)
+        shape = kept.boxes.pooled(kept.x.shape)
+        grad = call.take_like("grad_output", dy, shape, kept.dtype, "the shape of the forward's result")
+        dx = call.result("out", kept.x.shape, kept.dtype, None, kept.x)
+        _from_indices(call, grad.data, dx.data, kept)
+        return call.give()
+
+    return pullback
+
+
+def largest_gradient(
+    call: Call,
+    grad_output: object,
+    x: Source,
+    boxes: Boxes,
+    indices: object,
+    index_kind: object,
+    out: object,
+    nan: object,
+) -> Any:
+    """The gradient of the largest: from indices, or from x."""
+    kind = arguments.index_kind(call.called, "index_kind", index_kind)
+    rule = arguments.one_of(call.called, "nan", nan, ("propagate", "ignore"))
+    shape = boxes.pooled(x.data.shape)
+    grad = call.take_like("grad_output", grad_output, shape, x.dtype, "the shape of the forward's result")
+    if indices is None:
+        dx = call.result("out", x.data.shape, x.dtype, out, x.data)
+        found = call.scratch(shape, index_type(boxes, "tap"), x.data)
+        values = call.scratch(shape, x.dtype, x.data)
+        _select(x, values, found, boxes, rule, "tap")
+        kept = Kept(x.dtype, like(x.data), boxes, "tap", found)
+    else:
+        given = call.take("indices", indices, tuple(DTYPES))
+        wanted = index_type(boxes, kind)
+        if given.dtype != wanted:
+            rule_text = f"they must have dtype {DTYPES[wanted]}"
+            known = f"indices of dtype {DTYPES[given.dtype]}, index_kind={kind!r}"
+            raise call.type_error(known, rule_text, "give those that the forward returned, and its kind of indices")
+        call.check_shape("indices", given.data, shape, "the shape of the forward's result")
+        dx = call.result("out", x.data.shape, x.dtype, out, x.data)
+        if not binning.check(x.data.shape, given.data, boxes.axes, boxes.bins, kind, rule == "ignore"):
+            raise call.value_error(
+                "indices", "an index names no element of its bin", "give those that the forward returned"
+            )
+        kept = Kept(x.dtype, like(x.data), boxes, kind, given.data)
+    wrong = _from_indices(call, grad.data, dx.data, kept)
+    if wrong:
+        raise call.value_error("indices", wrong, "give those that the forward returned")
+    return call.give()
