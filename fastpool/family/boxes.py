@@ -84,7 +84,7 @@ def adaptive_boxes(call: Call, output_size: object, layout: object, count: int, 
     for axis, many in zip(axes, counts, strict=True):
         pooled[axis] = many
     call.check_size(tuple(pooled))
-    window = ()
+    window: Ints = ()
     if all(many and size % many == 0 for many, size in zip(counts, sizes, strict=True)):
         window = tuple(size // many for many, size in zip(counts, sizes, strict=True))
     return Boxes(axes, adaptive_bins(sizes, counts), window, layout)
@@ -107,14 +107,16 @@ def like(x: Array) -> Array:
     return found
 
 
-def _windows(problem: Problem, x: Array, y: Array, indices: Array | None) -> None:
+def windows(problem: Problem, x: Array, y: Array, indices: Array | None) -> None:
+    """Pool by the kernels of windows."""
     places = [() if array is None else element_strides(array) for array in (x, y, indices)]
     problem = problem._replace(x_strides=places[0], y_strides=places[1], index_strides=places[2])
     if y.size and not tasks.tell(f"windows of {problem.kernel} taps: {problem.op}"):
         dispatch.forward(problem, x, y, indices)
 
 
-def _windows_gradient(problem: Problem, dx: Array, dy: Array, indices: Array | None) -> str:
+def windows_gradient(problem: Problem, dx: Array, dy: Array, indices: Array | None) -> str:
+    """Their gradient; what is wrong with the indices, or ""."""
     places = [() if array is None else element_strides(array) for array in (dx, dy, indices)]
     problem = problem._replace(x_strides=places[0], y_strides=places[1], index_strides=places[2])
     if dx.size and not tasks.tell(f"windows of {problem.kernel} taps: gradient of {problem.op}"):
@@ -125,23 +127,32 @@ def _windows_gradient(problem: Problem, dx: Array, dy: Array, indices: Array | N
 def mean(call: Call, x: Source, boxes: Boxes, out: object) -> Any:
     """The mean of every box."""
     y = call.result("out", boxes.pooled(x.data.shape), x.dtype, out, x.data)
-    if boxes.short(SHORT):
-        _windows(boxes.problem("avg", x.dtype, x.data.shape, "propagate", ""), x.data, y.data, None)
-    else:
-        binning.reduce("mean", x.dtype, x.data, y.data, boxes.axes, boxes.bins)
+    mean_of(x.dtype, x.data, y.data, boxes)
     return call.give()
+
+
+def mean_of(dtype: str, x: Array, y: Array, boxes: Boxes) -> None:
+    """Write the mean of every box."""
+    if boxes.short(SHORT):
+        windows(boxes.problem("avg", dtype, x.shape, "propagate", ""), x, y, None)
+    else:
+        binning.reduce("mean", dtype, x, y, boxes.axes, boxes.bins)
 
 
 def mean_gradient(call: Call, grad: Source, boxes: Boxes, shape: Ints, out: object, order: Array | None = None) -> Any:
     """Its gradient, for x of that shape; ``order`` is an array whose order in memory it has."""
     call.check_shape("grad_output", grad.data, boxes.pooled(shape), "the shape of the forward's result")
     dx = call.result("out", shape, grad.dtype, out, grad.data if order is None else order)
-    if boxes.short(SHORT_GRADIENT):
-        problem = boxes.problem("avg", grad.dtype, shape, "propagate", "", backward=True)
-        _windows_gradient(problem, dx.data, grad.data, None)
-    else:
-        binning.share("mean", grad.dtype, dx.data, grad.data, boxes.axes, boxes.bins)
+    mean_gradient_of(grad.dtype, dx.data, grad.data, boxes)
     return call.give()
+
+
+def mean_gradient_of(dtype: str, dx: Array, dy: Array, boxes: Boxes) -> None:
+    """Write the gradient of the mean of every box."""
+    if boxes.short(SHORT_GRADIENT):
+        windows_gradient(boxes.problem("avg", dtype, dx.shape, "propagate", "", backward=True), dx, dy, None)
+    else:
+        binning.share("mean", dtype, dx, dy, boxes.axes, boxes.bins)
 
 
 def index_type(boxes: Boxes, kind: str) -> str:
@@ -149,10 +160,11 @@ def index_type(boxes: Boxes, kind: str) -> str:
     return binning.tap_type(boxes.bins) if kind == "tap" else "i64"
 
 
-def _select(x: Source, y: Array, indices: Array | None, boxes: Boxes, nan: str, kind: str) -> None:
+def select(x: Source, y: Array, indices: Array | None, boxes: Boxes, nan: str, kind: str) -> None:
+    """Write the largest of every box, and its index where there is an array for it."""
     if boxes.short(SHORT):
         problem = boxes.problem("max", x.dtype, x.data.shape, nan, kind)
-        _windows(problem, x.data, y, indices)
+        windows(problem, x.data, y, indices)
         return
     reduction = "max" if nan == "propagate" else "maxnum"
     if indices is None:
@@ -178,7 +190,7 @@ def largest(
         indices = call.result("out[1]", shape, index_type(boxes, kind), outs[1], x.data).data
     elif keep:
         indices = call.scratch(shape, index_type(boxes, record), x.data)
-    _select(x, y.data, indices, boxes, rule, record)
+    select(x, y.data, indices, boxes, rule, record)
     kept = Kept(x.dtype, like(x.data), boxes, record, indices) if keep and indices is not None else None
     return call.give(), kept
 
@@ -187,7 +199,7 @@ def _from_indices(call: Call, grad: Array, dx: Array, kept: Kept) -> str:
     boxes = kept.boxes
     if boxes.short(SHORT_GRADIENT):
         problem = boxes.problem("max", kept.dtype, dx.shape, "propagate", kept.kind, backward=True)
-        return _windows_gradient(problem, dx, grad, kept.indices)
+        return windows_gradient(problem, dx, grad, kept.indices)
     binning.scatter(kept.dtype, dx, grad, kept.indices, boxes.axes, boxes.bins, kept.kind)
     return ""
 
@@ -225,7 +237,7 @@ def largest_gradient(
         dx = call.result("out", x.data.shape, x.dtype, out, x.data)
         found = call.scratch(shape, index_type(boxes, "tap"), x.data)
         values = call.scratch(shape, x.dtype, x.data)
-        _select(x, values, found, boxes, rule, "tap")
+        select(x, values, found, boxes, rule, "tap")
         kept = Kept(x.dtype, like(x.data), boxes, "tap", found)
     else:
         given = call.take("indices", indices, tuple(DTYPES))

@@ -429,6 +429,33 @@ OPERATIONS: tuple[Operation, ...] = (
         "torch adaptive_avg_pool2d",
         linear=True,
     ),
+    Operation(
+        "spatial pyramid pooling",
+        "family.pyramid",
+        ("spatial_pyramid_pool",),
+        "y = concat over levels n of flatten(max or mean over n x n bins)",
+        "dx = sum over levels of the gradient of each",
+        "He et al. 2014; Caffe SPPLayer; Chainer spatial_pyramid_pooling_2d",
+        dtypes="max: all but complex; mean: float32, float64",
+    ),
+    Operation(
+        "fractional max pooling",
+        "family.fractional",
+        ("fractional_max_pool2d", "fractional_max_pool3d"),
+        "y_o = max of x over window o, begun at floor((o + u) a) - floor(u a); or TensorFlow's regions",
+        "dx_i = sum of g_o over the windows whose first largest element is i",
+        "Graham 2014; torch fractional_max_pool2d; tf.nn.fractional_max_pool",
+        dtypes="all but complex",
+    ),
+    Operation(
+        "fractional average pooling",
+        "family.fractional_avg",
+        ("fractional_avg_pool2d",),
+        "y_o = mean of x over TensorFlow's region o",
+        "dx_i = sum of g_o / n_o over the regions that hold i",
+        "Graham 2014; tf.nn.fractional_avg_pool",
+        linear=True,
+    ),
 )
 """Those of ``fastpool.family``; the windows' own are listed with them in the docs."""
 
