@@ -29,6 +29,18 @@ class Program(NamedTuple):
 _MOST_CALLED = ("logsumexp", "soft", "power", "variance", "product", "entropy")
 
 AHEAD: dict[str, tuple[tuple[str, ...], ...]] = {
+    "bin_check": (("i64",), ("u8",)),
+    "bin_index": (
+        ("max", "f32", "i64", "i32"),
+        ("max", "f32", "u16", "i32"),
+        ("max", "f32", "u8", "i32"),
+        ("max", "f64", "i64", "i64"),
+        ("max", "f64", "u8", "i64"),
+    ),
+    "bin_match": (("f32", "i64"), ("f32", "u16"), ("f32", "u8"), ("f64", "i64"), ("f64", "u8")),
+    "bin_scatter": (("f32", "i64"), ("f32", "u16"), ("f32", "u8"), ("f64", "i64"), ("f64", "u8")),
+    "bin_share": (("mean", "f32"), ("mean", "f64")),
+    "bins": (("max", "f32"), ("max", "f64"), ("mean", "f32"), ("mean", "f64")),
     "blend": (("add", "f32"), ("mix", "f32"), ("part", "f32"), ("weigh", "f32")),
     "chain": (("run",), ("copy",)),
     "deviate": (("forward", "f32"), ("backward", "f32")),

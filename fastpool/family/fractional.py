@@ -11,7 +11,7 @@ from fastpool.family import boxes as B
 from fastpool.family import fractions
 from fastpool.family.binning import bins_of
 from fastpool.family.boxes import Boxes
-from fastpool.family.calls import FLOATS, Call
+from fastpool.family.calls import Call
 from fastpool.family.ranks import IMPORTS, page, words
 from fastpool.functional._types import A, Device, IndexKind, Layout, NanRule, Sizes
 from fastpool.memory import Array

@@ -97,8 +97,6 @@ def _pyramid(call: Call, shape: Ints, levels: object, op: object, rule: object, 
     if len(shape) not in (3, 4):
         raise call.value_error(f"x of shape {shape}", "it needs three axes, or four with a batch", "reshape it")
     channel = next(axis for axis in reversed(range(len(shape))) if axis not in axes)
-    if axes[0] == 0 or (len(shape) == 4 and 0 in axes):
-        channel = len(shape) - 1
     found = []
     for n in _levels(call, levels, known):
         made = [_bins(call, known, shape[axis], n) for axis in axes]

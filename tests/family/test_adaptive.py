@@ -166,7 +166,7 @@ def test_sizes_are_exact_and_none_keeps_an_axis():
     """torch's formula in integers: in floats bin 3 of 7 over 2**24 + 9 elements would begin elsewhere."""
     n, m = 2**24 + 9, 7
     x = np.zeros(n, np.uint8)
-    y, indices = fastpool.adaptive_max_pool1d(x, m, True)
+    _, indices = fastpool.adaptive_max_pool1d(x, m, True)
     np.testing.assert_array_equal(indices, [o * n // m for o in range(m)])
     x = RNG.standard_normal((2, 5, 6)).astype("float32")
     same.assert_same_bits(fastpool.adaptive_max_pool2d(x, (None, 2)), fastpool.adaptive_max_pool2d(x, (5, 2)))

@@ -117,9 +117,9 @@ def make_source():
 
 
 def make_column(dtype, combine):
-    """``column(x, rows, at, kd, kh, sd, sh, step, fine, lanes, count, s, to, slot)``: ``kd x kh`` rows of ``count`` taps,
-    combined along the first axis, then the second, each in binary blocks, into the row of states at ``to``.
-    ``step``, ``fine`` and ``lanes`` are as in ``make_source``.
+    """``column(x, rows, at, kd, kh, sd, sh, step, fine, lanes, count, s, to, slot)``: rows of ``count`` taps,
+    ``kd x kh`` of them, combined along the first axis, then the second, each in binary blocks, into the row of states
+    at ``to``. ``step``, ``fine`` and ``lanes`` are as in ``make_source``.
     """
     decode = reader(dtype)
     source = make_source()
