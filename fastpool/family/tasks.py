@@ -107,16 +107,6 @@ def run(
     jit.run(kernel, _address(block), _address(bufs), start, pitch, tiles, threads, config.cache_dir)
 
 
-def tell(line: str) -> bool:
-    """Say what is about to run, to who wants to know; whether that is all that is wanted."""
-    if _told:
-        _told[-1].append(line)
-        return True
-    if config.verbose_dispatch():
-        print(f"fastpool: {line}", file=sys.stderr)
-    return False
-
-
 @contextmanager
 def explaining() -> Iterator[list[str]]:
     """While it lasts, programs are not run but told, one line each."""
