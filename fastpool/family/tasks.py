@@ -54,7 +54,7 @@ def tell(step: str) -> bool:
 
 def run(
     program: Program,
-    plan: Sequence[int],
+    plan: Sequence[int] | Array,
     arrays: Sequence[Array | None],
     tiles: int,
     work: int = 0,
@@ -66,7 +66,7 @@ def run(
     Parameters
     ----------
     program : Program
-    plan : sequence of int
+    plan : sequence of int, or an array of them
         A frame's plan and the program's own numbers.
     arrays : sequence of array or None
         What ``bufs`` points to, in storage form.
