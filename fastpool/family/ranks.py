@@ -35,6 +35,16 @@ def words(count: int) -> dict[str, str]:
 OUT = """out : array{pair}, optional
     Where to write, and then the object that is returned{is_pair}: x's kind of array, with the
     shape and dtype of the result, writable, sharing no memory with an input."""
+WINDOW = """kernel_size : int or tuple of int
+    Taps along each spatial axis.
+stride : int or tuple of int, optional
+    Elements from one window to the next; the kernel size where it is left out.
+padding : int, tuple of int, tuple of pairs, or {{"valid", "same", "same_lower"}}
+    Elements around x that hold nothing.
+dilation : int or tuple of int
+    Elements from one tap of a window to the next.
+ceil_mode : bool
+    Keep a last window that is partly outside, as torch does."""
 DEVICE = """device : {{"cpu"}}, optional
     It runs on the CPU; arrays on a GPU are refused."""
 IMPORTS = ">>> import numpy as np\n>>> import fastpool"
@@ -48,7 +58,7 @@ ValueError
 
 def page(function: F, name: str, **given: str) -> F:
     """Give a function its name, and fill in its docstring: ``<word>`` becomes that word of ``given``, indented as it
-    stands, and ``<out>``, ``<outs>``, ``<device>`` and ``<raises>`` what all functions share.
+    stands, and ``<out>``, ``<outs>``, ``<window>``, ``<device>`` and ``<raises>`` what many functions share.
     """
     function.__name__ = function.__qualname__ = name
     text = inspect.getdoc(function)
@@ -58,6 +68,7 @@ def page(function: F, name: str, **given: str) -> F:
     shared = {
         "out": OUT.format(pair="", is_pair=""),
         "outs": OUT.format(pair=" or tuple of arrays", is_pair="; a tuple for several"),
+        "window": WINDOW.format(),
         "device": DEVICE.format(),
         "raises": RAISES,
     }
