@@ -304,6 +304,26 @@ def test_windows_without_taps():
     assert fastpool.median_pool2d(np.empty((0, 3, 4, 4), np.float32), 2).shape == (0, 3, 2, 2)
 
 
+@pytest.mark.slow
+def test_bfloat16_is_computed_in_float32():
+    torch = pytest.importorskip("torch")
+    rng = np.random.default_rng(14)
+    x = torch.from_numpy(rng.standard_normal((2, 3, 12, 40)).astype(np.float32)).bfloat16()
+    x[0, 0, 3, 3] = float("nan")
+    for kernel, stride in ((3, 1), (2, 2), ((4, 5), 3)):
+        for nan in ("propagate", "ignore"):
+            expected = fastpool.median_pool2d(x.float(), kernel, stride, 1, nan=nan).bfloat16()
+            found = fastpool.median_pool2d(x, kernel, stride, 1, nan=nan)
+            np.testing.assert_array_equal(found.float().numpy(), expected.float().numpy())
+            assert set(found[found.isnan()].view(torch.int16).tolist()) <= {0x7FC0}
+            dy = torch.ones_like(found)
+            dx = fastpool.median_pool2d_backward(dy, x, kernel, stride, 1, nan=nan)
+            # sums of halves and ones
+            assert torch.equal(
+                dx.float(), fastpool.median_pool2d_backward(dy.float(), x.float(), kernel, stride, 1, nan=nan)
+            )
+
+
 def test_a_plane_as_one_window():
     rng = np.random.default_rng(13)
     x = rng.permutation(300 * 200).reshape(1, 300, 200).astype(np.float32)
@@ -371,6 +391,8 @@ def test_errors_of_quantiles(change, error, words):
     assert (out == 7).all()
     with pytest.raises(TypeError, match="must be an integer"):
         fastpool.rank_pool2d(given["x"], 1.0, 2, out=out)
+    with pytest.raises(ValueError, match="at most 32767 taps"):
+        fastpool.median_pool2d(np.ones((200, 200), np.float16), 200)
 
 
 def test_errors_of_gradients():
