@@ -3,49 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from fastpool.family import filtering, tasks
 from fastpool.family.calls import REALS, Call
-from fastpool.family.filtering import Filter
 from fastpool.family.ranks import IMPORTS, page, words
 from fastpool.family.tap_gradients import pair_gradients, tap_sums
 from fastpool.family.transforming import filters_of, halved
+from fastpool.family.weighing import BANDS, Given, Parts, canonical, combine, parts_of, spread, total
 from fastpool.functional._types import A, Device, Layout
-from fastpool.functional.general import pool
-from fastpool.memory import Array, empty_in_order, memory_order
+from fastpool.memory import Array
 from fastpool.problem import Ints
 
 __all__ = ["ldw_constraint", "ldw_pool2d", "ldw_pool2d_backward"]
 
-BANDS = 4
-
-
-class _Given(NamedTuple):
-    """What came in, checked."""
-
-    x: Array
-    dtype: str
-    axes: Ints
-    low: Array
-    weight: Array
-    bias: Array
-    filters: tuple[Filter, ...]
-
-
-class Parts(NamedTuple):
-    """The bands of x, on a first axis; of each plane, in row-major order, their energies and weights."""
-
-    bands: Array
-    energies: Array
-    weights: Array
-
 
 def _take(
     call: Call, x: object, low: object, weight: object, bias: object, mode: object, padding: object, layout: object
-) -> _Given:
+) -> Given:
     source = call.take("x", x, REALS)
     axes = call.axes(layout, 2, source.data.shape)
     taken = call.take("low", low, (source.dtype,)).data
@@ -60,7 +37,7 @@ def _take(
     rule = filtering.rule_of(call, padding)
     pair = (taps, tuple(float(tap) for tap in _tied(taken)))
     filters = filters_of(call, source.data.shape, axes, pair, rule)
-    return _Given(source.data, source.dtype, axes, taken, matrix, added, filters)
+    return Given(source.data, source.dtype, axes, taken, matrix, added, filters)
 
 
 def _tied(low: Array) -> Array:
@@ -70,39 +47,7 @@ def _tied(low: Array) -> Array:
     return high
 
 
-def _total(x: Array, axes: Ints) -> Array:
-    """Sums over two axes, the others in row-major order."""
-    size = tuple(x.shape[axis] for axis in axes)
-    found: Array = np.ascontiguousarray(pool(x, size, "sum", axes=axes)) if x.size else np.zeros(0, x.dtype)
-    return found.reshape(-1)
-
-
-def _spread(weights: Array, shape: Ints, axes: Ints) -> Array:
-    """A number for each plane, beside every element of it."""
-    return weights.reshape([1 if axis in axes else size for axis, size in enumerate(shape)])
-
-
-@np.errstate(all="ignore")
-def _parts(given: _Given) -> Parts:
-    shape = halved(given.x.shape, given.axes)
-    order = memory_order(given.x)
-    ahead = (0, *[axis + 1 for axis in order]) if order else ()
-    bands = empty_in_order((BANDS, *shape), given.dtype, ahead)
-    filtering.apply(given.x, bands, given.axes, given.filters, given.dtype)
-    squares = np.empty_like(bands[0])
-    energies = np.stack([_total(np.multiply(band, band, out=squares), given.axes) for band in bands])
-    scores = np.empty_like(energies)
-    for band in range(BANDS):
-        scores[band] = given.bias[band]
-        for other in range(BANDS):
-            scores[band] += given.weight[band, other] * energies[other]
-    scores = np.exp(scores - scores.max(0))
-    weights = scores / (((scores[0] + scores[1]) + scores[2]) + scores[3])
-    _canonical(weights)
-    return Parts(bands, energies, weights)
-
-
-def _lead(given: _Given) -> Ints:
+def _lead(given: Given) -> Ints:
     return tuple(size for axis, size in enumerate(given.x.shape) if axis not in given.axes)
 
 
@@ -118,11 +63,11 @@ def _forward(called: str, asked: tuple[Any, ...], mode: str, return_parts: objec
     if return_parts:
         bands = call.result("out[1]", (BANDS, *shape), given.dtype, outs[1], given.x, 1)
         energies, weights = (call.result(f"out[{i}]", (BANDS, *lead), given.dtype, outs[i]) for i in (2, 3))
-    parts = _parts(given)
+    parts = parts_of(given)
     if tasks.telling():
         return call.give(), given, parts
-    _combine(parts, y.data, shape, given.axes, mode)
-    _canonical(y.data)
+    combine(parts, y.data, shape, given.axes, mode)
+    canonical(y.data)
     if return_parts:
         bands.data[...] = parts.bands
         energies.data[...] = parts.energies.reshape(BANDS, *lead)
@@ -130,38 +75,20 @@ def _forward(called: str, asked: tuple[Any, ...], mode: str, return_parts: objec
     return call.give(), given, parts
 
 
-def _canonical(x: Array) -> None:
-    """Every NaN becomes the one canonical NaN."""
-    np.copyto(x, np.nan, where=np.isnan(x))
-
-
 @np.errstate(all="ignore")
-def _combine(parts: Parts, y: Array, shape: Ints, axes: Ints, mode: str) -> None:
-    product = np.empty_like(parts.bands[0])
-    for band in range(BANDS):
-        factor = _spread(parts.weights[band], shape, axes)
-        if mode == "concat":
-            np.multiply(parts.bands[band], factor, out=y[band])
-        elif band == 0:
-            np.multiply(parts.bands[band], factor, out=y)
-        else:
-            y += np.multiply(parts.bands[band], factor, out=product)
-
-
-@np.errstate(all="ignore")
-def _gradients(call: Call, grad: Array, given: _Given, kept: Parts | None, mode: str, outs: tuple[Any, ...]) -> Any:
+def _gradients(call: Call, grad: Array, given: Given, kept: Parts | None, mode: str, outs: tuple[Any, ...]) -> Any:
     """dx, dlow, dweight, dbias."""
     shape = halved(given.x.shape, given.axes)
     dx = call.result("out[0]", given.x.shape, given.dtype, outs[0], given.x)
     dlow = call.result("out[1]", given.low.shape, given.dtype, outs[1])
     dweight = call.result("out[2]", (BANDS, BANDS), given.dtype, outs[2])
     dbias = call.result("out[3]", (BANDS,), given.dtype, outs[3])
-    parts = _parts(given) if kept is None else kept
+    parts = parts_of(given) if kept is None else kept
     seen = tuple(grad) if mode == "concat" else (grad,) * BANDS
     product = np.empty_like(parts.bands[0])
     weights, energies = parts.weights, parts.energies
     products = (np.multiply(*pair, out=product) for pair in zip(parts.bands, seen, strict=True))
-    by_weight = np.stack([_total(both, given.axes) for both in products])
+    by_weight = np.stack([total(both, given.axes) for both in products])
     mean = np.zeros_like(by_weight[0])
     for band in range(BANDS):
         mean += weights[band] * by_weight[band]
@@ -172,8 +99,8 @@ def _gradients(call: Call, grad: Array, given: _Given, kept: Parts | None, mode:
             by_energy[other] += given.weight[band, other] * by_score[band]
     by_band = np.empty_like(parts.bands)
     for band in range(BANDS):
-        np.multiply(seen[band], _spread(weights[band], shape, given.axes), out=by_band[band])
-        own = _spread(2 * by_energy[band], shape, given.axes)
+        np.multiply(seen[band], spread(weights[band], shape, given.axes), out=by_band[band])
+        own = spread(2 * by_energy[band], shape, given.axes)
         by_band[band] += np.multiply(parts.bands[band], own, out=product)
     filtering.apply(by_band, dx.data, given.axes, given.filters, given.dtype, transposed=True)
     sums = tap_sums(given.x, by_band, given.axes, given.filters, given.dtype)
@@ -186,11 +113,11 @@ def _gradients(call: Call, grad: Array, given: _Given, kept: Parts | None, mode:
         for other in range(BANDS):
             dweight.data[band, other] = (exact[band] * energies[other]).sum()
     for result in (dlow, dweight, dbias):
-        _canonical(result.data)
+        canonical(result.data)
     return call.give()
 
 
-def _check_grad(call: Call, grad: object, given: _Given, mode: str) -> Array:
+def _check_grad(call: Call, grad: object, given: Given, mode: str) -> Array:
     shape = halved(given.x.shape, given.axes)
     shape = shape if mode == "sum" else (BANDS, *shape)
     return call.take_like("grad_output", grad, shape, given.dtype, "the shape of the forward's result").data
