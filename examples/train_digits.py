@@ -236,7 +236,7 @@ def tell(name, epoch, epochs, loss, right):
     sys.stderr.flush()
 
 
-def train(name, epochs=20, count=None, rate=0.01, batch=64, seed=0):
+def train(name, epochs=30, count=None, rate=0.01, batch=64, seed=0):
     """Train with a pooling; returns the network, the loss and the share of held-out digits it reads, by epoch."""
     (images, labels), (others, answers) = digits()
     images, labels = images[:count], labels[:count]
@@ -304,7 +304,7 @@ def main(arguments=None):
     parser.add_argument(
         "--pool", default="max", choices=[*POOLS, "all"], metavar="NAME", help=f"{', '.join(here)}, all"
     )
-    parser.add_argument("--epochs", type=int, default=20)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--count", type=int, help="how many images to learn from; 1397 if left out")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--plot", metavar="PNG", help="write a picture of the last training")

@@ -43,6 +43,7 @@ AHEAD: dict[str, tuple[tuple[str, ...], ...]] = {
     "bins": (("max", "f32"), ("max", "f64"), ("mean", "f32"), ("mean", "f64")),
     "blend": (("add", "f32"), ("mix", "f32"), ("part", "f32"), ("weigh", "f32")),
     "chain": (("run",), ("copy",)),
+    "describe": tuple((role, dtype) for role in ("pack", "unpack", "nearest", "gather") for dtype in ("f32", "f64")),
     "deviate": (("forward", "f32"), ("backward", "f32")),
     "draw": (("sample", "f32"), ("expect", "f32"), ("slopes", "f32"), ("backward", "f32")),
     "filtering": tuple((form, dtype) for form in ("rows", "lanes") for dtype in ("f16", "f32", "f64")),
