@@ -39,7 +39,7 @@ ANY = Kind(
     _any,
     "True where any tap on x is not 0; NaN is not 0, as in NumPy. False for a window without taps.",
     (
-        " True,  True",
+        " True, False",
         "",
         "",
         "",
@@ -48,6 +48,7 @@ ANY = Kind(
     nan=False,
     gradient="",
     result="bool",
+    array="np.array([True, False, False, False])",
 )
 ALL = Kind(
     "all",
@@ -55,7 +56,7 @@ ALL = Kind(
     _all,
     "True where no tap on x is 0; NaN is not 0, as in NumPy. True for a window without taps.",
     (
-        " True,  True",
+        "False, False",
         "",
         "",
         "",
@@ -64,6 +65,7 @@ ALL = Kind(
     nan=False,
     gradient="",
     result="bool",
+    array="np.array([True, False, False, False])",
 )
 COUNT = Kind(
     "count",

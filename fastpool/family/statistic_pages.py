@@ -15,6 +15,9 @@ from fastpool.family.windowing import Asked
 Function = Callable[..., Any]
 
 
+FLOATING = "of x's dtype"
+
+
 class Option(NamedTuple):
     """A keyword argument that a statistic has of its own: name, default, and its entry in the page."""
 
@@ -37,14 +40,18 @@ class Kind(NamedTuple):
     notes : str
         The rule, NaN and empty windows among it, and its source.
     shown : tuple of str
-        For the pages: the results of the windows (1, 2) and (4, 8), the gradients of these taps, the result of all four
-        together, and their gradients then; "" where there is none.
+        For the pages: the results of the two windows of two of ``array``, the gradients of these taps, the result of
+        all four together, and their gradients then; "" where there is none.
     options : tuple of Option
     dtypes : str
     nan : bool
         Whether there is a rule for NaN.
     gradient : str
         What the backward returns; "" where there is none.
+    result : str
+        Element type of the result.
+    array : str
+        The elements of the pages' example.
     """
 
     word: str
@@ -56,7 +63,8 @@ class Kind(NamedTuple):
     dtypes: str = "floating"
     nan: bool = True
     gradient: str = "dx : array\n    Gradient with respect to x: its shape, dtype and kind of array."
-    result: str = "x's dtype"
+    result: str = FLOATING
+    array: str = "np.float32([1, 2, 4, 8])"
 
 
 WINDOW = """kernel_size : int or tuple of int
@@ -98,7 +106,7 @@ x : array
 Returns
 -------
 y : array
-    A result for each window; <result>, and its kind of array.
+    The results, <result>, in x's kind of array.
 
 <raises>
 
@@ -236,19 +244,20 @@ def _global_backward(called: str, kind: Kind) -> Function:
 
 def _text(kind: Kind) -> dict[str, str]:
     """What all pages of a statistic say."""
+    notes = inspect.cleandoc(kind.notes)
     return {
         "summary": kind.summary,
         "dtypes": kind.dtypes,
         "nan_entry": NAN + "\n" if kind.nan else "",
         "result": kind.result,
-        "notes": inspect.cleandoc(kind.notes),
+        "notes": notes.replace("\n\n.. [1]", "\n\nReferences\n----------\n.. [1]"),
         "gradient": kind.gradient,
         "more": ", and its exponent" if "dp :" in kind.gradient else "",
     }
 
 
 def _entries(kind: Kind) -> str:
-    return "\n".join(inspect.cleandoc(option.entry) for option in kind.options)
+    return "\n".join(option.entry for option in kind.options)
 
 
 def _common(nan: bool, first: dict[str, Any]) -> dict[str, Any]:
@@ -257,7 +266,6 @@ def _common(nan: bool, first: dict[str, Any]) -> dict[str, Any]:
 
 def _finished(function: Function, text: str, name: str, **given: str) -> Function:
     function.__doc__ = text
-    function.__module__ = __name__
     return page(function, name, **given)
 
 
@@ -269,10 +277,9 @@ def ranked_statistic(kind: Kind) -> tuple[Function, ...]:
         opening, closing = "[" * n, "]" * n
         shape = (1,) * (n - 1) + (4,)
         window = 2 if n == 1 else (1,) * (n - 1) + (2,)
-        array = f"x = np.array([1.0, 2.0, 4.0, 8.0]){'' if n == 1 else f'.reshape{shape}'}"
-        rounded = "" if kind.result != "x's dtype" else ".round(4)"
-        both = kind.shown[0].partition(", dtype")
-        result = f"array({opening}{both[0]}{closing}{both[1]}{both[2]})"
+        array = f"x = {kind.array}{'' if n == 1 else f'.reshape{shape}'}"
+        rounded, dtype = (".round(4)", ", dtype=float32") if kind.result == FLOATING else ("", "")
+        result = f"array({opening}{kind.shown[0]}{closing}{dtype})"
         example = f">>> {array}\n>>> fastpool.{name}(x, {window}){rounded}\n{result}"
         function = _forward(name, kind, n)
         _signed(function, ("x",), True, kind, _common(kind.nan, {}))
@@ -291,10 +298,10 @@ def ranked_statistic(kind: Kind) -> tuple[Function, ...]:
             continue
         function = _backward(f"{name}_backward", kind, n)
         _signed(function, ("grad_output", "x"), True, kind, _common(kind.nan, {}))
-        ones = "np.ones(2)" if n == 1 else f"np.ones({(1,) * (n - 1) + (2,)})"
+        ones = f"np.ones({2 if n == 1 else (1,) * (n - 1) + (2,)}, np.float32)"
         first = ("dx, dp = ", "\n>>> dx.round(4)") if "dp :" in kind.gradient else ("", ".round(4)")
         call = f">>> {first[0]}fastpool.{name}_backward({ones}, x, {window}){first[1]}"
-        example = f">>> {array}\n{call}\narray({opening}{kind.shown[1]}{closing})"
+        example = f">>> {array}\n{call}\narray({opening}{kind.shown[1]}{closing}{dtype})"
         options = "".join(f", {option.name}" for option in kind.options)
         given = {
             **words(n),
@@ -312,7 +319,8 @@ def global_statistic(kind: Kind) -> tuple[Function, Function]:
     name = f"global_{kind.word}_pool"
     function = _global(name, kind)
     _signed(function, ("x",), False, kind, _common(kind.nan, {"keepdims": False}))
-    array = "x = np.array([1.0, 2.0, 4.0, 8.0]).reshape(1, 1, 1, 4)"
+    array = f"x = {kind.array}.reshape(1, 1, 1, 4)"
+    result = f"array([[{kind.shown[2]}]], dtype=float32)"
     keepdims = "keepdims : bool\n    Whether the spatial axes stay, with one element each."
     entries = _entries(kind)
     given = {
@@ -322,18 +330,18 @@ def global_statistic(kind: Kind) -> tuple[Function, Function]:
         "arguments": (entries + "\n" if entries else "") + keepdims,
         "layout": GLOBAL_LAYOUT,
         "also": f"See Also\n--------\n{name}_backward : its gradient.\n\n",
-        "example": f"{IMPORTS}\n>>> {array}\n>>> fastpool.{name}(x).round(4)\narray([[{kind.shown[2]}]])",
+        "example": f"{IMPORTS}\n>>> {array}\n>>> fastpool.{name}(x).round(4)\n{result}",
     }
     forward = _finished(function, _PAGE, name, **given)
     function = _global_backward(f"{name}_backward", kind)
     _signed(function, ("grad_output", "x"), False, kind, _common(kind.nan, {}))
     first = ("dx, dp = ", "\n>>> dx.round(4)") if "dp :" in kind.gradient else ("", ".round(4)")
-    call = f">>> {first[0]}fastpool.{name}_backward(np.ones((1, 1)), x){first[1]}"
+    call = f">>> {first[0]}fastpool.{name}_backward(np.ones((1, 1), np.float32), x){first[1]}"
     options = "".join(f"{option.name}, " for option in kind.options)
     given = {
         **_text(kind),
         "forward": name,
         "arguments": f"{options}layout{', nan' if kind.nan else ''}\n    As in the forward.",
-        "example": f"{IMPORTS}\n>>> {array}\n{call}\narray({kind.shown[3]})",
+        "example": f"{IMPORTS}\n>>> {array}\n{call}\narray([[[[{kind.shown[3]}]]]], dtype=float32)",
     }
     return forward, _finished(function, _BACKWARD, f"{name}_backward", **given)

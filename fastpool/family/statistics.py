@@ -65,7 +65,7 @@ LOG_SUM_EXP = Kind(
         "1.6201, 7.325 ",
         "0.2689, 0.7311, 0.018 , 0.982 ",
         "6.6352",
-        "[[[[9.000e-04, 2.400e-03, 1.790e-02, 9.788e-01]]]]",
+        "9.000e-04, 2.400e-03, 1.790e-02, 9.788e-01",
     ),
     (
         Option("sharpness", 1.0, "sharpness : float\n    The number r, finite and not 0."),
@@ -99,7 +99,7 @@ ENTROPY = Kind(
         "0.5822, 0.0901",
         " 0.1966, -0.1966,  0.0707, -0.0707",
         "0.114",
-        "[[[[ 0.0062,  0.0143,  0.07  , -0.0905]]]]",
+        " 0.0062,  0.0143,  0.07  , -0.0905",
     ),
     (Option("form", "softmax", 'form : {"softmax", "normalized"}\n    How taps become probabilities.'),),
 )

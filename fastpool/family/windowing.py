@@ -157,7 +157,8 @@ def forward_rows(asked: Problem, lanes: int) -> Rows:
     window, outputs = asked.windows[-1], asked.outputs[-1]
     k, s, d = window.kernel, window.stride, window.dilation
     span = (k - 1) * d + 1
-    if outputs == 1 or k > MANY:
+    # windows far apart: nothing between them is to be lifted
+    if outputs == 1 or k > MANY or (k > FEW and s > 2 * span):
         kept = min(k, MANY)
         width, lane_blocks = _width(lanes, kept)
         return Rows(width, lane_blocks, 1, outputs, ALONE, 1, kept)
