@@ -141,7 +141,7 @@ def run(call: Call, role: str, scatter: Scatter, given: bool) -> None:
         size = scatter.indices.nbytes if role == "check" else None
         program = Program(module, (role, word, bits))
         tasks.run(program, [*frame.plan, *own], arrays, tiles, TABLE + marks, size, by_hand)
-        return bool(flag[0] == 0)
+        return not flag.any()
 
     def find() -> None:
         flag[0] = bool((scatter.positions() == oracle.WRONG).any())

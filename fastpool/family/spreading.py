@@ -53,7 +53,8 @@ def hand_over(called: str, other: str, array: Any, *rest: Any, **named: Any) -> 
 def _large(call: Call, n: int, shape: Ints, asked: object, layout: object, numbers: tuple[Any, ...]) -> Ints:
     """The shape of the unpooled array; ``numbers`` are kernel size, stride, padding and dilation."""
     axes = call.axes(layout, n, shape)
-    return unpooled_shape(call, asked, axes, shape, windows(call, *numbers, n))
+    kernel, stride, padding, dilation = numbers
+    return unpooled_shape(call, asked, axes, shape, windows(call, kernel, stride, padding, dilation, n))
 
 
 def _forward(
