@@ -17,7 +17,7 @@ from fastpool.arrays import Source
 from fastpool.errors import shown
 from fastpool.family import binning, tasks
 from fastpool.family.binning import Bins, adaptive_bins
-from fastpool.family.calls import NUMBERS, Call
+from fastpool.family.calls import FLOATS, NUMBERS, Call
 from fastpool.memory import Array, element_strides
 from fastpool.problem import DTYPES, Ints, Problem
 
@@ -99,6 +99,8 @@ class Kept(NamedTuple):
     boxes: Boxes
     kind: str
     indices: Array
+    all: bool = True
+    """Whether every box that has elements has an index."""
 
 
 def like(x: Array) -> Array:
@@ -149,7 +151,10 @@ def mean_gradient(call: Call, grad: Source, boxes: Boxes, shape: Ints, out: obje
 
 def mean_gradient_of(dtype: str, dx: Array, dy: Array, boxes: Boxes) -> None:
     """Write the gradient of the mean of every box."""
-    if boxes.short(SHORT_GRADIENT):
+    if boxes.short(1):
+        # each element is a box: its gradient is that of the result
+        windows(boxes.problem("avg", dtype, dy.shape, "propagate", ""), dy, dx, None)
+    elif boxes.short(SHORT_GRADIENT):
         windows_gradient(boxes.problem("avg", dtype, dx.shape, "propagate", "", backward=True), dx, dy, None)
     else:
         binning.share("mean", dtype, dx, dy, boxes.axes, boxes.bins)
@@ -191,12 +196,19 @@ def largest(
     elif keep:
         indices = call.scratch(shape, index_type(boxes, record), x.data)
     select(x, y.data, indices, boxes, rule, record)
-    kept = Kept(x.dtype, like(x.data), boxes, record, indices) if keep and indices is not None else None
+    kept = (
+        Kept(x.dtype, like(x.data), boxes, record, indices, rule == "propagate")
+        if keep and indices is not None
+        else None
+    )
     return call.give(), kept
 
 
 def _from_indices(call: Call, grad: Array, dx: Array, kept: Kept) -> str:
     boxes = kept.boxes
+    if kept.all and boxes.short(1) and kept.dtype in FLOATS:
+        mean_gradient_of(kept.dtype, dx, grad, boxes)
+        return ""
     if boxes.short(SHORT_GRADIENT):
         problem = boxes.problem("max", kept.dtype, dx.shape, "propagate", kept.kind, backward=True)
         return windows_gradient(problem, dx, grad, kept.indices)
@@ -238,7 +250,7 @@ def largest_gradient(
         found = call.scratch(shape, index_type(boxes, "tap"), x.data)
         values = call.scratch(shape, x.dtype, x.data)
         select(x, values, found, boxes, rule, "tap")
-        kept = Kept(x.dtype, like(x.data), boxes, "tap", found)
+        kept = Kept(x.dtype, like(x.data), boxes, "tap", found, rule == "propagate")
     else:
         given = call.take("indices", indices, tuple(DTYPES))
         wanted = index_type(boxes, kind)
@@ -252,7 +264,7 @@ def largest_gradient(
             raise call.value_error(
                 "indices", "an index names no element of its bin", "give those that the forward returned"
             )
-        kept = Kept(x.dtype, like(x.data), boxes, kind, given.data)
+        kept = Kept(x.dtype, like(x.data), boxes, kind, given.data, rule == "propagate")
     wrong = _from_indices(call, grad.data, dx.data, kept)
     if wrong:
         raise call.value_error("indices", wrong, "give those that the forward returned")

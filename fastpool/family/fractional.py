@@ -404,7 +404,7 @@ array([[ 8., 11., 13.],
        [29., 32., 34.],
        [43., 46., 48.]])
 >>> y, rows, columns = fastpool.fractional_max_pool2d(
-...     x, None, 3, rule="tensorflow", sequences=([0, 2, 4, 7], [0, 3, 5, 7]), return_sequences=True)
+...     x, None, rule="tensorflow", sequences=([0, 2, 4, 7], [0, 3, 5, 7]), return_sequences=True)
 >>> y[0, 0]
 array([[ 9., 11., 13.],
        [23., 25., 27.],

@@ -162,6 +162,19 @@ def test_gradients_are_derivatives(n):
             same.assert_same_bits(pullback(y), function(name, n, True)(y, x, outputs))
 
 
+def test_boxes_of_one_element_are_copied():
+    """Also what is NaN, and where a NaN that counts for nothing receives nothing."""
+    x = RNG.standard_normal((2, 3, 4, 5)).astype("float32")
+    x[0, 0, 0, :2] = np.nan
+    dy = RNG.standard_normal(x.shape).astype("float32")
+    same.assert_same_bits(fastpool.adaptive_max_pool2d(x, (4, 5)), x)
+    same.assert_same_bits(fastpool.adaptive_avg_pool2d_backward(dy, x, (4, 5)), dy)
+    same.assert_same_bits(fastpool.adaptive_max_pool2d_backward(dy, x, (4, 5)), dy)
+    expected = np.where(np.isnan(x), 0, dy)
+    np.testing.assert_array_equal(fastpool.adaptive_max_pool2d_backward(dy, x, (4, 5), nan="ignore"), expected)
+    np.testing.assert_array_equal(fastpool.vjp(fastpool.adaptive_max_pool2d, x, (4, 5), nan="ignore")[1](dy), expected)
+
+
 def test_sizes_are_exact_and_none_keeps_an_axis():
     """torch's formula in integers: in floats bin 3 of 7 over 2**24 + 9 elements would begin elsewhere."""
     n, m = 2**24 + 9, 7
