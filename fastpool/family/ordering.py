@@ -121,7 +121,9 @@ def _run(
         windows = tapped.turned(asked, x) if role == "select" else asked
         method = _method(windows, rule, dtype, role)
         low, high, _ = rule.of(windows.taps)
-        pairs = _exchanges(windows.taps, low, high) if method == W.NETWORK else ()
+        # where NaN is left out, sorted columns are for blocks without
+        exchanged = method == W.NETWORK or (method == W.SQUARE and skip)
+        pairs = _exchanges(windows.taps, low, high) if exchanged else ()
         table, frame = _ranks(rule, windows.taps), Frame((x, y), windows.axes)
         return tapped.planned(frame, windows, x.itemsize, method, table, pairs, skip, rule.method == "mean")
 

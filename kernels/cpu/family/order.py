@@ -2,8 +2,8 @@
 
 Arrays: x and the result. Its own numbers are those of ``windows_plan``; a tile is a block of outputs. Where all taps of
 the windows are on the input, the ranks are selected by a network of exchanges (or, of 3x3 windows a step of 1 apart, by
-sorted columns); elsewhere, in windows of many taps, and where NaN is left out of some, bit by bit. A selected element
-is the same whatever way; zeros come out as +0.
+sorted columns), and windows of few taps of which NaN are left out are sorted one by one; elsewhere, and in windows of
+many taps, ranks are found bit by bit. A selected element is the same whatever way; zeros come out as +0.
 
 Role "locate" writes instead of the result which tap has the lower rank, which one the upper, and the weight of that,
 to three arrays that lie as the frame's second. Of equal taps it is the first; no tap is -1; of a window with NaN that
@@ -45,7 +45,7 @@ from fastpool.kernels.frame import lane_stride, offset, size, stride
 
 AXIS, DILATION, KERNEL, STRIDE = W.AXIS, W.DILATION, W.KERNEL, W.STRIDE
 SKIP, TABLE, PAIRS, EXCHANGES, METHOD = W.SKIP, W.TABLE, W.PAIRS, W.EXCHANGES, W.METHOD
-NETWORK, SEARCH, SQUARE = W.NETWORK, W.SEARCH, W.SQUARE
+SEARCH, SQUARE = W.SEARCH, W.SQUARE
 
 FEW = 32
 """Taps of a window by itself that are sorted one by one."""
@@ -63,9 +63,25 @@ def _make_choose(dtype):
             exchange(plan, own + plan[own + PAIRS], plan[own + EXCHANGES], p, row, count)
             return low * row, high * row
         if count == 1 and n <= FEW and not varied:
-            sort_one(p, row, n)
+            sort_one(p, 0, row, n)
             return low * row, high * row
         ranks, many = counts + row, counts + 2 * row
+        if varied and network and n <= FEW:
+            # the windows with NaN one by one, then all by exchanges, which leave what is sorted
+            for e in range(count):
+                missing = load_side(side, nan + e)
+                taps = n - missing
+                store_side(wide, many + e, taps)
+                if missing > 0:
+                    sort_one(p, e, row, n)
+                    store_out(p, a + e, load_out(p, plan[table + 3 * taps] * row + e))
+                    store_out(p, b + e, load_out(p, plan[table + 3 * taps + 1] * row + e))
+            exchange(plan, own + plan[own + PAIRS], plan[own + EXCHANGES], p, row, count)
+            for e in range(count):
+                whole = load_side(side, nan + e) == 0
+                store_out(p, a + e, load_out(p, low * row + e) if whole else load_out(p, a + e))
+                store_out(p, b + e, load_out(p, high * row + e) if whole else load_out(p, b + e))
+            return a, b
         for e in range(count):
             store_side(wide, many + e, n)
             store_side(wide, ranks + e, low)
@@ -216,7 +232,7 @@ def make(digest, role, dtype):
                 if n > 0 and not squared:
                     worst = gather_all(x, at, box, steps, here, p, row, spare, side, nan)
                     varied, as_keys = skip and worst > 0, True
-                    network = n == taps and method == NETWORK
+                    network = n == taps and method != SEARCH
                     low, high = choose(plan, own, n, network, varied, p, row, a, b, side, nan, wide, counts, elements)
                 if locating:
                     lower, upper = pointer(bufs[1], count_code), pointer(bufs[2], count_code)

@@ -170,14 +170,14 @@ def make_gather_all(dtype: str):
 
 
 @register_jitable
-def sort_one(p, row, taps):
-    """Sorts the taps of one window, by insertion."""
+def sort_one(p, e, row, taps):
+    """Sorts the taps of window ``e`` of a block, by insertion."""
     for t in range(1, taps):
-        key, i = load_out(p, t * row), t
-        while i > 0 and load_out(p, (i - 1) * row) > key:
-            store_out(p, i * row, load_out(p, (i - 1) * row))
+        key, i = load_out(p, t * row + e), t
+        while i > 0 and load_out(p, (i - 1) * row + e) > key:
+            store_out(p, i * row + e, load_out(p, (i - 1) * row + e))
             i -= 1
-        store_out(p, i * row, key)
+        store_out(p, i * row + e, key)
 
 
 def make_search(dtype: str):
