@@ -63,7 +63,7 @@ def mix_into(problem: Problem, x: Array, weights: Array, y: Array) -> None:
     cuts = chaining.blocks(x, problem.axes, 2 * x.itemsize)
     steps = [(axis, x.shape[axis] // block, block) for axis, block in cuts]
     part, to, share = (chaining.first(array, steps) for array in (x, y, weights))
-    if part.nbytes > 4 * chaining.CACHED_BYTES or not steps or config.engine() == "reference":
+    if part.nbytes > chaining.CACHED_BYTES or not steps or config.engine() == "reference":
         windowed.blend("mix", problem.dtype, (*both(problem, x), weights, y), problem.axes)
         return
 
