@@ -77,7 +77,7 @@ def mix_into(problem: Problem, x: Array, weights: Array, y: Array) -> None:
             chain.forward(chaining.placed(pooling, part, result), chaining.places(x, steps, 0), place)
         frame = Frame((*results, share, to), problem.axes)
         rows = frame.outer * math.prod(to.shape[axis] for axis in problem.axes[:-1])
-        buffers = (*local, chaining.places(weights, steps, 1), chaining.places(y, steps, 2))
+        buffers: tuple[chaining.Place, ...] = (*local, chaining.places(weights, steps, 1), chaining.places(y, steps, 2))
         chain.program(Program("blend", ("mix", problem.dtype)), frame.plan, buffers, rows)
         return chain.prepare()
 

@@ -223,10 +223,11 @@ def pyramid_backward(
     call = Call("pyramid_backward", device)
     source = call.take("x", x, FLOATS)
     problems = _problems(call, source.dtype, source.data.shape, levels, op, window, axes, ceil_mode)
-    if not isinstance(grad_output, tuple | list) or len(grad_output) != len(problems):
+    parts: object = grad_output
+    if not isinstance(parts, tuple | list) or len(parts) != len(problems):
         raise call.type_error("grad_output", f"must be a tuple of {len(problems)}, the gradient of each level")
     grads = []
-    for i, (problem, grad) in enumerate(zip(problems, grad_output, strict=True)):
+    for i, (problem, grad) in enumerate(zip(problems, parts, strict=True)):
         name = f"grad_output[{i}]"
         grads.append(call.take_like(name, grad, problem.out_shape, source.dtype, "the shape of its level").data)
     dx = call.result("out", source.data.shape, source.dtype, out, source.data)
