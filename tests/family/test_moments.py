@@ -105,6 +105,8 @@ def test_windows_of_few_taps():
     m, v = fastpool.mean_var_pool1d(x, 1, padding=2)
     np.testing.assert_array_equal(m, [[0, 0, 1, 2, 4, 0, 0]])
     np.testing.assert_array_equal(v, np.zeros((1, 7)))
+    # the mean is rounded to 1000, the deviations are taken from what it was
+    assert fastpool.mean_var_pool1d(np.array([[1000, 1000.5]], np.float16), 2)[1] == 0.0625
     # no result of rounding is below 0
     flat = np.full((1, 100), 0.1, np.float32)
     assert (fastpool.mean_var_pool1d(flat, 7, 1)[1] >= 0).all()
