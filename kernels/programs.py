@@ -71,6 +71,7 @@ AHEAD: dict[str, tuple[tuple[str, ...], ...]] = {
     ),
     "statistics": (
         *((name, role, "f32") for name in _MOST_CALLED for role in ("windows", "push")),
+        ("cubes", "windows", "f32"),
         ("any", "windows", "b1"),
         ("all", "windows", "b1"),
         ("count", "windows", "f32"),

@@ -11,11 +11,15 @@ Function = Callable[..., Any]
 
 
 class Maths(NamedTuple):
-    """What a target computes with: the constructor of its numbers, exponential, and natural logarithm."""
+    """What a target computes with: the constructor of its numbers, exponential, and natural logarithm.
+
+    ``narrow`` says that elements have 32 bits at most: none is beyond 2^128, nor below 2^-150 and not 0.
+    """
 
     real: Any
     exp: Function
     log: Function
+    narrow: bool = False
 
 
 @dataclass(frozen=True)

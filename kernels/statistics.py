@@ -20,6 +20,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 
+from fastpool.kernels.statistic_counts import all_true, any_true, count_numbers
 from fastpool.kernels.statistic_states import Maths, Statistic, without_nan
 
 SINGLE = ("logsumexp", "soft", "entropy", "power")
@@ -170,6 +171,24 @@ def _power_mean(m: Maths) -> Statistic:
     return Statistic((-math.inf, 0.0, 0.0), lift, combine, lower, pull, slope, parameter_slope, kept=2, by_channel=True)
 
 
+def _cube_mean(m: Maths) -> Statistic:
+    """The power mean for p = 3 of elements whose cubes are numbers; state: sum of cubes."""
+    real, exp, log = m.real, m.exp, m.log
+    zero, third = real(0), real(1 / 3)
+
+    def lift(x, p):
+        v = p[1] if x < p[1] else x
+        return (v * v * v,)
+
+    def combine(a, b):
+        return (a[0] + b[0],)
+
+    def lower(s, n, p):
+        return exp(log(s[0] / n) * third) if n > zero else zero
+
+    return Statistic((0.0,), lift, combine, lower)
+
+
 def _product(m: Maths) -> Statistic:
     """Product; state: product of all but zeros, scaled into 2^-300 .. 2^300, by how many 2^300, number of zeros."""
     real = m.real
@@ -180,19 +199,36 @@ def _product(m: Maths) -> Statistic:
         big, small = abs(v) > high, (abs(v) < low) & (v != zero)
         return (v * low if big else (v * high if small else v), e + one if big else (e - one if small else e))
 
-    def grow(v, e):
-        for _ in range(4):
-            up, down = e > zero, e < zero
-            v = v * high if up else (v * low if down else v)
-            e = e - one if up else (e + one if down else e)
+    # no loops: inside of others, they would be all that is made of vectors
+    def once(v, e):
+        up, down = e > zero, e < zero
+        return (v * high if up else (v * low if down else v), e - one if up else (e + one if down else e))
+
+    def grow_narrow(v, e):
+        v, e = once(v, e)
+        v, e = once(v, e)
         return v
 
-    def lift(x, p):
+    def grow_wide(v, e):
+        v, e = once(v, e)
+        v, e = once(v, e)
+        v, e = once(v, e)
+        v, e = once(v, e)
+        v, e = once(v, e)
+        return v
+
+    def lift_narrow(x, p):
+        nothing = x == zero
+        return (one if nothing else x, zero, one if nothing else zero)
+
+    def lift_wide(x, p):
         nothing = x == zero
         v, e = shrink(one if nothing else x, zero)
         v, e = shrink(v, e)
         v, e = shrink(v, e)
         return (v, e, one if nothing else zero)
+
+    grow, lift = (grow_narrow, lift_narrow) if m.narrow else (grow_wide, lift_wide)
 
     def combine(a, b):
         v, e = shrink(a[0] * b[0], a[1] + b[1])
@@ -316,64 +352,20 @@ def _weibull(m: Maths) -> Statistic:
     return Statistic((0.0,), lift, combine, lower, pull, slope, kept=5)
 
 
-def _any(m: Maths) -> Statistic:
-    zero, one = m.real(0), m.real(1)
-
-    def lift(x, p):
-        return (one if x != 0 else zero,)
-
-    def combine(a, b):
-        return (a[0] if a[0] > b[0] else b[0],)
-
-    def lower(s, n, p):
-        return s[0]
-
-    return Statistic((0.0,), lift, combine, lower, output="b1")
-
-
-def _all(m: Maths) -> Statistic:
-    zero, one = m.real(0), m.real(1)
-
-    def lift(x, p):
-        return (one if x != 0 else zero,)
-
-    def combine(a, b):
-        return (a[0] if a[0] < b[0] else b[0],)
-
-    def lower(s, n, p):
-        return s[0]
-
-    return Statistic((1.0,), lift, combine, lower, output="b1")
-
-
-def _count(m: Maths) -> Statistic:
-    zero, one = m.real(0), m.real(1)
-
-    def lift(x, p):
-        return (one if x == x else zero,)
-
-    def combine(a, b):
-        return (a[0] + b[0],)
-
-    def lower(s, n, p):
-        return s[0]
-
-    return Statistic((0.0,), lift, combine, lower, output="i64")
-
-
 _MAKERS: dict[str, Callable[[Maths], Statistic]] = {
     "logsumexp": _log_sum_exp,
     "soft": lambda m: _softmax(m, False),
     "entropy": lambda m: _softmax(m, True),
     "shares": _share_entropy,
     "power": _power_mean,
+    "cubes": _cube_mean,
     "product": _product,
     "variance": _variance,
     "gamma": _gamma,
     "weibull": _weibull,
-    "any": _any,
-    "all": _all,
-    "count": _count,
+    "any": any_true,
+    "all": all_true,
+    "count": count_numbers,
 }
 
 NAMES = tuple(_MAKERS)

@@ -21,6 +21,8 @@ from fastpool.memory import Array
 from fastpool.problem import Ints, Problem
 from fastpool.reference.family import statistics as reference
 
+CUBE = 3.0
+"""The exponent of a power mean that has a way of its own."""
 EVERY = ("b1", *NUMBERS)
 """Element types of statistics that need no arithmetic of floats."""
 
@@ -115,11 +117,26 @@ class Taken(NamedTuple):
         return len(known(self.chosen.statistic, self.skip).identity)
 
 
-def _take(call: Call, x: object, spatial: int | str, asked: Asked, choice: Choice, given: dict[str, Any]) -> Taken:
+def _is_cube(p: object) -> bool:
+    return isinstance(p, int | float | np.floating) and not isinstance(p, bool) and p == CUBE
+
+
+def _take(
+    call: Call,
+    x: object,
+    spatial: int | str,
+    asked: Asked,
+    choice: Choice,
+    given: dict[str, Any],
+    backward: bool,
+) -> Taken:
     chosen = choice(call, given)
     source = call.take("x", x, _dtypes(chosen.statistic))
     found = windowing.problem(call, spatial, asked, source.dtype, source.data.shape)
     power = None
+    if chosen.statistic == "power" and not backward and _is_cube(chosen.by_channel) and source.dtype != "f64":
+        # no logarithm of each tap; states are float64
+        return Taken(source, Chosen("cubes", (CUBE, chosen.parameters[1])), found, None)
     if known(chosen.statistic).by_channel:
         power = _power(call, chosen.by_channel, asked.layout, found)
     return Taken(source, chosen, found, power)
@@ -142,7 +159,7 @@ def forward(
 ) -> Any:
     """The statistic of each window."""
     call = Call(called, device)
-    source, chosen, found, power = taken = _take(call, x, spatial, asked, choice, given)
+    source, chosen, found, power = taken = _take(call, x, spatial, asked, choice, given, False)
     dtype = known(chosen.statistic).output or source.dtype
     y = call.result("out", _dropped(found, keepdims), dtype, out, source.data)
     result = y.data if keepdims else np.expand_dims(y.data, found.axes)
@@ -170,7 +187,7 @@ def backward(
 ) -> Any:
     """The gradient of x, and that of p where the statistic has one for it."""
     call = Call(called, device)
-    source, chosen, found, power = taken = _take(call, x, spatial, asked, choice, given)
+    source, chosen, found, power = taken = _take(call, x, spatial, asked, choice, given, True)
     shape, dropped = found.out_shape, _dropped(found, False)
     g = call.take("grad_output", grad, (source.dtype,)).data
     if spatial == "global" and g.shape == dropped:

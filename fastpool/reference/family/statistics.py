@@ -142,6 +142,7 @@ _STATISTICS: dict[str, Callable[..., Any]] = {
     "entropy": _entropy,
     "shares": _shares,
     "power": _power,
+    "cubes": _power,
     "product": _product,
     "variance": _variance,
     "gamma": _gamma,

@@ -15,6 +15,9 @@ from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.statistic_states import Maths
 from fastpool.kernels.taps import taps_below, taps_between
 
+NARROW = ("f16", "bf16", "f32")
+"""Floats of up to 32 bits."""
+
 
 class Parts(NamedTuple):
     """A statistic for one element type: functions that loops call, and types."""
@@ -43,7 +46,7 @@ def make_parts(name: str, dtype: str, skip: bool) -> Parts:
     """The parts of a statistic for one element type; with ``skip`` NaN taps do not count."""
     wide = statistics.real_of(name, dtype)
     real = np.float32 if wide == "f32" else np.float64
-    statistic = statistics.make(name, Maths(real, EXP[real], LOG[real]), skip)
+    statistic = statistics.make(name, Maths(real, EXP[real], LOG[real], dtype in NARROW), skip)
     identity = tuple(real(number) for number in statistic.identity)
     lift_value, decode = statistic.lift, reader(dtype)
     output = statistic.output or dtype
