@@ -1,6 +1,6 @@
 """Average and sum unpooling over one, two or three spatial axes: the transposes of those poolings, and their gradients.
 
-They compute nothing of their own: what is spread here is what the gradient of the pooling spreads.
+What is spread here is what the gradient of the pooling spreads.
 """
 
 from __future__ import annotations
@@ -52,9 +52,9 @@ def hand_over(called: str, other: str, array: Any, *rest: Any, **named: Any) -> 
 
 def _large(call: Call, n: int, shape: Ints, asked: object, layout: object, numbers: tuple[Any, ...]) -> Ints:
     """The shape of the unpooled array; ``numbers`` are kernel size, stride, padding and dilation."""
-    axes = call.axes(layout, n, shape)
     kernel, stride, padding, dilation = numbers
-    return unpooled_shape(call, asked, axes, shape, windows(call, kernel, stride, padding, dilation, n))
+    window = windows(call, kernel, stride, padding, dilation, n)
+    return unpooled_shape(call, asked, call.axes(layout, n, shape), shape, window)
 
 
 def _forward(
@@ -87,8 +87,8 @@ def _backward(
     large = _large(call, n, shape, asked, layout, (*rest[:3], dilation))
     call.check_shape("grad_output", source.data, large, "the shape of the forward's result")
     named = {"layout": layout, "out": out} | ({"dilation": dilation} if word == "avg" else {})
-    given: A = hand_over(call.called, f"{word}_pool{n}d", g, *rest, **named)
-    return given
+    dx: A = hand_over(call.called, f"{word}_pool{n}d", g, *rest, **named)
+    return dx
 
 
 def _avg_unpool(n: int) -> Callable[..., Any]:
@@ -246,7 +246,7 @@ def _sum_unpool(n: int) -> Callable[..., Any]:
         Notes
         -----
         An element of y is the sum over the windows that hold it of their elements of x, each as it is.
-        It is not the inverse of the pooling, but its adjoint: ``sum(y * z) == sum(x * sum_pool<n>d(z))`` for every z.
+        It is the pooling's adjoint, not its inverse: ``sum(y * z) == sum(x * sum_pool<n>d(z))`` for every z.
 
         Examples
         --------
@@ -390,8 +390,7 @@ def _vjp(word: str, n: int) -> Callable[..., Any]:
 
     def vjp(x: Any, *args: Any, **kwargs: Any) -> tuple[Any, Callable[[Any], Any]]:
         forward, backward = (globals()[f"{word}_unpool{n}d{end}"] for end in ("", "_backward"))
-        y = forward(x, *args, **kwargs)
-        shape = tuple(x.shape)
+        y, shape = forward(x, *args, **kwargs), tuple(x.shape)
         rest = {key: value for key, value in kwargs.items() if key != "out"}
         return y, lambda dy: backward(dy, shape, *args, **rest)
 
