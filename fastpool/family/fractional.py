@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal, TypeAlias
 
-from fastpool import arguments
-from fastpool.arrays import Source
 from fastpool.family import boxes as B
-from fastpool.family import fractions
-from fastpool.family.binning import bins_of
-from fastpool.family.boxes import Boxes
-from fastpool.family.calls import Call
+from fastpool.family.fractional_calls import backward, forward
 from fastpool.family.ranks import IMPORTS, page, words
 from fastpool.functional._types import A, Device, IndexKind, Layout, NanRule, Sizes
-from fastpool.memory import Array
-from fastpool.problem import Ints
 
 __all__ = [
     "fractional_max_pool2d",
@@ -26,94 +19,6 @@ __all__ = [
 
 Ratios: TypeAlias = float | Sequence[float]
 Rule: TypeAlias = Literal["torch", "tensorflow"]
-
-
-def _torch_boxes(call: Call, x: Array, axes: Ints, asked: dict[str, Any]) -> Boxes:
-    sizes = tuple(x.shape[axis] for axis in axes)
-    kernel = call.sizes("kernel_size", asked["kernel_size"], len(axes))
-    counts = fractions.output_counts(call, asked["output_size"], asked["output_ratio"], sizes)
-    planes = 1
-    for axis, size in enumerate(x.shape):
-        planes *= 1 if axis in axes else size
-    samples = fractions.samples_of(call, asked["samples"], asked["seed"], planes, len(axes))
-    return Boxes(axes, fractions.torch_bins(call, samples, sizes, counts, kernel))
-
-
-def _tensorflow_boxes(call: Call, shape: Ints, axes: Ints, asked: dict[str, Any]) -> tuple[Boxes, tuple[Array, ...]]:
-    for name in ("kernel_size", "output_ratio", "samples"):
-        if asked.get(name) is not None:
-            raise call.value_error(
-                f"{name} with TensorFlow's rule", "its regions lie side by side", "leave it out (None)"
-            )
-    pseudo = arguments.flag(call.called, "pseudo_random", asked["pseudo_random"])
-    overlapping = arguments.flag(call.called, "overlapping", asked["overlapping"])
-    sizes = tuple(shape[axis] for axis in axes)
-    sequences = fractions.regions(
-        call, sizes, asked["output_size"], asked["pooling_ratio"], asked["sequences"], pseudo, asked["seed"]
-    )
-    return Boxes(axes, fractions.tensorflow_bins(sequences, overlapping)), sequences
-
-
-def _boxes(call: Call, n: int, x: Array, layout: object, asked: dict[str, Any]) -> tuple[Boxes, tuple[Array, ...]]:
-    axes = call.axes(layout, n, x.shape)
-    rule = arguments.one_of(call.called, "rule", asked.get("rule", "torch"), ("torch", "tensorflow"))
-    if rule == "tensorflow":
-        return _tensorflow_boxes(call, x.shape, axes, asked)
-    for name in ("pooling_ratio", "sequences"):
-        if asked.get(name) is not None:
-            raise call.value_error(f"{name} with torch's rule", "it is TensorFlow's", 'give rule="tensorflow"')
-    return _torch_boxes(call, x, axes, asked), ()
-
-
-def _forward(
-    n: int, x: Any, indices: Any, layout: Any, out: Any, nan: Any, device: Any, keep: bool, asked: dict[str, Any]
-) -> tuple[Any, B.Kept | None]:
-    call = Call(f"fractional_max_pool{n}d", device)
-    source = call.take("x", x, B.LARGEST)
-    wanted = arguments.flag(call.called, "return_sequences", asked.get("return_sequences", False))
-    boxes, sequences = _boxes(call, n, source.data, layout, asked)
-    if wanted and not sequences:
-        raise call.value_error("return_sequences=True", "they are TensorFlow's", 'give rule="tensorflow"')
-    y, kept = B.largest(call, source, boxes, indices, out, nan, keep)
-    if wanted:
-        y = (*(y if isinstance(y, tuple) else (y,)), *sequences)
-    return y, kept
-
-
-def _backward(
-    n: int,
-    grad: Any,
-    x: Any,
-    indices: Any,
-    kind: Any,
-    layout: Any,
-    out: Any,
-    nan: Any,
-    device: Any,
-    asked: dict[str, Any],
-) -> Any:
-    call = Call(f"fractional_max_pool{n}d_backward", device)
-    given = call.take("grad_output", grad, B.LARGEST[1:])
-    source = call.take("x", x, (given.dtype,))
-    drawn = any(asked.get(name) is not None for name in ("samples", "seed", "sequences"))
-    if not drawn and (indices is None or kind == "tap"):
-        way_out = "give samples, seed or sequences, or indices of the kind plane or tensor"
-        raise call.value_error("neither samples nor seed", "the bins of the forward are needed", way_out)
-    if drawn:
-        boxes, _ = _boxes(call, n, source.data, layout, asked)
-    else:
-        boxes = _anywhere(call, n, source, given, layout)
-    return B.largest_gradient(call, grad, source, boxes, indices, kind, out, nan)
-
-
-def _anywhere(call: Call, n: int, x: Source, grad: Source, layout: object) -> Boxes:
-    """Boxes of all elements, for indices that say by themselves where they are."""
-    axes = call.axes(layout, n, x.data.shape)
-    if grad.data.ndim != x.data.ndim:
-        call.check_shape("grad_output", grad.data, x.data.shape, "as many axes as x")
-    counts = [grad.data.shape[axis] for axis in axes]
-    sizes = [x.data.shape[axis] for axis in axes]
-    return Boxes(axes, bins_of([([0] * count, [size] * count) for count, size in zip(counts, sizes, strict=True)]))
 
 
 def _names(given: dict[str, Any]) -> dict[str, Any]:
@@ -213,7 +118,7 @@ def fractional_max_pool2d(
     --------
     <example>
     """
-    return _forward(2, x, return_indices, layout, out, nan, device, False, _names(locals()))[0]
+    return forward(2, x, return_indices, layout, out, nan, device, False, _names(locals()))[0]
 
 
 def fractional_max_pool3d(
@@ -272,7 +177,7 @@ def fractional_max_pool3d(
     --------
     <example>
     """
-    return _forward(3, x, return_indices, layout, out, nan, device, False, _names(locals()))[0]
+    return forward(3, x, return_indices, layout, out, nan, device, False, _names(locals()))[0]
 
 
 def fractional_max_pool2d_backward(
@@ -334,7 +239,7 @@ def fractional_max_pool2d_backward(
     <example>
     """
     asked = _names(locals())
-    result: A = _backward(2, grad_output, x, indices, index_kind, layout, out, nan, device, asked)
+    result: A = backward(2, grad_output, x, indices, index_kind, layout, out, nan, device, asked)
     return result
 
 
@@ -390,7 +295,7 @@ def fractional_max_pool3d_backward(
     <example>
     """
     asked = _names(locals())
-    result: A = _backward(3, grad_output, x, indices, index_kind, layout, out, nan, device, asked)
+    result: A = backward(3, grad_output, x, indices, index_kind, layout, out, nan, device, asked)
     return result
 
 
@@ -459,7 +364,7 @@ def _vjp(n: int) -> Callable[..., Any]:
         asked = {"samples": None, "seed": None, "pooling_ratio": None, "sequences": None, **given}
         asked = {"pseudo_random": False, "overlapping": False, **asked}
         asked |= {"kernel_size": kernel_size, "output_size": output_size, "output_ratio": output_ratio}
-        y, kept = _forward(n, x, return_indices, layout, out, nan, device, True, asked)
+        y, kept = forward(n, x, return_indices, layout, out, nan, device, True, asked)
         assert kept is not None
         return y, B.largest_pullback(f"fractional_max_pool{n}d_backward", kept)
 

@@ -10,6 +10,7 @@ from fastpool.reference.family import bins as oracle
 from tests.family import same
 
 RNG = np.random.default_rng(11)
+OTHERS = ("float64", "float16", "int16", "uint8", "int64")
 
 
 def function(name, n, backward=False):
@@ -37,11 +38,11 @@ def planes(x, n):
     return x.reshape(-1, *x.shape[x.ndim - n :])
 
 
+@pytest.mark.parametrize("dtype", ["float32", *(pytest.param(d, marks=pytest.mark.slow) for d in OTHERS)])
 @pytest.mark.parametrize("n", [1, 2, 3])
-def test_largest_and_its_index(n):
+def test_largest_and_its_index(n, dtype):
     for turn in range(34):
         sizes, outputs, channels = problem(n, channels=None if turn % 4 == 0 else 2)
-        dtype = ("float32", "float16", "int16")[turn % 3]
         x = RNG.integers(0, 9, (1, channels, *sizes)).astype(dtype)
         rule = "ignore" if turn % 4 == 0 else "propagate"
         if x.dtype.kind == "f":
