@@ -6,6 +6,7 @@ of summation, and so every bit, is the same.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -62,9 +63,32 @@ class Boxes(NamedTuple):
 
     def problem(self, word: str, dtype: str, shape: Ints, nan: str, kind: str, backward: bool = False) -> Problem:
         """The same as a pooling by windows."""
-        name = f"{word}_pool{len(self.axes)}d"
-        options = Options(self.window, layout=self.layout, nan=nan)
-        return arguments.problem(name, "bwd" if backward else "fwd", dtype, shape, options, kind)
+        return _problem(word, self.axes, self.window, self.layout, dtype, shape, nan, kind, backward)
+
+
+@functools.lru_cache(maxsize=512)
+def _problem(
+    word: str,
+    axes: Ints,
+    window: Ints,
+    layout: object,
+    dtype: str,
+    shape: Ints,
+    nan: str,
+    kind: str,
+    backward: bool,
+) -> Problem:
+    options = Options(window, layout=layout, nan=nan)
+    name = f"{word}_pool{len(axes)}d"
+    return arguments.problem(name, "bwd" if backward else "fwd", dtype, shape, options, kind)
+
+
+@functools.lru_cache(maxsize=512)
+def _adaptive(axes: Ints, sizes: Ints, counts: Ints, layout: object) -> Boxes:
+    window: Ints = ()
+    if all(many and size % many == 0 for many, size in zip(counts, sizes, strict=True)):
+        window = tuple(size // many for many, size in zip(counts, sizes, strict=True))
+    return Boxes(axes, adaptive_bins(sizes, counts), window, layout)
 
 
 def adaptive_boxes(call: Call, output_size: object, layout: object, count: int, shape: Ints) -> Boxes:
@@ -84,10 +108,7 @@ def adaptive_boxes(call: Call, output_size: object, layout: object, count: int, 
     for axis, many in zip(axes, counts, strict=True):
         pooled[axis] = many
     call.check_size(tuple(pooled))
-    window: Ints = ()
-    if all(many and size % many == 0 for many, size in zip(counts, sizes, strict=True)):
-        window = tuple(size // many for many, size in zip(counts, sizes, strict=True))
-    return Boxes(axes, adaptive_bins(sizes, counts), window, layout)
+    return _adaptive(axes, sizes, counts, layout)
 
 
 class Kept(NamedTuple):

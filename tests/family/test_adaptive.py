@@ -163,6 +163,22 @@ def test_gradients_are_derivatives(n):
             same.assert_same_bits(pullback(y), function(name, n, True)(y, x, outputs))
 
 
+@pytest.mark.slow
+def test_engines_give_the_same_bits():
+    x = RNG.standard_normal((2, 40, 33, 21)).astype("float32")
+    dy = RNG.standard_normal((2, 40, 7, 5)).astype("float32")
+    found = []
+    for engine in same.ENGINES:
+        with same.engine(engine):
+            for a, b in ((x, dy), (same.in_memory_last(x), same.in_memory_last(dy))):
+                y, indices = fastpool.adaptive_max_pool2d(a, (7, 5), True)
+                dx = fastpool.adaptive_max_pool2d_backward(b, a, (7, 5), indices=indices)
+                mean = fastpool.adaptive_avg_pool2d(a, (7, 5))
+                found.append((y, indices, dx, mean, fastpool.adaptive_avg_pool2d_backward(b, x.shape, (7, 5))))
+    for other in found[1:]:
+        same.assert_same_bits(other, found[0])
+
+
 def test_boxes_of_one_element_are_copied():
     """Also what is NaN, and where a NaN that counts for nothing receives nothing."""
     x = RNG.standard_normal((2, 3, 4, 5)).astype("float32")
