@@ -144,7 +144,7 @@ def operations():
     rows = [tuple(word.replace("|", "\\|") for word in row) for row in rows]
     return f"""# Operations
 
-{NOTE.format(source="fastpool/family/operations.py")}
+{NOTE.format(source="fastpool/family/listed")}
 What is pooled how. x is the input, y the result, g the gradient of y, W the taps of a window that lie on the input, n
 their number. Each function has a page with its rules, shapes, errors and an example: `help(fastpool.roi_align)`. Those
 with a gradient are followed by a function `<name>_backward`, and `fastpool.vjp(function, x, ...)` gives result and

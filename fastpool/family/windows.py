@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fastpool.family.operations import Operation, in_ranks
+from fastpool.family.operation import Operation, in_ranks
 
 _ALL = "CPU, GPU, C"
 _NUMBERS = "bool, integers, floats"
