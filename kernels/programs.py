@@ -26,7 +26,7 @@ class Program(NamedTuple):
         return f"{'_'.join(self.words)}__{self.module}"
 
 
-_MOST_CALLED = ("logsumexp", "soft", "power", "variance", "product", "entropy")
+_MOST_CALLED = ("logsumexp", "soft", "power", "variance")
 
 AHEAD: dict[str, tuple[tuple[str, ...], ...]] = {
     "bin_check": (("i64",), ("u8",)),
@@ -48,12 +48,11 @@ AHEAD: dict[str, tuple[tuple[str, ...], ...]] = {
     "draw": (("sample", "f32"), ("expect", "f32"), ("slopes", "f32"), ("backward", "f32")),
     "filtering": tuple((form, dtype) for form in ("rows", "lanes") for dtype in ("f16", "f32", "f64")),
     "gate": (("forward", "f32"), ("backward", "f32"), ("weights", "f32")),
-    "mode": (("smallest", "u8"), ("smallest", "u16"), ("smallest", "u32"), ("smallest", "u64")),
+    "mode": (("smallest", "u8"), ("smallest", "u32"), ("smallest", "u64")),
     "order": (
         ("select", "f32"),
         ("select", "f64"),
         ("select", "u8"),
-        ("select", "u16"),
         ("locate", "f32"),
         ("locate", "f64"),
     ),
