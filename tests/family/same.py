@@ -11,10 +11,13 @@ from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
+import pytest
 
 import fastpool
 
 ENGINES = ("aot", "jit")
+# what Numba compiles takes seconds for each kernel
+EACH = ("aot", pytest.param("jit", marks=pytest.mark.slow))
 
 
 @contextmanager

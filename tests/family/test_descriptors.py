@@ -37,7 +37,7 @@ def labels(x, centers):
     return np.argmin(((rows(x)[:, :, None] - centers) ** 2).sum(axis=-1), axis=-1)
 
 
-@pytest.mark.parametrize("engine", [*same.ENGINES, "reference"])
+@pytest.mark.parametrize("engine", [*same.EACH, "reference"])
 def test_vlad(engine):
     for i in range(100):
         x, centers, _, _ = problem()
@@ -48,7 +48,7 @@ def test_vlad(engine):
         np.testing.assert_allclose(y, expected, rtol=1e-9, atol=1e-11)
 
 
-@pytest.mark.parametrize("engine", same.ENGINES)
+@pytest.mark.parametrize("engine", same.EACH)
 def test_netvlad(engine):
     for i in range(100):
         x, centers, weight, bias = problem()
@@ -109,7 +109,7 @@ def test_centres_that_are_close():
         )
 
 
-@pytest.mark.parametrize("engine", same.ENGINES)
+@pytest.mark.parametrize("engine", same.EACH)
 @pytest.mark.parametrize("dtype", ["float16", "float32", "float64"])
 def test_same_bits_everywhere(engine, dtype):
     for spatial in (1, 2, 3):

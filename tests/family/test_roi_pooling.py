@@ -32,13 +32,14 @@ def many(problem, kind="plane"):
     return same.everywhere(call, problem.x, 2)
 
 
+@pytest.mark.parametrize("engine", same.EACH)
 @pytest.mark.parametrize("seed", range(100))
-def test_it_is_as_defined(seed):
+def test_it_is_as_defined(seed, engine):
     rng = np.random.default_rng(seed)
     problem = region_cases.case(rng, DTYPES[seed % 3], most=20 if seed % 4 else 30)
     if seed % 5 == 0:
         problem = problem._replace(x=np.round(problem.x))
-    with same.engine(same.ENGINES[seed % 2]):
+    with same.engine(engine):
         y, indices = many(problem)
         alone = fastpool.roi_pool(problem.x, *problem.arguments)
     expected, places = expected_of(problem)
@@ -126,8 +127,9 @@ def test_nan_and_infinity():
         np.testing.assert_array_equal(indices, places)
 
 
+@pytest.mark.parametrize("engine", same.EACH)
 @pytest.mark.parametrize("seed", range(40))
-def test_the_gradient_goes_to_the_maxima(seed):
+def test_the_gradient_goes_to_the_maxima(seed, engine):
     rng = np.random.default_rng(seed)
     problem = region_cases.case(rng, "float64" if seed % 2 else "float32")
     _, indices = expected_of(problem)
@@ -136,7 +138,7 @@ def test_the_gradient_goes_to_the_maxima(seed):
     def back(x, dy, layout):
         return fastpool.roi_pool_backward(dy, x, *problem.arguments, layout=layout)
 
-    with same.engine(same.ENGINES[seed // 2 % 2]):
+    with same.engine(engine):
         dx = same.everywhere(back, problem.x, 2, dy)
     # the same order of additions, so the same bits
     expected = reference.scattered(dy, indices, problem.images, problem.x.shape)

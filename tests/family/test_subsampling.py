@@ -12,7 +12,7 @@ RNG = np.random.default_rng(7)
 DTYPES = ("bool", "uint8", "int16", "float16", "float32", "float64", "int64")
 
 
-@pytest.mark.parametrize("engine", same.ENGINES)
+@pytest.mark.parametrize("engine", same.EACH)
 @pytest.mark.parametrize("spatial", [1, 2, 3])
 def test_it_is_a_slice(spatial, engine):
     for dtype in DTYPES:
