@@ -12,7 +12,8 @@ import pytest
 FOLDER = Path(__file__).resolve().parent / "cuda"
 
 
-# one test for each file, so that several processes share them
+# a minute of two processors; one test for each file, so that several processes share them
+@pytest.mark.slow
 @pytest.mark.parametrize("name", sorted(path.name for path in FOLDER.glob("test_*.py")))
 def test_in_the_simulator(name):
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("PYTEST_", "FASTPOOL_"))}
