@@ -11,12 +11,13 @@ from typing import Any
 import numpy as np
 
 from fastpool import arguments, arrays
+from fastpool.arguments import Operation, Options
 from fastpool.arrays import Kind, Outline, Source
 from fastpool.axes import pooled_axes
 from fastpool.errors import axes_text, shown, type_error, type_name, value_error
 from fastpool.functional._planned import Target
 from fastpool.memory import Array, empty_in_order, memory_order
-from fastpool.problem import DTYPES, Ints
+from fastpool.problem import DTYPES, Ints, Problem
 from fastpool.window import LIMIT
 
 FLOATS = ("f16", "bf16", "f32", "f64")
@@ -97,6 +98,10 @@ class Call:
         if data.shape != shape:
             way_out = "give the forward's own arguments"
             raise self.value_error(f"{name} of shape {data.shape}", f"it must have {of}, {shape}", way_out)
+
+    def windows(self, dtype: str, shape: Ints, options: Options, place: int | str, op: str = "max") -> Problem:
+        """The windows of a call, as the problem of pooling x by ``op``; ``place`` is as in ``arguments.Operation``."""
+        return arguments.problem(self.called, "fwd", dtype, shape, options._replace(pooled=Operation(op, place)))
 
     def axes(self, layout: object, spatial: int | str, shape: Ints) -> Ints:
         """The spatial axes that a layout names: so many, or ``"global"``; none of them may be empty."""

@@ -82,7 +82,7 @@ def _gates(problem: Problem, x: Array, gate: _Gate) -> Array:
 
 def _prepared(call: Call, n: int, x: object, options: Options) -> tuple[Problem, Array]:
     source = call.take("x", x, REALS)
-    return windowed.pooled(call, source.dtype, source.data.shape, options, n, "mean"), source.data
+    return call.windows(source.dtype, source.data.shape, options, n, "mean"), source.data
 
 
 def _forward(

@@ -9,6 +9,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from fastpool import arguments
+from fastpool.arguments import Options
 from fastpool.family import tapped, tasks
 from fastpool.family.calls import NUMBERS, Call
 from fastpool.family.framing import Frame
@@ -57,18 +58,15 @@ def _forward(
     called: str,
     count: int,
     x: Any,
-    windows: tuple[object, ...],
+    windows: Options,
     ties: object,
-    layout: object,
     out: Any,
     device: Any,
 ) -> Any:
     call = Call(called, device)
     source = call.take("x", x, LABELS)
     chosen = arguments.one_of(called, "ties", ties, TIES)
-    axes = call.axes(layout, count, source.data.shape)
-    kernel_size, stride, padding, dilation, ceil_mode = windows
-    asked = tapped.windows(call, axes, source.data.shape, kernel_size, stride, padding, dilation, ceil_mode, "")
+    asked = tapped.windows(call, count, source.data.shape, windows, source.dtype)
     y = call.result("out", asked.shape, source.dtype, out, source.data)
     _run(source.dtype, chosen, asked, source.data, y.data)
     return call.give()
@@ -125,8 +123,8 @@ def _pool(n: int) -> Callable[..., Any]:
         --------
         <example>
         """
-        windows = (kernel_size, stride, padding, dilation, ceil_mode)
-        found: A = _forward(f"mode_pool{n}d", n, x, windows, ties, layout, out, device)
+        windows = Options(kernel_size, stride, padding, dilation, ceil_mode, layout)
+        found: A = _forward(f"mode_pool{n}d", n, x, windows, ties, out, device)
         return found
 
     return pool

@@ -40,7 +40,7 @@ def _forward(
     keep = arguments.flag(called, "keepdims", keepdims)
     if over:
         options, place = _whole(call, over, options.layout, source.data.shape)
-    problem = windowed.pooled(call, source.dtype, source.data.shape, options, place, "mean")
+    problem = call.windows(source.dtype, source.data.shape, options, place, "mean")
     outs = call.outs(out, 2)
     results: list[Array] = []
     for i in range(2):
@@ -67,7 +67,7 @@ def _backward(
     source = call.take("x", x)
     if over:
         options, place = _whole(call, over, options.layout, source.data.shape)
-    problem = windowed.pooled(call, source.dtype, source.data.shape, options, place, "mean")
+    problem = call.windows(source.dtype, source.data.shape, options, place, "mean")
     parts = []
     for i, grad in enumerate(grads):
         part = call.take(f"grad_output[{i}]", grad, (source.dtype,)).data
@@ -86,7 +86,7 @@ def _backward(
 
 
 def _whole(call: Call, over: object, layout: object, shape: Ints) -> tuple[Options, str]:
-    """The window that is a whole plane, or all channels of a place, and how ``windowed.pooled`` is told."""
+    """The window that is a whole plane, or all channels of a place, and how ``Call.windows`` is told."""
     if arguments.one_of(call.called, "over", over, ("planes", "channels")) == "planes":
         return Options(layout=layout), "global"
     channel = windowed.channel_axis(call, layout, call.axes(layout, "global", shape), len(shape))

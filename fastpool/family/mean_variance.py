@@ -47,7 +47,7 @@ def _forward(
     call = Call(called, device)
     source = call.take("x", x)
     keep = arguments.flag(called, "keepdims", keepdims)
-    problem = windowed.pooled(call, source.dtype, source.data.shape, options, place, "mean")
+    problem = call.windows(source.dtype, source.data.shape, options, place, "mean")
     less = call.integer("correction", correction, 0)
     outs = call.outs(out, 2)
     results: list[Array] = []
@@ -70,7 +70,7 @@ def _backward(
     if not isinstance(grads, tuple | list) or len(grads) != 2:
         raise call.type_error("grad_output", "must be a pair: that of the means and that of the variances")
     source = call.take("x", x)
-    problem = windowed.pooled(call, source.dtype, source.data.shape, options, place, "mean")
+    problem = call.windows(source.dtype, source.data.shape, options, place, "mean")
     less = call.integer("correction", correction, 0)
     parts = []
     for i, grad in enumerate(grads):

@@ -101,7 +101,7 @@ def weighed(most: Array, mean: Array, grad: Array, dtype: str, problem: Problem,
 def _forward(called: str, n: int, x: A, options: Options, mix: object, out: object, device: object) -> A:
     call = Call(called, device)
     source = call.take("x", x)
-    problem = windowed.pooled(call, source.dtype, source.data.shape, options, n, "mean")
+    problem = call.windows(source.dtype, source.data.shape, options, n, "mean")
     weights, _ = _weights(call, mix, source.dtype, problem, options.layout)
     y = call.result("out", problem.out_shape, source.dtype, out, source.data)
     if y.data.size:
@@ -116,7 +116,7 @@ def _backward(
     call = Call(called, device)
     source = call.take("x", x)
     dtype, data = source.dtype, source.data
-    problem = windowed.pooled(call, dtype, data.shape, options, n, "mean")
+    problem = call.windows(dtype, data.shape, options, n, "mean")
     grad = call.take_like(
         "grad_output", grad_output, problem.out_shape, dtype, "the shape of the forward's result"
     ).data

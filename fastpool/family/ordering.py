@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastpool import arguments
+from fastpool.arguments import Options
 from fastpool.family import tapped, tasks
 from fastpool.family.calls import FLOATS, NUMBERS, Call
 from fastpool.family.framing import Frame
@@ -18,7 +18,6 @@ from fastpool.kernels import networks
 from fastpool.kernels import windows_plan as W
 from fastpool.kernels.programs import Program
 from fastpool.memory import Array, empty_in_order, memory_order
-from fastpool.problem import NAN_RULES
 from fastpool.reference.family import ordering as reference
 
 MOST_EXCHANGED = 256
@@ -152,12 +151,7 @@ def forward(
 
 
 def _asked(call: Call, count: int, shape: tuple[int, ...], dtype: str, given: Geometry) -> tuple[Windows, bool]:
-    skip = arguments.one_of(call.called, "nan", given.nan, NAN_RULES) == "ignore"
-    axes = call.axes(given.layout, count, shape)
-    asked = tapped.windows(
-        call, axes, shape, given.kernel_size, given.stride, given.padding, given.dilation, given.ceil_mode, dtype
-    )
-    return asked, skip
+    return tapped.windows(call, count, shape, Options(**given._asdict()), dtype), given.nan == "ignore"
 
 
 def backward(

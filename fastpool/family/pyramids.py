@@ -36,7 +36,7 @@ def _problems(
         # padding and not torch's ceil mode, by whose rule a window must fit into the axis once
         padding = tuple((0, -shape[axis] % step if round_up else 0) for axis, step in zip(known, kernel, strict=True))
         options = Options(kernel, padding=padding, axes=known, count_include_pad=False)
-        found.append(windowed.pooled(call, dtype, shape, options, "window", word))
+        found.append(call.windows(dtype, shape, options, "window", word))
         dtype, shape = found[-1].out_dtype, found[-1].out_shape
     return found
 

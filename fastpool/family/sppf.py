@@ -33,7 +33,7 @@ def _channels(array: Array, channel: int, kept: slice) -> Array:
 
 def _prepared(call: Call, dtype: str, shape: Ints, kernel_size: object, layout: object) -> Problem:
     options = Options(kernel_size, 1, "same", layout=layout)
-    return windowed.pooled(call, dtype, shape, options, 2)
+    return call.windows(dtype, shape, options, 2)
 
 
 def _run(problem: Problem, x: Array, copy: Array | None, results: list[Array]) -> None:

@@ -60,7 +60,7 @@ def _sample(problem: Problem, x: Array, seed: int, y: Array, indices: Array | No
 
 def _prepared(call: Call, n: int, x: object, options: Options) -> tuple[Problem, Array]:
     source = call.take("x", x, FLOATS)
-    problem = windowed.pooled(call, source.dtype, source.data.shape, options, n)
+    problem = call.windows(source.dtype, source.data.shape, options, n)
     if problem.taps > MOST_TAPS[source.dtype]:
         rule = f"at most {MOST_TAPS[source.dtype]} taps can be numbered"
         raise call.value_error(f"kernel size {problem.kernel}", rule, "use a smaller window, or float64")

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastpool import arguments
+from fastpool.arguments import Options
 from fastpool.family.calls import Call
 from fastpool.family.framing import Frame
 from fastpool.kernels import frame as F
@@ -17,7 +17,7 @@ from fastpool.kernels.elements import HALVES
 from fastpool.memory import Array
 from fastpool.problem import Ints
 from fastpool.tiling import ENOUGH_TILES
-from fastpool.window import Window, extent, multiply_sizes
+from fastpool.window import Window, multiply_sizes
 
 SCRATCH_BYTES = 1 << 15
 """What the taps of a block may take: they are to stay in the first cache, with what is made of them."""
@@ -46,52 +46,15 @@ class Windows(NamedTuple):
         return found
 
 
-def windows(
-    call: Call,
-    axes: Ints,
-    shape: Ints,
-    kernel_size: object,
-    stride: object,
-    padding: object,
-    dilation: object,
-    ceil_mode: object,
-    dtype: str,
-) -> Windows:
-    """The windows that a caller asks for, on an array of that shape."""
-    called, count = call.called, len(axes)
-    sizes = tuple(shape[axis] for axis in axes)
-    kernel = call.sizes("kernel_size", kernel_size, count)
-    step = kernel if stride is None else call.sizes("stride", stride, count)
-    spread = call.sizes("dilation", dilation, count)
-    ceil = arguments.flag(called, "ceil_mode", ceil_mode)
-    if isinstance(padding, str):
-        begin, end = arguments._named_padding(called, padding, axes, sizes, kernel, step, spread)
-        ceil = ceil and padding == "valid"
-    else:
-        begin, end = arguments._padding(called, padding, count)
-    along = tuple(
-        Window(size, taps, apart, spread_by, before, behind, ceil)
-        for size, taps, apart, spread_by, before, behind in zip(sizes, kernel, step, spread, begin, end, strict=True)
-    )
-    result = list(shape)
-    for axis, window in zip(axes, along, strict=True):
-        found = window.output
-        if found < 1:
-            given = f"kernel size {window.kernel} with dilation {window.dilation} on axis {axis} of size {window.size}"
-            span = extent(window.kernel, window.dilation)
-            if found < 0 or span < 0:
-                raise call.value_error(given, "its windows pass 2**63 - 1 elements", "use smaller sizes")
-            room = window.size + window.pad_begin + window.pad_end
-            rule = f"the window spans {span} elements and must fit into the {room} of the padded axis"
-            raise call.value_error(given, rule, "use a smaller kernel size or more padding")
-        result[axis] = found
-    asked = Windows(axes, along, tuple(result))
+def windows(call: Call, count: int, shape: Ints, options: Options, dtype: str) -> Windows:
+    """The windows over so many axes that a caller asks for, on an array of that shape."""
+    problem = call.windows(dtype, shape, options, count)
+    asked = Windows(problem.axes, problem.windows, problem.out_shape)
     # NaN are counted in integers of an element's size
     most = 2**15 - 1 if dtype in HALVES else MOST_TAPS
     if not 0 < asked.taps <= most:
-        raise call.value_error(
-            f"kernel_size={kernel}", f"a window has at most {most} taps", "use a smaller kernel size"
-        )
+        rule = f"a window has at most {most} taps"
+        raise call.value_error(f"kernel_size={problem.kernel}", rule, "use a smaller kernel size")
     return asked
 
 

@@ -6,8 +6,7 @@ import math
 
 import numpy as np
 
-from fastpool import arguments, dispatch
-from fastpool.arguments import Operation, Options
+from fastpool import dispatch
 from fastpool.family import tasks
 from fastpool.family.calls import Call
 from fastpool.family.chaining import placed
@@ -18,11 +17,6 @@ from fastpool.problem import Ints, Problem
 
 VALUES = {"f16": np.float32, "bf16": np.float32, "f32": np.float32, "f64": np.float64}
 """What elements are computed as."""
-
-
-def pooled(call: Call, dtype: str, shape: Ints, options: Options, place: int | str, op: str = "max") -> Problem:
-    """The windows of a call, as the problem of pooling x by ``op``."""
-    return arguments.problem(call.called, "fwd", dtype, shape, options._replace(pooled=Operation(op, place)))
 
 
 def channel_axis(call: Call, layout: object, axes: Ints, rank: int) -> int:

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from fastpool import arguments
+from fastpool.arguments import Options
 from fastpool.family import tasks
 from fastpool.family.calls import Call
 from fastpool.family.framing import Frame
@@ -18,7 +18,7 @@ from fastpool.kernels import frame as F
 from fastpool.kernels.programs import Program
 from fastpool.kernels.statistic_plan import ALONE, APART, DOUBLED, FEW, MANY
 from fastpool.memory import Array
-from fastpool.problem import NAN_RULES, Ints, Problem
+from fastpool.problem import Ints, Problem
 
 ROOM = 2048
 """States of a row in the workspace that are aimed at: they stay in the nearest caches."""
@@ -44,46 +44,11 @@ class Asked(NamedTuple):
 
 def problem(call: Call, spatial: int | str, asked: Asked, dtype: str, shape: Ints) -> Problem:
     """The windows that a call asks for; ``spatial`` is the number of axes, or ``"global"``."""
-    called = call.called
-    nan = arguments.one_of(called, "nan", asked.nan, NAN_RULES)
-    ceil = arguments.flag(called, "ceil_mode", asked.ceil_mode)
-    axes = call.axes(asked.layout, spatial, shape)
-    sizes = tuple(shape[axis] for axis in axes)
-    count = len(axes)
-    if spatial == "global":
-        if count > F.SPATIAL:
-            rule = f"at most {F.SPATIAL} axes are pooled"
-            raise call.value_error(f"x with {count} spatial axes", rule, "reshape x so that axes are joined")
-        kernel = stride = sizes
-        dilation, begin, end = (1,) * count, (0,) * count, (0,) * count
-    else:
-        kernel = arguments._per_axis(called, "kernel_size", asked.kernel_size, count)
-        stride = kernel if asked.stride is None else arguments._per_axis(called, "stride", asked.stride, count)
-        dilation = arguments._per_axis(called, "dilation", asked.dilation, count)
-        if isinstance(asked.padding, str):
-            begin, end = arguments._named_padding(called, asked.padding, axes, sizes, kernel, stride, dilation)
-            ceil = ceil and asked.padding == "valid"
-        else:
-            begin, end = arguments._padding(called, asked.padding, count)
-    return arguments._checked(
-        called,
-        op="sum",
-        direction="fwd",
-        dtype=dtype,
-        shape=shape,
-        axes=axes,
-        kernel=kernel,
-        stride=stride,
-        pad_begin=begin,
-        pad_end=end,
-        dilation=dilation,
-        ceil=ceil,
-        indices="",
-        include_pad=True,
-        divisor=0,
-        norm=2.0,
-        nan=nan if dtype in ("f16", "bf16", "f32", "f64") else "propagate",
-    )
+    found = call.windows(dtype, shape, Options(*asked), spatial)
+    if len(found.axes) > F.SPATIAL:
+        rule = f"at most {F.SPATIAL} axes are pooled"
+        raise call.value_error(f"x with {len(found.axes)} spatial axes", rule, "reshape x so that axes are joined")
+    return found
 
 
 def _axes_numbers(asked: Problem) -> list[int]:
