@@ -6,26 +6,55 @@ nothing but the address, the shape and the strides is used. Nothing waits for th
 
 from __future__ import annotations
 
-from typing import Any
+import functools
+from typing import Any, Protocol
 
 import numpy as np
 
 from fastpool.cuda.place import Place
-from fastpool.cuda.planning import Task, tasks
+from fastpool.cuda.planning import tasks
 from fastpool.kernels import registry
 from fastpool.problem import Problem
+
+
+class Step(Protocol):
+    """A kernel with its plan and numbers: a task, or what else is run as one. It is one object for many calls."""
+
+    @property
+    def kernel(self) -> Any:
+        """The kernel, see ``fastpool.kernels.cuda.engine``."""
+
+    @property
+    def grid(self) -> int:
+        """Blocks."""
+
+    @property
+    def block(self) -> tuple[int, int]:
+        """Threads of a block."""
+
+    @property
+    def p(self) -> Any:
+        """The kernel's parameter."""
+
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """The kernel's numbers."""
+
+    @property
+    def plan(self) -> np.ndarray | None:
+        """What the kernel reads from memory."""
 
 
 def forward(problem: Problem, x: np.ndarray, y: np.ndarray, indices: np.ndarray | None, place: Place) -> None:
     """Queues what writes y, and the indices if there are any."""
     first, *rest = tasks(problem, aligned(x, y, indices))
     if first.left is None:
-        _run(first, x, y, indices, place)
+        run(first, x, y, indices, place)
         return
     size, dtype = first.left
     states = place.empty((size,), dtype)
-    _run(first, x, states, None, place)
-    _run(rest[0], states, y, indices, place)
+    run(first, x, states, None, place)
+    run(rest[0], states, y, indices, place)
 
 
 def backward(
@@ -40,17 +69,17 @@ def backward(
     steps = tasks(problem, aligned(dy, dx, x, indices))
     last = steps[-1]
     if len(steps) == 1:
-        _run(last, dy, dx, indices if last.role == "scatter" else x, place)
+        run(last, dy, dx, indices if last.role == "scatter" else x, place)
     elif last.role == "scatter":
         y = place.empty(problem.out_shape, dx.dtype.name)
         taps = place.empty(problem.out_shape, "int64" if steps[0].kind == "plane" else "uint8")
-        _run(steps[0], x, y, taps, place)
-        _run(last, dy, dx, taps, place)
+        run(steps[0], x, y, taps, place)
+        run(last, dy, dx, taps, place)
     else:
         size = registry.SIZES[steps[0].variant.output]
         shares = place.empty(problem.out_shape, f"float{8 * size}")
-        _run(steps[0], x, shares, dy, place)
-        _run(last, shares, dx, x, place)
+        run(steps[0], x, shares, dy, place)
+        run(last, shares, dx, x, place)
 
 
 def ready(problem: Problem, device: int, aligned: bool) -> Any:
@@ -71,7 +100,8 @@ def ready(problem: Problem, device: int, aligned: bool) -> Any:
     return queue
 
 
-def _run(task: Task, source: np.ndarray | None, output: np.ndarray, aux: np.ndarray | None, place: Place) -> None:
+def run(task: Step, source: np.ndarray | None, output: np.ndarray, aux: np.ndarray | None, place: Place) -> None:
+    """Queues one kernel at a place."""
     from fastpool.kernels.cuda import package
 
     if task.grid == 0:
@@ -99,18 +129,18 @@ def _address(array: np.ndarray | None) -> int:
 _launches: dict[tuple[int, int], Any] = {}
 
 
-def _launch(task: Task, device: int) -> Any:
+def _launch(task: Step, device: int) -> Any:
     """(the launch of a task on a device, the addresses that come first)."""
     key = (id(task), device)
     found = _launches.get(key)
     if found is not None:
         return found[:2]
-    from fastpool.kernels.cuda.driver import Launch, Memory
+    from fastpool.kernels.cuda.driver import Launch
 
     first: tuple[int, ...] = ()
     memory = None
     if task.plan is not None:
-        memory = Memory(device, task.plan.tobytes())
+        memory = _memory(device, task.plan.tobytes())
         first = (memory.address,)
     value = np.zeros(1, np.int64)
     value.view(np.uint8)[: np.dtype(task.kernel.real).itemsize] = np.frombuffer(
@@ -123,3 +153,11 @@ def _launch(task: Task, device: int) -> Any:
     # the task and its memory stay while the launch does
     _launches[key] = (launch, first, memory, task)
     return launch, first
+
+
+@functools.lru_cache(maxsize=1024)
+def _memory(device: int, plan: bytes) -> Any:
+    """A plan in a device's memory: one for all tasks that have it, whatever their numbers."""
+    from fastpool.kernels.cuda.driver import Memory
+
+    return Memory(device, plan)

@@ -6,7 +6,7 @@ Everything that can be refused is refused before a program runs, so that nothing
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -19,6 +19,9 @@ from fastpool.functional._planned import Target
 from fastpool.memory import Array, empty_in_order, memory_order
 from fastpool.problem import DTYPES, Ints, Problem
 from fastpool.window import LIMIT
+
+if TYPE_CHECKING:
+    from fastpool.cuda.place import Place
 
 FLOATS = ("f16", "bf16", "f32", "f64")
 REALS = ("f32", "f64")
@@ -34,15 +37,18 @@ class Call:
         Name of the function, for errors.
     device : object
         As the caller wrote it. The family runs on the CPU; another device is an error that says so.
+    gpu : bool
+        Whether arrays on a GPU are taken, too, and pooled there. None are moved.
     """
 
-    def __init__(self, called: str, device: object = None) -> None:
+    def __init__(self, called: str, device: object = None, gpu: bool = False) -> None:
         self.called = called
+        self._gpu = gpu
         self.inputs: dict[str, Array] = {}
         self.targets: list[Target] = []
         self._kind: Kind | None = None
-        asked = arguments.device(called, device)
-        if asked not in ("", "cpu"):
+        self._device = arguments.device(called, device)
+        if self._device not in ("", "cpu") and not gpu:
             raise self.value_error(f"device={device!r}", "it runs on the CPU alone", "leave device out, copy x there")
 
     def value_error(self, given: str, rule: str, way_out: str = "") -> ValueError:
@@ -60,11 +66,34 @@ class Call:
             self._kind = source.kind
         else:
             source = arrays.take_same(self.called, name, x, self._kind)
-        if source.kind.device is not None:
-            raise self.value_error(f"{name} on {source.kind.where}", "it runs on the CPU alone", "copy it there first")
+        if source.kind.device is not None or self._device not in ("", "cpu"):
+            self._check_place(name, source)
         self._check_dtype(name, source.dtype, dtypes)
         self.inputs[name] = source.data
         return source
+
+    def _check_place(self, name: str, source: Source) -> None:
+        """Refuse an array on a GPU where this cannot be pooled, and one that is not where ``device`` says."""
+        number, given = source.kind.device, f"{name} on {source.kind.where}"
+        if number is not None and not self._gpu:
+            raise self.value_error(given, "it runs on the CPU alone", "copy it there first")
+        here = ("", "cpu") if number is None else ("", "cuda", f"cuda:{number}")
+        if self._device not in here:
+            rule = "it runs where its arrays are, and moves none"
+            raise self.value_error(f"device={self._device!r} and {given}", rule, "leave device out, or copy it first")
+        if number is None:
+            return
+        from fastpool.cuda import devices
+
+        devices.check(self.called, given, number)
+        if source.dtype == "bf16" and devices.capability(number) < devices.BFLOAT_CAPABILITY:
+            rule = f"bfloat16 needs compute capability 8.0, and device {number} has less"
+            raise self.type_error(f"{name} of dtype bfloat16", rule, "convert it first")
+
+    def place(self) -> Place | None:
+        """Where on a GPU the call is queued, or None on the CPU. An array has been taken."""
+        assert self._kind is not None
+        return self._kind.place()
 
     def take_beside(self, name: str, x: object, dtypes: tuple[str, ...]) -> Source:
         """Look at an array that says where, not what: of NumPy, or of the kind of the others."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
@@ -20,6 +20,9 @@ from fastpool.kernels.statistic_states import Maths, Statistic
 from fastpool.memory import Array
 from fastpool.problem import Ints, Problem
 from fastpool.reference.family import statistics as reference
+
+if TYPE_CHECKING:
+    from fastpool.cuda.statistics import Asked as OnGpu
 
 CUBE = 3.0
 """The exponent of a power mean that has a way of its own."""
@@ -86,6 +89,8 @@ def _power(call: Call, p: object, layout: object, asked: Problem) -> Power:
             raise call.value_error(f"p={shown(p)}", rule)
         return Power(np.broadcast_to(np.float64(value), shape), -1, None)
     source = call.take("p", p, ("f32", "f64"))
+    if source.kind.device is not None:
+        raise call.type_error("p as an array on a GPU", "its elements would have to be waited for", "give a number")
     values = np.array(source.data, np.float64)
     if values.size == 1 and values.ndim < 2:
         axis, spread = -1, values.reshape((1,) * len(shape))
@@ -132,6 +137,9 @@ def _take(
 ) -> Taken:
     chosen = choice(call, given)
     source = call.take("x", x, _dtypes(chosen.statistic))
+    if source.kind.device is not None and chosen.statistic == windowing.NEWTON:
+        rule = "this estimate is found step by step, on the CPU alone"
+        raise call.value_error(f"x on {source.kind.where}", rule, "copy it there first")
     found = windowing.problem(call, spatial, asked, source.dtype, source.data.shape)
     power = None
     if chosen.statistic == "power" and not backward and _is_cube(chosen.by_channel) and source.dtype != "f64":
@@ -140,6 +148,19 @@ def _take(
     if known(chosen.statistic).by_channel:
         power = _power(call, chosen.by_channel, asked.layout, found)
     return Taken(source, chosen, found, power)
+
+
+def _on_gpu(taken: Taken) -> OnGpu:
+    """What is pooled by on a GPU, where a parameter is a number."""
+    chosen = taken.chosen
+    first, second = chosen.parameters
+    if taken.power is not None:
+        # as the CPU has it, by channel
+        first = float(chosen.by_channel)  # type: ignore[arg-type]
+    kept = known(chosen.statistic, taken.skip).kept
+    from fastpool.cuda.statistics import Asked
+
+    return Asked(chosen.statistic, (first, second), taken.asked, kept)
 
 
 def _dropped(asked: Problem, keepdims: bool) -> Ints:
@@ -158,11 +179,17 @@ def forward(
     keepdims: bool = True,
 ) -> Any:
     """The statistic of each window."""
-    call = Call(called, device)
+    call = Call(called, device, gpu=True)
     source, chosen, found, power = taken = _take(call, x, spatial, asked, choice, given, False)
     dtype = known(chosen.statistic).output or source.dtype
     y = call.result("out", _dropped(found, keepdims), dtype, out, source.data)
     result = y.data if keepdims else np.expand_dims(y.data, found.axes)
+    place = call.place()
+    if place is not None:
+        from fastpool.cuda import statistics as on_gpu
+
+        on_gpu.reduce(_on_gpu(taken), source.data, result, place)
+        return call.give()
     values = None if power is None else power.values
 
     def oracle() -> None:
@@ -186,8 +213,11 @@ def backward(
     device: object,
 ) -> Any:
     """The gradient of x, and that of p where the statistic has one for it."""
-    call = Call(called, device)
+    call = Call(called, device, gpu=True)
     source, chosen, found, power = taken = _take(call, x, spatial, asked, choice, given, True)
+    if chosen.learns and source.kind.device is not None:
+        rule = "the gradient of its exponent is found on the CPU alone"
+        raise call.value_error(f"x on {source.kind.where}", rule, "copy it there first")
     shape, dropped = found.out_shape, _dropped(found, False)
     g = call.take("grad_output", grad, (source.dtype,)).data
     if spatial == "global" and g.shape == dropped:
@@ -200,6 +230,12 @@ def backward(
         dp = call.result("out", power.source.data.shape, power.source.dtype, outs[1])
     statistic = known(chosen.statistic)
     real = np.float32 if statistics.real_of(chosen.statistic, source.dtype) == "f32" else np.float64
+    place = call.place()
+    if place is not None:
+        from fastpool.cuda import statistics as on_gpu
+
+        on_gpu.differentiate(_on_gpu(taken), source.data, g, dx.data, real, place)
+        return call.give()
     values = None if power is None else power.values
     changes = windowing.differentiate(
         chosen.statistic, taken.size, statistic.kept, found, source.data, g, dx.data, chosen.parameters, values, real

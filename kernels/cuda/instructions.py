@@ -7,6 +7,7 @@ their result is cast to 32 bits, but not quotients.
 from __future__ import annotations
 
 import functools
+import math
 
 from llvmlite import ir
 from numba.cuda import types
@@ -212,3 +213,23 @@ def multiply(typing_context, a, b):
         return builder.call(call, arguments)
 
     return types.float64(types.float64, types.float64), generate
+
+
+@intrinsic
+def from_bits(typing_context, bits):
+    """The float64 that the bits of an integer stand for."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.bitcast(arguments[0], ir.DoubleType())
+
+    return types.float64(types.int64), generate
+
+
+def exponential(value):
+    """e to a float32 or float64."""
+    return math.exp(value)
+
+
+def logarithm(value):
+    """The natural logarithm of a float32 or float64."""
+    return math.log(value)

@@ -96,3 +96,18 @@ def as_bfloat16(value):
 def multiply(a, b):
     """The rounded product of two float64."""
     return a * b
+
+
+def from_bits(bits):
+    """The float64 that the bits of an integer stand for."""
+    return np.int64(bits).view(np.float64)
+
+
+def exponential(value):
+    """e to a float32 or float64; on the device an infinity where Python has an error."""
+    return np.exp(value)
+
+
+def logarithm(value):
+    """The natural logarithm of a float32 or float64; NaN or an infinity where Python has an error."""
+    return np.log(value)
