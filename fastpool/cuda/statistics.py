@@ -85,7 +85,7 @@ def _made(asked: Asked, role: str, arrays: list[Array], windows: int) -> Step:
         own += [1] * (F.SPATIAL - len(problem.axes)) + list(problem.outputs)
     most = max(
         *map(_reach, arrays),
-        windows * max(asked.kept, 1),
+        windows * (asked.kept + 1),
         *[w.kernel * w.dilation + w.output * w.stride + w.pad_begin + w.size for w in problem.windows],
     )
     few = role == "push" or problem.kernel[-1] <= FEW
@@ -109,14 +109,33 @@ def reduce(asked: Asked, x: Array, y: Array, place: Place) -> None:
         running.run(step, x, y, None, place)
 
 
-def differentiate(asked: Asked, x: Array, g: Array, dx: Array, real: type, place: Place) -> None:
-    """Queue what sends the gradients of windows to x. What they keep for it is in memory of the caller's library."""
-    windows = g.size
-    keep = _made(asked, "keep", [x, g], windows)
+def differentiate(asked: Asked, x: Array, g: Array, dx: Array, real: type, place: Place, learn: bool) -> Array | None:
+    """Queue what sends the gradients of windows to x. What they keep for it is in memory of the caller's library.
+
+    With ``learn`` the result is what each window adds to the gradient of the first parameter, in ordinary memory: an
+    array (x's other axes..., outputs...). It is waited for.
+    """
+    windows, count = g.size, asked.kept + learn
+    keep = _made(asked, "learn" if learn else "keep", [x, g], windows)
     push = _made(asked, "push", [x, dx], windows)
     if _told(keep, place) | _told(push, place):
-        return
-    kept = place.empty((max(windows, 1) * asked.kept,), np.dtype(real).name)
+        return None
+    kept = place.empty((max(windows, 1) * count,), np.dtype(real).name)
     with memory.joined(place.device, place.stream, (x, g), (dx,)):
         running.run(keep, x, kept, g, place)
         running.run(push, kept, dx, x, place)
+    if not learn or windows == 0:
+        return None
+    changes: Array = np.empty(windows, real)
+    address = int(kept.__array_interface__["data"][0]) + windows * asked.kept * changes.itemsize
+    memory.download(address, changes, place.device, place.stream)
+    return _in_axes(changes, Frame([x, g], asked.problem.axes), asked.problem)
+
+
+def _in_axes(numbers: Array, found: Frame, asked: Problem) -> Array:
+    """A number for each window, in the order of threads, as an array (x's other axes..., outputs...)."""
+    others = [axis for axis in range(len(asked.shape)) if axis not in asked.axes]
+    outer = [asked.shape[axis] for axis in others if axis != found.lane]
+    if found.lane < 0:
+        return numbers.reshape(*outer, *asked.outputs)
+    return np.moveaxis(numbers.reshape(*outer, *asked.outputs, found.lanes), -1, others.index(found.lane))

@@ -155,7 +155,6 @@ def _on_gpu(taken: Taken) -> OnGpu:
     chosen = taken.chosen
     first, second = chosen.parameters
     if taken.power is not None:
-        # as the CPU has it, by channel
         first = float(chosen.by_channel)  # type: ignore[arg-type]
     kept = known(chosen.statistic, taken.skip).kept
     from fastpool.cuda.statistics import Asked
@@ -215,9 +214,6 @@ def backward(
     """The gradient of x, and that of p where the statistic has one for it."""
     call = Call(called, device, gpu=True)
     source, chosen, found, power = taken = _take(call, x, spatial, asked, choice, given, True)
-    if chosen.learns and source.kind.device is not None:
-        rule = "the gradient of its exponent is found on the CPU alone"
-        raise call.value_error(f"x on {source.kind.where}", rule, "copy it there first")
     shape, dropped = found.out_shape, _dropped(found, False)
     g = call.take("grad_output", grad, (source.dtype,)).data
     if spatial == "global" and g.shape == dropped:
@@ -234,12 +230,13 @@ def backward(
     if place is not None:
         from fastpool.cuda import statistics as on_gpu
 
-        on_gpu.differentiate(_on_gpu(taken), source.data, g, dx.data, real, place)
-        return call.give()
-    values = None if power is None else power.values
-    changes = windowing.differentiate(
-        chosen.statistic, taken.size, statistic.kept, found, source.data, g, dx.data, chosen.parameters, values, real
-    )
+        changes = on_gpu.differentiate(_on_gpu(taken), source.data, g, dx.data, real, place, chosen.learns)
+    else:
+        values = None if power is None else power.values
+        arrays = (source.data, g, dx.data)
+        changes = windowing.differentiate(
+            chosen.statistic, taken.size, statistic.kept, found, *arrays, chosen.parameters, values, real
+        )
     if power is None or not chosen.learns:
         return call.give()
     total = _summed(changes, found, power)

@@ -66,6 +66,7 @@ class Parts(NamedTuple):
     lower: Any
     pull: Any
     slope: Any
+    change: Any
     read: Any
     write: Any
     output: str
@@ -98,7 +99,8 @@ def make_parts(name: str, dtype: str, skip: bool) -> Parts:
     def write(v):
         return encode(v)
 
-    made = [None if function is None else device(function) for function in (found.pull, found.slope)]
+    gradient = (found.pull, found.slope, found.parameter_slope)
+    made = [None if function is None else device(function) for function in gradient]
     functions = [device(nothing), device(lift), device(found.combine), device(lower), *made, device(read), device(write)]
     return Parts(real, len(identity), found.kept, *functions, output)
 
@@ -245,15 +247,15 @@ def make_walk(number: Any) -> Walk:
     return Walk(read, device(part), device(reach), device(holders))
 
 
-def make_windows(name: str, dtype: str, skip: bool, number: Any, few: bool, keep: bool) -> Any:
-    """The kernel that reduces windows: to results, or with ``keep`` to what their taps' gradients need.
+def make_windows(name: str, dtype: str, skip: bool, number: Any, few: bool, role: str) -> Any:
+    """The kernel that reduces windows: to results, or by roles "keep" and "learn" to what gradients need.
 
-    ``kernel(plan, source, output, aux, p, numbers)`` reads x from ``source``, and to keep the windows' gradients from
-    ``aux``. ``few``: windows have up to ``FEW`` taps along the last axis.
+    ``kernel(plan, source, output, aux, p, numbers)`` reads x from ``source``, and by these roles the gradients of
+    windows from ``aux``. ``few``: windows have up to ``FEW`` taps along the last axis.
     """
     made = make_parts(name, dtype, skip)
     real, size, nothing, lift, combine = made.real, made.size, made.nothing, made.lift, made.combine
-    lower, pull, value = made.lower, made.pull, made.read
+    lower, pull, change, value, kept = made.lower, made.pull, made.change, made.read, made.kept
     read, part, reach, _ = make_walk(number)
     array_at = device(F.array_at)
     put = device(_PUT[max(made.kept, 1)])
@@ -343,10 +345,17 @@ def make_windows(name: str, dtype: str, skip: bool, number: Any, few: bool, keep
         n = real(number(high2 - low2)) * real(number(many0 * many1))
         finish(output, aux, t, y, number(numbers[WINDOWS]), s, n, fixed)
 
-    if keep:
+    if role == "keep":
 
         def finish(output, aux, t, y, apart, s, n, p):
             put(output, t, apart, pull(value(load(aux, y)), s, n, p))
+
+    elif role == "learn":
+
+        def finish(output, aux, t, y, apart, s, n, p):
+            g = value(load(aux, y))
+            put(output, t, apart, pull(g, s, n, p))
+            store(output, number(t + kept * apart), change(g, s, n, p))
 
     else:
 
@@ -418,7 +427,8 @@ def make_push(name: str, dtype: str, skip: bool, number: Any) -> Any:
 
 @functools.cache
 def kernel(name: str, dtype: str, skip: bool, role: str, wide: bool, few: bool = True) -> Kernel:
-    """The kernel of a statistic in one role: "windows" reduces them, "keep" makes what "push" sends to x.
+    """The kernel of a statistic in one role: "windows" reduces them, "keep" makes what "push" sends to x, and "learn"
+    the same and what each window adds to the gradient of the first parameter.
 
     ``wide``: places need 64 bits.
     """
@@ -431,6 +441,6 @@ def kernel(name: str, dtype: str, skip: bool, role: str, wide: bool, few: bool =
         pointers = (state, element, element)
     else:
         words += [] if few else ["blocks"]
-        function = make_windows(name, dtype, skip, number, few, role == "keep")
-        pointers = (element, state if role == "keep" else NAMES[made.output], element)
+        function = make_windows(name, dtype, skip, number, few, role)
+        pointers = (element, NAMES[made.output] if role == "windows" else state, element)
     return Kernel("_".join([*words, *(["wide"] if wide else [])]), function, ("int64", *pointers), "float64", NUMBERS)
