@@ -226,7 +226,7 @@ def from_bits(typing_context, bits):
 
 
 def exponential(value):
-    """e to a float32 or float64."""
+    """The exponential of a float32 or float64."""
     return math.exp(value)
 
 

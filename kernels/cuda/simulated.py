@@ -104,10 +104,10 @@ def from_bits(bits):
 
 
 def exponential(value):
-    """e to a float32 or float64; on the device an infinity where Python has an error."""
+    """The exponential of a float32 or float64: an infinity where Python has an error."""
     return np.exp(value)
 
 
 def logarithm(value):
-    """The natural logarithm of a float32 or float64; NaN or an infinity where Python has an error."""
+    """The natural logarithm of a float32 or float64: NaN or an infinity where Python has an error."""
     return np.log(value)

@@ -1,8 +1,9 @@
 """Statistics of windows, and their gradients: a thread for each output, or for each element of x.
 
-The definitions are those of the CPU (``fastpool.kernels.statistics``), made functions of the device. The plan in memory
-is a frame (see ``fastpool.kernels.frame``), then kernel, stride, dilation and begin padding of each of the three spatial
-axes, and the windows along each of them. Threads run along the lanes, or where there are none along the last axis.
+The definitions are those of the CPU (``fastpool.kernels.statistics``), made functions of the device. The plan in
+memory is a frame (see ``fastpool.kernels.frame``), then kernel, stride, dilation and begin padding of each of the three
+spatial axes, and for gradients the windows along each of them. Threads run along the lanes, or where there are none
+along the last axis.
 
 Order of a window: as on the CPU. The taps of one column (one position along the last axis) in row-major order of the
 other two axes; then the columns, up to ``FEW`` from left to right, more in binary blocks, those that their number has
@@ -100,9 +101,22 @@ def make_parts(name: str, dtype: str, skip: bool) -> Parts:
         return encode(v)
 
     gradient = (found.pull, found.slope, found.parameter_slope)
-    made = [None if function is None else device(function) for function in gradient]
-    functions = [device(nothing), device(lift), device(found.combine), device(lower), *made, device(read), device(write)]
-    return Parts(real, len(identity), found.kept, *functions, output)
+    pull, slope, change = (None if function is None else device(function) for function in gradient)
+    return Parts(
+        real,
+        len(identity),
+        found.kept,
+        device(nothing),
+        device(lift),
+        device(found.combine),
+        device(lower),
+        pull,
+        slope,
+        change,
+        device(read),
+        device(write),
+        output,
+    )
 
 
 def _put1(p, i, apart, s):
@@ -274,17 +288,17 @@ def make_windows(name: str, dtype: str, skip: bool, number: Any, few: bool, role
 
     column = device(column)
 
-    def from_left(source, at, many0, step0, many1, step1, kernel, low, high, step, p):
+    def from_left(source, at, many0, step0, many1, step1, taps, low, high, step, p):
         s = nothing()
         for j in range(low, high):
             c = column(source, number(at + j * step), many0, step0, many1, step1, 1, number(0), p)
             s = c if j == low else combine(s, c)
         return s
 
-    def in_blocks(source, at, many0, step0, many1, step1, kernel, low, high, step, p):
+    def in_blocks(source, at, many0, step0, many1, step1, taps, low, high, step, p):
         stack = cuda.local.array(room, real)
         s = nothing()
-        columns = min(kernel, number(W.MANY))
+        columns = min(taps, number(W.MANY))
         done, block = number(0), number(1)
         while block <= columns:
             if columns & block != 0:
@@ -295,9 +309,7 @@ def make_windows(name: str, dtype: str, skip: bool, number: Any, few: bool, role
                     begin = number(0) if q >= low else divide(number(low - q + W.MANY - 1), number(W.MANY))
                     end = number(0) if q >= high else divide(number(high - q + W.MANY - 1), number(W.MANY))
                     there = number(at + (q + begin * W.MANY) * step)
-                    c = column(
-                        source, there, many0, step0, many1, step1, max(end - begin, 0), number(step * W.MANY), p
-                    )
+                    c = column(source, there, many0, step0, many1, step1, max(end - begin, 0), number(step * W.MANY), p)
                     # as many blocks end here as the number of columns before has ones at its end
                     ends = i
                     while ends & 1 != 0:
@@ -341,7 +353,8 @@ def make_windows(name: str, dtype: str, skip: bool, number: Any, few: bool, role
         many0, many1 = number(high0 - low0), number(high1 - low1)
         step0, step1 = number(step0 * dilation0), number(step1 * dilation1)
         step2 = number(step2 * read(plan, own + 2 * AXIS + W.DILATION))
-        s = joined(source, x, many0, step0, many1, step1, read(plan, own + 2 * AXIS + W.KERNEL), low2, high2, step2, fixed)
+        taps = read(plan, own + 2 * AXIS + W.KERNEL)
+        s = joined(source, x, many0, step0, many1, step1, taps, low2, high2, step2, fixed)
         n = real(number(high2 - low2)) * real(number(many0 * many1))
         finish(output, aux, t, y, number(numbers[WINDOWS]), s, n, fixed)
 

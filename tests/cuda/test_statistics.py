@@ -208,9 +208,11 @@ def test_beside_the_cpu(case):
 
 @pytest.mark.parametrize("sizes", [(2, 11), (1, 130), (1, 300)])
 def test_many_columns_have_the_order_of_the_cpu(sizes):
-    x = np.random.default_rng(6).standard_normal((1, 2, sizes[0], sizes[1] + 1)).astype(np.float32)
+    x = np.random.default_rng(6).standard_normal((1, 2, sizes[0], sizes[1] + 1))
+    # in double precision another order has other bits
     y = fastpool.var_pool2d(x, sizes, 1)
     np.testing.assert_array_equal(host(fastpool.var_pool2d(on_device(x), sizes, 1)), y)
+    x = x.astype(np.float32)
     padded = {"stride": (1, 90), "padding": (0, sizes[1] // 2)}
     dy = np.ones_like(fastpool.var_pool2d(x, sizes, **padded))
     dx = fastpool.var_pool2d_backward(dy, x, sizes, **padded)
