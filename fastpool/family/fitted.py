@@ -84,14 +84,15 @@ GEM = Kind(
             3.0,
             """p : float or array
     The exponent, finite and not 0: a number, or an array of one element or one for each channel, float32 or
-    float64, of x's kind.""",
+    float64, of x's kind. On a GPU it is a number.""",
         ),
         Option("eps", 1e-6, "eps : float\n    Elements below are taken as this, at least 0."),
     ),
     gradient="""dx : array
     Gradient with respect to x: its shape, dtype and kind of array.
 dp : float or array
-    Gradient with respect to p: a number for a number, else an array like p. ``out`` is then a pair.""",
+    Gradient with respect to p: a number for a number, else an array like p. ``out`` is then a pair. On a
+    GPU the number is waited for.""",
 )
 GAMMA = Kind(
     "gamma",
@@ -129,7 +130,9 @@ WEIBULL = Kind(
         "0.25, 0.25, 0.25, 0.25",
     ),
     (
-        Option("statistic", "scale", 'statistic : {"scale", "shape"}\n    What is estimated.'),
+        Option(
+            "statistic", "scale", 'statistic : {"scale", "shape"}\n    What is estimated; the shape on the CPU alone.'
+        ),
         Option("shape", 1.0, "shape : float\n    The shape that the scale is estimated for, above 0."),
         Option("eps", 1e-6, "eps : float\n    Elements below are taken as this, above 0."),
     ),

@@ -80,6 +80,8 @@ ceil_mode : bool
     Whether a last window that begins on x or in the padding before it, and ends behind it, counts."""
 NAN = """nan : {"propagate", "ignore"}
     Whether a NaN makes the result NaN, or is left out; a window of nothing but NaN gives NaN."""
+DEVICE = """device : {"cpu", "cuda"}, optional
+    Arrays are pooled where they are, on a GPU on its current stream; the word for another device is an error."""
 LIKE = "kernel_size, stride, padding, dilation, ceil_mode{options}, layout{nan}\n    As in the forward."
 GLOBAL_LAYOUT = """layout : str
     ``"channels_first"``: axis 0 is batch, axis 1 channels, the others are spatial, up to three. ``"channels_last"``:
@@ -250,6 +252,7 @@ def _text(kind: Kind) -> dict[str, str]:
         "dtypes": kind.dtypes,
         "nan_entry": NAN + "\n" if kind.nan else "",
         "result": kind.result,
+        "device": DEVICE,
         "notes": notes.replace("\n\n.. [1]", "\n\nReferences\n----------\n.. [1]"),
         "gradient": kind.gradient,
         "more": ", and its exponent" if "dp :" in kind.gradient else "",
