@@ -12,6 +12,7 @@ ROWS = (
         "y = (1/r) ln mean_W e^{r x}, or of the sum",
         "dx_i = g e^{r x_i} / sum_W e^{r x}",
         "Pinheiro and Collobert 2015; torch.logsumexp",
+        where="CPU, GPU",
     ),
     Operation(
         "SoftPool",
@@ -20,6 +21,7 @@ ROWS = (
         "y = sum_W w x, w = softmax_W x",
         "dx_i = g w_i (1 + x_i - y)",
         "Stergiou et al. 2021",
+        where="CPU, GPU",
     ),
     Operation(
         "global entropy pooling, entropy pooling",
@@ -28,6 +30,7 @@ ROWS = (
         "y = -sum_W q ln q, q = softmax_W x or max(x, 0) / sum_W max(x, 0)",
         "dx_i = -g q_i (ln q_i + y), or -g (ln q_i + y) / sum_W max(x, 0)",
         "texture networks (GEP); the two forms are this library's choice",
+        where="CPU, GPU",
     ),
     Operation(
         "product pooling",
@@ -36,6 +39,7 @@ ROWS = (
         "y = prod_W x",
         "dx_i = g prod_{W without i} x",
         "StableHLO reduce_window; numpy.prod",
+        where="CPU, GPU",
     ),
     Operation(
         "variance pooling",
@@ -44,6 +48,7 @@ ROWS = (
         "y = sum_W (x - mean)^2 / (n - ddof)",
         "dx_i = 2 g (x_i - mean) / (n - ddof)",
         "Chan, Golub and LeVeque 1979; numpy.var",
+        where="CPU, GPU",
     ),
     Operation(
         "standard deviation pooling",
@@ -52,6 +57,7 @@ ROWS = (
         "y = sqrt(var_W x)",
         "dx_i = g (x_i - mean) / (y (n - ddof)), 0 where y = 0",
         "numpy.std",
+        where="CPU, GPU",
     ),
     Operation(
         "any",
@@ -61,6 +67,7 @@ ROWS = (
         "none: y is bool",
         "numpy.any",
         dtypes="all but complex",
+        where="CPU, GPU",
     ),
     Operation(
         "all",
@@ -70,6 +77,7 @@ ROWS = (
         "none: y is bool",
         "numpy.all",
         dtypes="all but complex",
+        where="CPU, GPU",
     ),
     Operation(
         "count of numbers",
@@ -79,6 +87,7 @@ ROWS = (
         "none: y is an integer",
         "xarray coarsen().count",
         dtypes="all but complex",
+        where="CPU, GPU",
     ),
     Operation(
         "generalised mean, GeM",
@@ -87,6 +96,7 @@ ROWS = (
         "y = (mean_W v^p)^{1/p}, v = max(x, eps)",
         "dx_i = g y v_i^{p-1} / sum_W v^p; dp = sum g y (sum_W v^p ln v / sum_W v^p - ln y) / p",
         "Radenovic, Tolias and Chum 2018",
+        where="CPU, GPU",
     ),
     Operation(
         "Gamma distribution: scale theta or shape k",
@@ -95,6 +105,7 @@ ROWS = (
         "theta = mean v ln v - mean v mean ln v, k = mean v / theta, v = max(x, eps)",
         "dtheta_i = (ln v_i + 1 - mean ln v - mean v / v_i) / n; dk_i = (1/n - k dtheta_i) / theta",
         "Ye and Chen 2017; Ranjan, theory of pooling",
+        where="CPU, GPU",
     ),
     Operation(
         "Weibull distribution: scale or shape",
@@ -103,6 +114,7 @@ ROWS = (
         "scale = (mean_W v^c)^{1/c}; shape c: sum_W v^c ln v / sum_W v^c - 1/c - mean_W ln v = 0; v = max(x, eps)",
         "scale: g y^{1-c} v_i^{c-1} / n; shape: -g (dF/dx_i) / (dF/dc) of that equation F = 0",
         "maximum likelihood; Ranjan, theory of pooling",
+        where="CPU, GPU",
     ),
     Operation(
         "median",
