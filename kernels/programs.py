@@ -89,6 +89,8 @@ AHEAD: dict[str, tuple[tuple[str, ...], ...]] = {
         ("place", "u8", "32"),
         ("take", "u8", "32"),
     ),
+    "unpool_check": (("flat",),),
+    "unpool_gather": (("32",), ("64",)),
     "upsample": (("copy", "8"), ("copy", "32"), ("copy", "64"), ("fold", "f32")),
 }
 """Words of the programs that are compiled ahead of time, into the C library, by module: those that are called most."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
-from collections.abc import Callable
+from collections.abc import Hashable, Iterable
 from typing import NamedTuple, cast
 
 import numpy as np
@@ -17,6 +18,7 @@ from fastpool.kernels.programs import Program
 from fastpool.memory import Array
 from fastpool.problem import Ints
 from fastpool.reference.family import unpooling as oracle
+from fastpool.tiling import ENOUGH_TILES
 
 BAND = 512 * 1024
 """Bytes of the larger array that a tile should have: zeros are written over in the cache they were written to, and
@@ -25,6 +27,14 @@ SHORT = 16
 """Windows in a row from which on comparing in vectors is faster than going where the indices say."""
 ROWS = 64 * 1024
 """As that, where every element is written once."""
+CHECKED = 16 * 1024
+"""Indices that are checked in a tile."""
+WINDOWS = 512
+"""Windows that are gathered for in a tile, where they can be chosen: what is known of each stays in the first cache."""
+MOST_BEHIND = 24
+"""Windows behind each that an index is compared with; where there are more, marking what was taken is faster."""
+STEPS_KEPT, MOST_KEPT = 256, 20_000
+"""Plans that are kept, and the numbers of the longest one."""
 TABLE = 8 * 256
 """Bytes of workspace that every kernel needs."""
 
@@ -110,11 +120,111 @@ class Scatter(NamedTuple):
         return call.value_error(f"indices[{', '.join(map(str, place))}]={index}", rule, way_out)
 
 
-def run(call: Call, role: str, scatter: Scatter, given: bool) -> None:
-    """Move the elements: "place" writes the larger array, "take" the smaller.
+def is_dense(array: Array) -> bool:
+    """Whether an array's elements are one run of memory, its axes in whatever order."""
+    expected = array.itemsize
+    for step, size in sorted(zip(array.strides, array.shape, strict=True)):
+        if size != 1:
+            if step != expected:
+                return False
+            expected *= size
+    return True
 
-    Indices are checked on the way, or before where the written array is the caller's own.
-    """
+
+def in_fours(numbers: Iterable[int]) -> list[int]:
+    """How many there are, and the numbers in rising order; the last one again until they are a multiple of 4."""
+    found = sorted(set(numbers))
+    found += found[-1:] * (-len(found) % 4)
+    return [len(found), *found]
+
+
+def gather(scatter: Scatter, frame: Frame, simple: bool) -> tuple[int, list[int]] | None:
+    """Tiles and further numbers of ``unpool_gather``, or None where that is not for such arrays."""
+    if not simple or scatter.kind == "tap" or scatter.small.size == 0 or scatter.large.size == 0:
+        return None
+    missing = F.SPATIAL - len(scatter.axes)
+    window = scatter.window
+    kernel, step = (1,) * missing + window.kernel, (1,) * missing + window.stride
+    depth, rows, columns = (1,) * missing + tuple(scatter.large.shape[axis] for axis in scatter.axes)
+    deep, high, wide = counts = (1,) * missing + tuple(scatter.small.shape[axis] for axis in scatter.axes)
+    if any((n - 1) * s + k > size for n, s, k, size in zip(counts, step, kernel, (depth, rows, columns), strict=True)):
+        return None
+    lanes, plan, outer = frame.lanes, frame.plan, frame.plan[F.OUTER]
+    for array in (1, 2):
+        for axis in range(missing, F.SPATIAL):
+            apart = lanes * math.prod(counts[axis + 1 :])
+            if counts[axis] != 1 and frame.steps[array][axis] != apart:
+                return None
+    if any(window.begin) or (lanes > 1 and any(plan[F.array_at(outer, i) + 2 * F.SPATIAL] != 1 for i in range(3))):
+        return None
+    if lanes > 1 and frame.steps[3] and plan[F.array_at(outer, 3) + 2 * F.SPATIAL] != 0:
+        return None
+    reach = [min((k - 1) // s, n - 1) for k, s, n in zip(kernel, step, counts, strict=True)]
+    around = itertools.product(*(range(-r, r + 1) for r in reach))
+    behind = in_fours((z * high + u) * wide + v for z, u, v in around if (z, u, v) > (0, 0, 0))
+    if behind[0] > MOST_BEHIND:
+        return None
+    taps = in_fours((z * rows + u) * columns for z, u in itertools.product(range(kernel[0]), range(kernel[1])))
+    windows = deep * high * wide
+    planes = 1
+    if lanes == 1 and outer == 1 and windows < WINDOWS:
+        inner = F.array_at(outer, 0) + 2 * F.SPATIAL + 1
+        own = 2 * F.SPATIAL + 2
+        to_next = [plan[inner + array * own] for array in range(4)]
+        if to_next[1:] == [windows, windows, 0]:
+            planes = max(1, min(frame.outer, WINDOWS // windows, frame.outer // ENOUGH_TILES))
+    if planes > 1:
+        most, tiles, count = planes * windows, 1, -(-frame.outer // planes)
+        numbers = np.arange(most)
+        d, h, w = numbers % windows // (high * wide), numbers % (high * wide) // wide, numbers % wide
+        starts = numbers // windows * to_next[0]
+    else:
+        lines = min(high, max(1, WINDOWS // wide))
+        most, tiles = lines * wide, -(-high // lines)
+        count = frame.outer * deep * tiles
+        numbers = np.arange(most)
+        d, h, w = numbers * 0, numbers // wide, numbers % wide
+        starts = numbers * 0
+    origins = (d * step[0] * rows + h * step[1]) * columns + w * step[2]
+    return count, [most, tiles, planes, *taps, *behind, *origins.tolist(), *starts.tolist()]
+
+
+class Step(NamedTuple):
+    """A program that does the work of a call, or reports an index, and then the next one does it."""
+
+    program: Program
+    plan: Array
+    tiles: int
+    work: int
+
+
+class Steps(NamedTuple):
+    """The programs of a call: ``check`` those that look at the indices alone, ``move`` those that move the elements."""
+
+    check: Step
+    move: tuple[Step, ...]
+
+
+_steps: dict[Hashable, Steps] = {}
+
+
+def steps_of(role: str, scatter: Scatter) -> Steps:
+    """The programs for arrays that lie like that, planned when they first do."""
+    large, small, indices = scatter.large, scatter.small, scatter.indices
+    lie = (large.shape, large.strides, large.itemsize, small.shape, small.strides, indices.strides, indices.itemsize)
+    key = (role, scatter[3:], lie, BAND, ROWS, SHORT, WINDOWS)
+    found = _steps.get(key)
+    if found is None:
+        found = _planned(role, scatter)
+        if sum(step.plan.size for step in found.move) > MOST_KEPT:
+            return found
+        if len(_steps) >= STEPS_KEPT:
+            _steps.clear()
+        _steps[key] = found
+    return found
+
+
+def _planned(role: str, scatter: Scatter) -> Steps:
     frame = Frame((scatter.large, scatter.small, scatter.indices, scatter.numbers()), scatter.axes)
     axes, window = scatter.axes, scatter.window
     missing = F.SPATIAL - len(axes)
@@ -127,21 +237,44 @@ def run(call: Call, role: str, scatter: Scatter, given: bool) -> None:
     for shape in zip(window.kernel, window.stride, window.begin, strict=True):
         shaped += shape
     word = f"u{8 * scatter.indices.itemsize}" if scatter.kind == "tap" else "flat"
-    flag = np.zeros(1, np.uint8)
-    arrays = (scatter.large, scatter.small, scatter.indices, flag)
     empty = 0 in scatter.small.shape
 
-    def ran(module: str, role: str, band: int, bands: int, first: int, by_hand: Callable[[], None]) -> bool:
-        """Whether all indices were found where they may be."""
-        flag[0] = 0
+    def step(module: str, role: str, band: int, bands: int, first: int) -> Step:
         own = [missing, band, bands, first, unit, int(dense), int(not apart), *shaped]
         bits = "8" if role == "check" else str(8 * scatter.large.itemsize)
         marks = band * frame.lanes * math.prod(sizes[1:]) if role == "take" and not apart else 0
         tiles = 0 if empty else frame.outer * bands
-        size = scatter.indices.nbytes if role == "check" else None
-        program = Program(module, (role, word, bits))
-        tasks.run(program, [*frame.plan, *own], arrays, tiles, TABLE + marks, size, by_hand)
-        return not flag.any()
+        return Step(Program(module, (role, word, bits)), np.array([*frame.plan, *own], np.int64), tiles, TABLE + marks)
+
+    whole = (sizes[0], 1, 0)
+    cut = scatter.bands(frame.lanes)
+    if scatter.kind == "plane" and is_dense(scatter.indices):
+        count, most = scatter.indices.size, math.prod(sizes)
+        numbers = np.array([count, CHECKED, most], np.int64)
+        check = Step(Program("unpool_check", ("flat",)), numbers, -(-count // CHECKED), 0)
+    else:
+        check = step("unpool", "check", *whole)
+    move = [step("unpool", role, *cut)]
+    if cut[1] > 1:
+        move.append(step("unpool", role, *whole))
+    gathered = gather(scatter, frame, dense and unit == 1) if role == "take" else None
+    if gathered is not None:
+        tiles, more = gathered
+        own = [missing, *whole, unit, int(dense), 1, *shaped, *more]
+        program = Program("unpool_gather", (str(8 * scatter.large.itemsize),))
+        move.insert(0, Step(program, np.array([*frame.plan, *own], np.int64), tiles, 0))
+    elif scatter.apart(frame.lanes):
+        move.insert(0, step("unpool_apart", role, *scatter.rows()))
+    return Steps(check, tuple(move))
+
+
+def run(call: Call, role: str, scatter: Scatter, given: bool) -> None:
+    """Move the elements: "place" writes the larger array, "take" the smaller.
+
+    Indices are checked on the way, or before where the written array is the caller's own.
+    """
+    flag = np.zeros(1, np.uint8)
+    steps = steps_of(role, scatter)
 
     def find() -> None:
         flag[0] = bool((scatter.positions() == oracle.WRONG).any())
@@ -149,14 +282,19 @@ def run(call: Call, role: str, scatter: Scatter, given: bool) -> None:
     def move() -> None:
         put = oracle.unpool if role == "place" else oracle.unpool_backward
         read, written = (scatter.small, scatter.large) if role == "place" else (scatter.large, scatter.small)
-        put(read, scatter.positions(), written, axes)
+        put(read, scatter.positions(), written, scatter.axes)
         find()
 
-    whole = (sizes[0], 1, 0)
-    cut = scatter.bands(frame.lanes)
-    if given and not ran("unpool", "check", *whole, find):
-        raise scatter.wrong(call)
-    if scatter.apart(frame.lanes) and ran("unpool_apart", role, *scatter.rows(), move):
-        return
-    if not ran("unpool", role, *cut, move) and (cut[1] == 1 or not ran("unpool", role, *whole, move)):
-        raise scatter.wrong(call)
+    if given:
+        program, plan, tiles, work = steps.check
+        small = program.module == "unpool_check"
+        arrays = (scatter.indices, flag) if small else (scatter.large, scatter.small, scatter.indices, flag)
+        tasks.run(program, plan, arrays, tiles, work, scatter.indices.nbytes, find)
+        if flag[0]:
+            raise scatter.wrong(call)
+    for program, plan, tiles, work in steps.move:
+        flag[0] = 0
+        tasks.run(program, plan, (scatter.large, scatter.small, scatter.indices, flag), tiles, work, None, move)
+        if not flag[0]:
+            return
+    raise scatter.wrong(call)

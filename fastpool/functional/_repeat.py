@@ -14,7 +14,6 @@ from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from fastpool.arguments import Options
 from fastpool.arrays import Kind, Outline
 from fastpool.problem import Ints, Problem
 
@@ -45,14 +44,16 @@ def plain(values: Iterable[object]) -> bool:
     return True
 
 
-def likeness(called: str, options: Options, others: tuple[object, ...], arrays: tuple[object, ...]) -> Hashable:
+def likeness(
+    called: str, options: tuple[object, ...], others: tuple[object, ...], arrays: tuple[object, ...]
+) -> Hashable:
     """What the outcome of a call's checks depends on, or None if that cannot be told at once.
 
     Parameters
     ----------
     called : str
         Name of the public function.
-    options : Options
+    options : tuple
         Its arguments besides the arrays.
     others : tuple
         Further arguments that are plain values.
