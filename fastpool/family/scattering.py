@@ -29,7 +29,7 @@ ROWS = 64 * 1024
 """As that, where every element is written once."""
 CHECKED = 16 * 1024
 """Indices that are checked in a tile."""
-WINDOWS = 512
+GATHERED = 512
 """Windows that are gathered for in a tile, where they can be chosen: what is known of each stays in the first cache."""
 MOST_BEHIND = 24
 """Windows behind each that an index is compared with; where there are more, marking what was taken is faster."""
@@ -167,19 +167,19 @@ def gather(scatter: Scatter, frame: Frame, simple: bool) -> tuple[int, list[int]
     taps = in_fours((z * rows + u) * columns for z, u in itertools.product(range(kernel[0]), range(kernel[1])))
     windows = deep * high * wide
     planes = 1
-    if lanes == 1 and outer == 1 and windows < WINDOWS:
+    if lanes == 1 and outer == 1 and windows < GATHERED:
         inner = F.array_at(outer, 0) + 2 * F.SPATIAL + 1
         own = 2 * F.SPATIAL + 2
         to_next = [plan[inner + array * own] for array in range(4)]
         if to_next[1:] == [windows, windows, 0]:
-            planes = max(1, min(frame.outer, WINDOWS // windows, frame.outer // ENOUGH_TILES))
+            planes = max(1, min(frame.outer, GATHERED // windows, frame.outer // ENOUGH_TILES))
     if planes > 1:
         most, tiles, count = planes * windows, 1, -(-frame.outer // planes)
         numbers = np.arange(most)
         d, h, w = numbers % windows // (high * wide), numbers % (high * wide) // wide, numbers % wide
         starts = numbers // windows * to_next[0]
     else:
-        lines = min(high, max(1, WINDOWS // wide))
+        lines = min(high, max(1, GATHERED // wide))
         most, tiles = lines * wide, -(-high // lines)
         count = frame.outer * deep * tiles
         numbers = np.arange(most)
@@ -212,7 +212,7 @@ def steps_of(role: str, scatter: Scatter) -> Steps:
     """The programs for arrays that lie like that, planned when they first do."""
     large, small, indices = scatter.large, scatter.small, scatter.indices
     lie = (large.shape, large.strides, large.itemsize, small.shape, small.strides, indices.strides, indices.itemsize)
-    key = (role, scatter[3:], lie, BAND, ROWS, SHORT, WINDOWS)
+    key = (role, scatter[3:], lie, BAND, ROWS, SHORT, GATHERED)
     found = _steps.get(key)
     if found is None:
         found = _planned(role, scatter)

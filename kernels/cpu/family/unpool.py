@@ -16,6 +16,8 @@ spatial axes kernel size, stride and begin padding. Workspace: ``TABLE`` numbers
 
 from __future__ import annotations
 
+from numba.extending import register_jitable
+
 from fastpool.kernels import frame as F
 from fastpool.kernels.cpu.family.access import codes, value_type
 from fastpool.kernels.cpu.family.unpool_places import (
@@ -40,9 +42,46 @@ from fastpool.kernels.cpu.family.unpool_places import (
     reach,
     row_origin,
     run_steps,
+    within,
 )
-from fastpool.kernels.cpu.memory import RESULT, SIDE, SOURCE, address, load, pointer, store
+from fastpool.kernels.cpu.memory import (
+    RESULT,
+    SIDE,
+    SOURCE,
+    address,
+    load,
+    load_source,
+    pointer,
+    store,
+    store_result,
+)
 from fastpool.kernels.frame import lane_stride, offset, size, stride
+
+
+@register_jitable
+def put(
+    y, to, to_each, step, x, from_x, x_step, indices, from_index, index_step, many, base, start, count, low, reached
+):  # fmt: skip
+    """Puts a run of elements where flat indices say, if that is in the band, ``count`` positions from ``start``.
+
+    Gives whether one of them is outside of its window's rows, ``reached`` positions from ``low``.
+    """
+    astray = False
+    if (x_step == 1) & (index_step == 1):
+        for i in range(many):
+            position = load_source(indices, from_index + i) - base
+            if within(position - start, count):
+                store_result(y, to + i * to_each + position * step, load_source(x, from_x + i))
+            else:
+                astray |= (position + base != EMPTY) & (not within(position - low, reached))
+    else:
+        for i in range(many):
+            position = load_source(indices, from_index + i * index_step) - base
+            if within(position - start, count):
+                store_result(y, to + i * to_each + position * step, load_source(x, from_x + i * x_step))
+            else:
+                astray |= (position + base != EMPTY) & (not within(position - low, reached))
+    return astray
 
 
 def make(digest, role, index, bits):
@@ -78,6 +117,8 @@ def make(digest, role, index, bits):
         simple = short & dense & ((unit == 1) if flat else inside)
         # where no coordinate is asked for, a plane is one row
         single = flat & (bands == 1) & one_run(plan, 1) & one_run(plan, 2)
+        # where all windows of a row reach into the same bands, and all lanes count from the same element
+        plain = flat & simple & (base_each == 0) & ((bands == 1) | (axis != 2))
         for tile in range(begin, end):
             number = tile // bands
             low, high, first, last = band_of(plan, own, tile - number * bands)
@@ -104,8 +145,19 @@ def make(digest, role, index, bits):
                     index_at = index_plane + d * index_depth + h * index_row
                     row = row_origin(plan, own, d, h)
                     quick = simple & (flat | (row >= 0))
+                    reach_begin, reach_end = 0, size(plan, 0, axis)
+                    if bands > 1:
+                        reach_begin, reach_end = reach(plan, own, (d, h, 0)[axis])
                     for run in range(runs):
                         from_x, from_index = x_at + run * x_run, index_at + run * index_run
+                        if plain:
+                            away = put(
+                                y, to, to_each, step, x, from_x, x_step, indices, from_index, index_step, many,
+                                base, start, stop - start, reach_begin * weight, (reach_end - reach_begin) * weight,
+                            )  # fmt: skip
+                            if away:
+                                store(wrong, 0, 1, SIDE)
+                            continue
                         window = row + (w_first + run) * v_step
                         for i in range(many):
                             found = load(indices, from_index + i * index_step, SOURCE)

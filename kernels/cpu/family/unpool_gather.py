@@ -15,12 +15,11 @@ order; the origin of each window of a tile, from that of the first; and where in
 
 from __future__ import annotations
 
-import numpy as np
 from numba.extending import register_jitable
 
 from fastpool.kernels import frame as F
 from fastpool.kernels.cpu.family.access import codes, value_type
-from fastpool.kernels.cpu.family.unpool_places import WINDOWS
+from fastpool.kernels.cpu.family.unpool_places import WINDOWS, within
 from fastpool.kernels.cpu.memory import (
     address,
     load_out,
@@ -37,9 +36,9 @@ MOST, TILES, PLANES, ROWS = range(WINDOWS + 9, WINDOWS + 13)
 
 
 @register_jitable
-def within(number, count):
-    """Whether a number is one of ``0, 1, ... count - 1``."""
-    return np.uint64(number) < np.uint64(count)
+def four(plan, at):
+    """Four numbers of the plan."""
+    return plan[at], plan[at + 1], plan[at + 2], plan[at + 3]
 
 
 @register_jitable
@@ -141,19 +140,19 @@ def make(digest, bits):
             origin = base + d * d_step * layer + h * h_step * line
             found = 0
             if lanes == 1:
-                r0, r1, r2, r3 = plan[rows], plan[rows + 1], plan[rows + 2], plan[rows + 3]
+                r0, r1, r2, r3 = four(plan, rows)
                 found += fetch(
                     y, y_at, step, elements, x, x_at, indices, index_at, count, base, origin, origins, starts, taps,
                     r0, r1, r2, r3,
                 )  # fmt: skip
                 for i in range(4, many_rows, 4):
-                    r0, r1, r2, r3 = plan[rows + i], plan[rows + i + 1], plan[rows + i + 2], plan[rows + i + 3]
+                    r0, r1, r2, r3 = four(plan, rows + i)
                     found += count_near(indices, index_at, count, origin, origins, 1, taps, r0, r1, r2, r3)
                 for plane in range(last_plane):
                     from_x, from_index = x_at + plane * windows, index_at + plane * windows
                     part = windows if planes > 1 else count
                     for i in range(0, many_behind, 4):
-                        o0, o1, o2, o3 = plan[behind + i], plan[behind + i + 1], plan[behind + i + 2], plan[behind + i + 3]
+                        o0, o1, o2, o3 = four(plan, behind + i)
                         # those that have all four behind them, and then those that have some
                         done = max(0, min(part, windows - first - o3))
                         drop(x, from_x, indices, from_index, 0, done, o0, o1, o2, o3)
@@ -162,18 +161,19 @@ def make(digest, bits):
                             drop(x, from_x, indices, from_index, done, min(part, windows - first - o), o, o, o, o)
             else:
                 for w in range(count):
-                    to_x, from_index, from_origin = x_at + w * lanes, index_at + w * lanes, origin + load_side(origins, w)
-                    r0, r1, r2, r3 = plan[rows], plan[rows + 1], plan[rows + 2], plan[rows + 3]
+                    to_x, from_index = x_at + w * lanes, index_at + w * lanes
+                    from_origin = origin + load_side(origins, w)
+                    r0, r1, r2, r3 = four(plan, rows)
                     found += fetch_lanes(
                         y, y_at, step, elements, x, to_x, indices, from_index, lanes, base, from_origin, taps,
                         r0, r1, r2, r3,
                     )  # fmt: skip
                     for i in range(4, many_rows, 4):
-                        r0, r1, r2, r3 = plan[rows + i], plan[rows + i + 1], plan[rows + i + 2], plan[rows + i + 3]
+                        r0, r1, r2, r3 = four(plan, rows + i)
                         found += count_near(indices, from_index, lanes, from_origin, origins, 0, taps, r0, r1, r2, r3)
                     left = windows - first - w
                     for i in range(0, many_behind, 4):
-                        o0, o1, o2, o3 = plan[behind + i], plan[behind + i + 1], plan[behind + i + 2], plan[behind + i + 3]
+                        o0, o1, o2, o3 = four(plan, behind + i)
                         if o3 < left:
                             o0, o1, o2, o3 = o0 * lanes, o1 * lanes, o2 * lanes, o3 * lanes
                             drop(x, to_x, indices, from_index, 0, lanes, o0, o1, o2, o3)

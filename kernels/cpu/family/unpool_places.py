@@ -20,6 +20,12 @@ EMPTY, WRONG = -1, -2
 
 
 @register_jitable
+def within(number, count):
+    """Whether a number is one of ``0, 1, ... count - 1``."""
+    return np.uint64(number) < np.uint64(count)
+
+
+@register_jitable
 def band_of(plan, own, band):
     """Where a band begins and ends along its axis, and from which to which element windows reach into it."""
     axis = plan[own + AXIS]
