@@ -32,7 +32,8 @@ def merged(sizes: list[int], strides: list[list[int]]) -> tuple[list[int], list[
 
 class Frame:
     """Where the arrays of a call lie: ``plan``, to which a program's own numbers are added, ``outer``, ``lanes``, and
-    ``lane``, the axis of these, or -1; ``steps``, the strides of each array along three spatial axes.
+    ``lane``, the axis of these, or -1; of each array ``steps``, its strides along three spatial axes, ``lane_steps``,
+    that along the lanes, and ``outer_steps``, those along the outer axes.
 
     Parameters
     ----------
@@ -61,6 +62,8 @@ class Frame:
             self.outer *= size
         plan = [len(sizes), len(arrays), self.lanes, 0, *sizes]
         self.steps: list[Ints] = []
+        self.lane_steps = [_strides(array, [lane])[0] if lane >= 0 else 0 for array in arrays]
+        self.outer_steps = strides
         missing = F.SPATIAL - len(axes)
         for array, steps in zip(arrays, strides, strict=True):
             plan += [1] * missing + [array.shape[axis] for axis in axes]

@@ -149,15 +149,13 @@ def gather(scatter: Scatter, frame: Frame, simple: bool) -> tuple[int, list[int]
     deep, high, wide = counts = (1,) * missing + tuple(scatter.small.shape[axis] for axis in scatter.axes)
     if any((n - 1) * s + k > size for n, s, k, size in zip(counts, step, kernel, (depth, rows, columns), strict=True)):
         return None
-    lanes, plan, outer = frame.lanes, frame.plan, frame.plan[F.OUTER]
+    lanes = frame.lanes
     for array in (1, 2):
         for axis in range(missing, F.SPATIAL):
             apart = lanes * math.prod(counts[axis + 1 :])
             if counts[axis] != 1 and frame.steps[array][axis] != apart:
                 return None
-    if any(window.begin) or (lanes > 1 and any(plan[F.array_at(outer, i) + 2 * F.SPATIAL] != 1 for i in range(3))):
-        return None
-    if lanes > 1 and frame.steps[3] and plan[F.array_at(outer, 3) + 2 * F.SPATIAL] != 0:
+    if any(window.begin) or (lanes > 1 and frame.lane_steps != [1, 1, 1, 0]):
         return None
     reach = [min((k - 1) // s, n - 1) for k, s, n in zip(kernel, step, counts, strict=True)]
     around = itertools.product(*(range(-r, r + 1) for r in reach))
@@ -167,10 +165,8 @@ def gather(scatter: Scatter, frame: Frame, simple: bool) -> tuple[int, list[int]
     taps = in_fours((z * rows + u) * columns for z, u in itertools.product(range(kernel[0]), range(kernel[1])))
     windows = deep * high * wide
     planes = 1
-    if lanes == 1 and outer == 1 and windows < GATHERED:
-        inner = F.array_at(outer, 0) + 2 * F.SPATIAL + 1
-        own = 2 * F.SPATIAL + 2
-        to_next = [plan[inner + array * own] for array in range(4)]
+    if lanes == 1 and len(frame.outer_steps[0]) == 1 and windows < GATHERED:
+        to_next = [steps[0] for steps in frame.outer_steps]
         if to_next[1:] == [windows, windows, 0]:
             planes = max(1, min(frame.outer, GATHERED // windows, frame.outer // ENOUGH_TILES))
     if planes > 1:
