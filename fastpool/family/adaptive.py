@@ -5,7 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, SupportsIndex, TypeAlias
 
+import numpy as np
+
+from fastpool.arguments import Options
 from fastpool.family import boxes as B
+from fastpool.family import known_windows
 from fastpool.family.boxes import adaptive_boxes
 from fastpool.family.calls import FLOATS, Call
 from fastpool.family.ranks import ranked
@@ -32,10 +36,20 @@ OutputSize: TypeAlias = SupportsIndex | Sequence[SupportsIndex | None] | None
 def _max(
     n: int, x: Any, output_size: Any, indices: Any, layout: Any, out: Any, nan: Any, device: Any, keep: bool = False
 ) -> tuple[Any, B.Kept | None]:
+    key = None
+    if not keep:
+        key = known_windows.key_of(f"max{n}", x, output_size, layout, device, indices, nan)
+        answer = known_windows.forward(key, x, out)
+        if answer is not None:
+            return answer, None
     call = Call(f"adaptive_max_pool{n}d", device)
     source = call.take("x", x, B.LARGEST)
     found = adaptive_boxes(call, output_size, layout, n, source.data.shape)
-    return B.largest(call, source, found, indices, out, nan, keep)
+    result = B.largest(call, source, found, indices, out, nan, keep)
+    if found.short(B.SHORT) and source.data.size:
+        options = Options(found.window, layout=layout, nan=nan, return_indices=indices)
+        known_windows.keep(key, f"max_pool{n}d", options)
+    return result
 
 
 def _max_pool(n: int) -> Callable[..., Any]:
@@ -151,11 +165,21 @@ def _max_backward(n: int) -> Callable[..., Any]:
         --------
         <example>
         """
+        key = None
+        if indices is not None:
+            words = index_kind, nan
+            key = known_windows.key_of(f"max{n}_back", x, output_size, layout, device, *words, grad=grad_output)
+            answer: A | None = known_windows.backward(key, grad_output, x, out, indices)
+            if answer is not None:
+                return answer
         call = Call(f"adaptive_max_pool{n}d_backward", device)
         grad = call.take("grad_output", grad_output, B.LARGEST[1:])
         source = call.take("x", x, (grad.dtype,))
         found = adaptive_boxes(call, output_size, layout, n, source.data.shape)
         result: A = B.largest_gradient(call, grad_output, source, found, indices, index_kind, out, nan)
+        if found.short(B.SHORT_GRADIENT) and not found.short(1) and source.data.size:
+            options = Options(found.window, layout=layout, index_kind=index_kind)
+            known_windows.keep(key, f"max_pool{n}d_backward", options)
         return result
 
     return pool_backward
@@ -207,10 +231,16 @@ def _avg_pool(n: int) -> Callable[..., Any]:
         --------
         <example>
         """
+        key = known_windows.key_of(f"avg{n}", x, output_size, layout, device)
+        answer: A | None = known_windows.forward(key, x, out)
+        if answer is not None:
+            return answer
         call = Call(f"adaptive_avg_pool{n}d", device)
         source = call.take("x", x, FLOATS)
         found = adaptive_boxes(call, output_size, layout, n, source.data.shape)
         result: A = B.mean(call, source, found, out)
+        if found.short(B.SHORT) and source.data.size:
+            known_windows.keep(key, f"avg_pool{n}d", Options(found.window, layout=layout))
         return result
 
     return pool
@@ -260,11 +290,20 @@ def _avg_backward(n: int) -> Callable[..., Any]:
         --------
         <example>
         """
+        # the result lies in memory as the gradient does, so that a shape is all that counts
+        asked = x_or_shape.shape if type(x_or_shape) is np.ndarray else x_or_shape
+        key = known_windows.key_of(f"avg{n}_back", asked, output_size, layout, device, grad=grad_output)
+        answer: A | None = known_windows.backward(key, grad_output, asked, out)
+        if answer is not None:
+            return answer
         call = Call(f"adaptive_avg_pool{n}d_backward", device)
         grad = call.take("grad_output", grad_output, FLOATS)
         shape = call.shape_of("x_or_shape", x_or_shape)
         found = adaptive_boxes(call, output_size, layout, n, shape)
         result: A = B.mean_gradient(call, grad, found, shape, out)
+        if found.short(B.SHORT_GRADIENT) and grad.data.size:
+            word = f"avg_pool{n}d" if found.short(1) else f"avg_pool{n}d_backward"
+            known_windows.keep(key, word, Options(found.window, layout=layout))
         return result
 
     return pool_backward

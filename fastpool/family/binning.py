@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -251,16 +252,36 @@ def scatter(dtype: str, dx: Array, dy: Array, indices: Array, axes: Ints, bins: 
     tasks.run(program, layout.plan, buffers, layout.tiles, layout.slot * max(4, dx.itemsize), moved)
 
 
+@functools.lru_cache(maxsize=256)
+def _places(table: bytes, counts: Ints, sizes: Ints, flat: bool) -> Array:
+    """For each box: what its first element counts, the elements of a row, and how far it reaches; see ``bin_check``."""
+    bins = Bins(np.frombuffer(table, np.int64).reshape(1, -1), counts, ())
+    (d, _), (h, h_end), (w, w_end) = ((begins[0], ends[0]) for begins, ends in bins.ranges())
+    shape = (len(d), len(h), len(w))
+    high, wide = np.maximum(h_end - h, 0)[:, None], np.maximum(w_end - w, 0)
+    first = (d[:, None, None] * sizes[1] + h[:, None]) * sizes[2] + w if flat else np.zeros(shape)
+    row = wide if flat else high * wide
+    reach = np.where(high * wide > 0, (high - 1) * sizes[2] + wide, 0) if flat else high * wide
+    found = np.empty((3, *shape), np.int64)
+    found[0], found[1], found[2] = first, row, reach
+    return found.reshape(3, -1)
+
+
 def check(shape: Ints, indices: Array, axes: Ints, bins: Bins, kind: str, none: bool) -> bool:
     """Whether every index names an element of its box; ``none`` where one may also say that there is none."""
     if not indices.size:
         return True
     index = "i64" if kind != "tap" else tap_type(bins)
-    arrays = (indices, virtual(shape, axes, kind))
+    ghost = virtual(shape, axes, kind)
+    sizes = (1,) * (F.SPATIAL - len(axes)) + tuple(shape[axis] for axis in axes)
+    # a table of boxes needs one depth, and elements side by side whose number is that of the lane's, too
+    quick = bins.shared and bins.longest[0] == 1 and math.prod(sizes) < 2**31
+    quick = quick and (kind != "tensor" or axes[-1] == len(shape) - 1)
     rows = bins.counts[0] * bins.counts[1]
-    layout = lay_out(arrays, axes, bins, rows, bins.counts[2], flat=kind != "tap", none=none)
+    layout = lay_out((indices, ghost), axes, bins, rows, bins.counts[2], flat=kind != "tap", none=none, line=int(quick))
     wrong = np.zeros(1, np.int64)
-    tasks.run(
-        Program("bin_check", (index,)), layout.plan, (indices, bins.table, wrong), layout.tiles, 0, indices.nbytes
-    )
+    buffers = [indices, bins.table, wrong]
+    if quick:
+        buffers.append(_places(bins.table.tobytes(), bins.counts, sizes, kind != "tap"))
+    tasks.run(Program("bin_check", (index,)), layout.plan, buffers, layout.tiles, 0, indices.nbytes)
     return not wrong[0]

@@ -3,17 +3,23 @@
 Reads ``bufs[0]`` (indices) and ``bufs[1]`` (the table of bins, see ``bin_parts``); writes 1 to ``bufs[2]`` where one
 does not. Arrays of the frame: indices, and one that is not there, as in ``bin_index``, with the sizes of x. A tile is
 the rows of one plane, or some lanes of them.
+
+Where ``LINE`` is not 0, ``bufs[3]`` is a table of int64 with three rows: for each box, in row-major order, what its
+first element counts, how many elements a row of it has, and how far its elements reach from the first to one past the
+last. Then nothing is divided: a row's number is a product with the reciprocal of the row's length. For elements counted
+by 31 bits the product is exact enough in float64, because half an element is added: it is never near an integer.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numba.extending import register_jitable
 
 from fastpool.kernels import bin_plan as P
 from fastpool.kernels import frame as F
 from fastpool.kernels.cpu.family import bin_parts as B
 from fastpool.kernels.cpu.family.access import codes
-from fastpool.kernels.cpu.memory import RESULT, SOURCE, load, pointer, store
+from fastpool.kernels.cpu.memory import RESULT, SOURCE, load, load_side, pointer, store
 from fastpool.kernels.frame import lane_stride, offset, size, stride
 
 
@@ -21,6 +27,23 @@ def make(digest, index):
     """The kernel for a type of indices."""
     index_code, table_code = codes(index), codes("i64")
     absent = -1 if index in ("i64", "u64") else 2 ** int(index[1:]) - 1
+
+    @register_jitable
+    def wrong_ones(indices, at, step, many, table, box, each, boxes, home, wide, none):
+        """Whether one of ``many`` indices is wrong: those of the boxes from number ``box`` on, ``each`` apart."""
+        bad, inverse = np.int32(0), 1.0 / wide
+        for e in range(many):
+            b = box + e * each
+            index_of = np.int64(load(indices, at + e * step, SOURCE))
+            reach = load_side(table, 2 * boxes + b)
+            q = index_of - home - load_side(table, b)
+            inside = (q >= 0) & (q < reach)
+            short = np.int32(q)
+            row = np.int32((np.float64(short) + 0.5) * inverse)
+            inside &= np.int32(short - row * np.int32(wide)) < load_side(table, boxes + b)
+            inside |= (index_of == absent) & (none | (reach == 0))
+            bad |= np.int32(not inside)
+        return bad
 
     def bin_check(plan, bufs, work, begin, end):
         digest  # noqa: B018  (captured, so that a changed source is another kernel in the cache)
@@ -30,10 +53,32 @@ def make(digest, index):
         flat, none = plan[own + P.FLAT] != 0, plan[own + P.NONE] != 0
         high, wide = size(plan, 1, 1), size(plan, 1, 2)
         cw, cl = stride(plan, 1, 2), lane_stride(plan, 1)
-        bad = 0
+        bad, quick = 0, plan[own + P.LINE] != 0
+        sd, sh, sw, fine = stride(plan, 0, 0), stride(plan, 0, 1), stride(plan, 0, 2), lane_stride(plan, 0)
+        deep, rows, columns = size(plan, 0, 0), size(plan, 0, 1), size(plan, 0, 2)
+        boxes, dense = deep * rows * columns, (sw == 1) & (sh == columns) & (sd == rows * columns)
         for tile in range(begin, end):
             rest, lane, last_lane = B.share(tile, lanes, plan[own + P.LANES])
             number, first, last = B.share(rest, size(plan, 0, 0) * size(plan, 0, 1), plan[own + P.ROWS])
+            if quick:
+                at, home = offset(plan, 0, number) + lane * fine, offset(plan, 1, number) if flat else 0
+                places, width = pointer(bufs[3], table_code), wide if flat else (1 << 31) - 1
+                if lanes == 1 and dense:
+                    many, box = (last - first) * columns, first * columns
+                    bad |= wrong_ones(indices, at + box, 1, many, places, box, 1, boxes, home, width, none)
+                    continue
+                for row in range(first, last):
+                    line, box = at + row // rows * sd + row % rows * sh, row * columns
+                    if lanes == 1:
+                        bad |= wrong_ones(indices, line, sw, columns, places, box, 1, boxes, home, width, none)
+                        continue
+                    for o in range(columns):
+                        place, many = line + o * sw, last_lane - lane
+                        if fine == 1:
+                            bad |= wrong_ones(indices, place, 1, many, places, box + o, 0, boxes, home, width, none)
+                        else:
+                            bad |= wrong_ones(indices, place, fine, many, places, box + o, 0, boxes, home, width, none)
+                continue
             at_d, at_h, at_w = B.lists(plan, number, 0)
             for row in range(first, last):
                 od, oh = row // size(plan, 0, 1), row % size(plan, 0, 1)
