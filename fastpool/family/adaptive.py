@@ -5,13 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, SupportsIndex, TypeAlias
 
-import numpy as np
-
-from fastpool.arguments import Options
-from fastpool.family import boxes as B
-from fastpool.family import known_windows
-from fastpool.family.boxes import adaptive_boxes
-from fastpool.family.calls import FLOATS, Call
+from fastpool.family import adaptive_calls as C
 from fastpool.family.ranks import ranked
 from fastpool.functional._types import A, Device, IndexKind, Layout, NanRule
 
@@ -31,25 +25,6 @@ __all__ = [
 ]
 
 OutputSize: TypeAlias = SupportsIndex | Sequence[SupportsIndex | None] | None
-
-
-def _max(
-    n: int, x: Any, output_size: Any, indices: Any, layout: Any, out: Any, nan: Any, device: Any, keep: bool = False
-) -> tuple[Any, B.Kept | None]:
-    key = None
-    if not keep:
-        key = known_windows.key_of(f"max{n}", x, output_size, layout, device, indices, nan)
-        answer = known_windows.forward(key, x, out)
-        if answer is not None:
-            return answer, None
-    call = Call(f"adaptive_max_pool{n}d", device)
-    source = call.take("x", x, B.LARGEST)
-    found = adaptive_boxes(call, output_size, layout, n, source.data.shape)
-    result = B.largest(call, source, found, indices, out, nan, keep)
-    if found.short(B.SHORT) and source.data.size:
-        options = Options(found.window, layout=layout, nan=nan, return_indices=indices)
-        known_windows.keep(key, f"max_pool{n}d", options)
-    return result
 
 
 def _max_pool(n: int) -> Callable[..., Any]:
@@ -108,7 +83,7 @@ def _max_pool(n: int) -> Callable[..., Any]:
         --------
         <example>
         """
-        return _max(n, x, output_size, return_indices, layout, out, nan, device)[0]
+        return C.largest(n, x, output_size, return_indices, layout, out, nan, device)[0]
 
     return pool
 
@@ -165,21 +140,7 @@ def _max_backward(n: int) -> Callable[..., Any]:
         --------
         <example>
         """
-        key = None
-        if indices is not None:
-            words = index_kind, nan
-            key = known_windows.key_of(f"max{n}_back", x, output_size, layout, device, *words, grad=grad_output)
-            answer: A | None = known_windows.backward(key, grad_output, x, out, indices)
-            if answer is not None:
-                return answer
-        call = Call(f"adaptive_max_pool{n}d_backward", device)
-        grad = call.take("grad_output", grad_output, B.LARGEST[1:])
-        source = call.take("x", x, (grad.dtype,))
-        found = adaptive_boxes(call, output_size, layout, n, source.data.shape)
-        result: A = B.largest_gradient(call, grad_output, source, found, indices, index_kind, out, nan)
-        if found.short(B.SHORT_GRADIENT) and not found.short(1) and source.data.size:
-            options = Options(found.window, layout=layout, index_kind=index_kind)
-            known_windows.keep(key, f"max_pool{n}d_backward", options)
+        result: A = C.largest_gradient(n, grad_output, x, output_size, indices, index_kind, layout, out, nan, device)
         return result
 
     return pool_backward
@@ -231,16 +192,7 @@ def _avg_pool(n: int) -> Callable[..., Any]:
         --------
         <example>
         """
-        key = known_windows.key_of(f"avg{n}", x, output_size, layout, device)
-        answer: A | None = known_windows.forward(key, x, out)
-        if answer is not None:
-            return answer
-        call = Call(f"adaptive_avg_pool{n}d", device)
-        source = call.take("x", x, FLOATS)
-        found = adaptive_boxes(call, output_size, layout, n, source.data.shape)
-        result: A = B.mean(call, source, found, out)
-        if found.short(B.SHORT) and source.data.size:
-            known_windows.keep(key, f"avg_pool{n}d", Options(found.window, layout=layout))
+        result: A = C.mean(n, x, output_size, layout, out, device)
         return result
 
     return pool
@@ -290,20 +242,7 @@ def _avg_backward(n: int) -> Callable[..., Any]:
         --------
         <example>
         """
-        # the result lies in memory as the gradient does, so that a shape is all that counts
-        asked = x_or_shape.shape if type(x_or_shape) is np.ndarray else x_or_shape
-        key = known_windows.key_of(f"avg{n}_back", asked, output_size, layout, device, grad=grad_output)
-        answer: A | None = known_windows.backward(key, grad_output, asked, out)
-        if answer is not None:
-            return answer
-        call = Call(f"adaptive_avg_pool{n}d_backward", device)
-        grad = call.take("grad_output", grad_output, FLOATS)
-        shape = call.shape_of("x_or_shape", x_or_shape)
-        found = adaptive_boxes(call, output_size, layout, n, shape)
-        result: A = B.mean_gradient(call, grad, found, shape, out)
-        if found.short(B.SHORT_GRADIENT) and grad.data.size:
-            word = f"avg_pool{n}d" if found.short(1) else f"avg_pool{n}d_backward"
-            known_windows.keep(key, word, Options(found.window, layout=layout))
+        result: A = C.mean_gradient(n, grad_output, x_or_shape, output_size, layout, out, device)
         return result
 
     return pool_backward
@@ -393,45 +332,7 @@ adaptive_avg_pool1d_backward, adaptive_avg_pool2d_backward, adaptive_avg_pool3d_
 )
 
 
-def _max_vjp(n: int) -> Callable[..., Any]:
-    def vjp(
-        x: Any,
-        output_size: Any,
-        return_indices: Any = False,
-        *,
-        layout: Any = "channels_first",
-        out: Any = None,
-        nan: Any = "propagate",
-        device: Any = None,
-    ) -> tuple[Any, Callable[[Any], Any]]:
-        y, kept = _max(n, x, output_size, return_indices, layout, out, nan, device, keep=True)
-        assert kept is not None
-        return y, B.largest_pullback(f"adaptive_max_pool{n}d_backward", kept)
-
-    return vjp
-
-
-def _avg_vjp(n: int) -> Callable[..., Any]:
-    def vjp(
-        x: Any, output_size: Any, *, layout: Any = "channels_first", out: Any = None, device: Any = None
-    ) -> tuple[Any, Callable[[Any], Any]]:
-        call = Call(f"adaptive_avg_pool{n}d", device)
-        source = call.take("x", x, FLOATS)
-        shape, like = source.data.shape, B.like(source.data)
-        found = adaptive_boxes(call, output_size, layout, n, shape)
-        y = B.mean(call, source, found, out)
-
-        def pullback(dy: Any) -> Any:
-            back = Call(f"adaptive_avg_pool{n}d_backward")
-            grad = back.take("grad_output", dy, (source.dtype,))
-            return B.mean_gradient(back, grad, found, shape, None, like)
-
-        return y, pullback
-
-    return vjp
-
-
-VJPS = {f"adaptive_max_pool{n}d": _max_vjp(n) for n in (1, 2, 3)} | {
-    f"adaptive_avg_pool{n}d": _avg_vjp(n) for n in (1, 2, 3)
+VJPS = {f"adaptive_max_pool{n}d": C.max_vjp(n) for n in (1, 2, 3)} | {
+    f"adaptive_avg_pool{n}d": C.avg_vjp(n) for n in (1, 2, 3)
 }
 """The gradient keeps the number of the largest element in its bin, or the shape of x."""

@@ -25,6 +25,10 @@ LANES = 2048, 512
 """Lanes of a tile at most, and how few they may become where there would be less than ``TILES``: memory is read fastest
 in long pieces."""
 TILES = 4
+FEW = 128
+"""So many elements of x for each of the result, and gradients are put where they belong one by one."""
+PLANE_BYTES = 1 << 18
+"""Bytes that are cleared at once before gradients are added to them, about: they stay in L2."""
 LONGEST_RUN = 16
 """Elements of a run at most, over the first two axes."""
 
@@ -125,11 +129,13 @@ def lay_out(
     flat: bool = False,
     none: bool = False,
     woven: bool | None = None,
+    each: int = 0,
 ) -> Layout:
     """The plan of a program.
 
     ``arrays`` are those of the frame, x or its gradient first; ``rows`` is how many rows of the result there are over
-    the first two axes, and ``moved`` how many elements are moved to make one, for each lane.
+    the first two axes, and ``moved`` how many elements are moved to make one, for each lane; ``each`` is how many of
+    these rows make a tile, where that is not left to be found.
     """
     frame = Frame(arrays, axes, bins.shared)
     width = max(array.shape[axes[-1]] for array in arrays[:2])
@@ -139,7 +145,7 @@ def lay_out(
     while not woven and lanes > LANES[1] and frame.outer * rows * -(-frame.lanes // lanes) < TILES:
         lanes //= 2
     slot = -(-(width * lanes if woven else lanes) // 16) * 16
-    each = max(1, min(rows, TILE_BYTES // max(1, moved * lanes * arrays[0].itemsize)))
+    each = each or max(1, min(rows, TILE_BYTES // max(1, moved * lanes * arrays[0].itemsize)))
     pitch = 0 if bins.shared else bins.table.shape[1]
     plan = [*frame.plan, pitch, each, lanes, slot, bins.longest[-1], int(woven), int(flat), int(none), line]
     tiles = frame.outer * -(-rows // each) * -(-frame.lanes // max(1, lanes))
@@ -236,17 +242,25 @@ def scatter(dtype: str, dx: Array, dy: Array, indices: Array, axes: Ints, bins: 
     index = "i64" if kind != "tap" else tap_type(bins)
     spatial = _spatial(dx, axes)
     rows = spatial[0] * spatial[1]
-    layout = lay_out((dx, dy, indices, ghost), axes, bins, rows, spatial[2], flat=kind != "tap")
+    arrays = dx, dy, indices, ghost
+    lanes = Frame(arrays, axes, bins.shared).lanes
+    # what is cleared and added to at once: rows with all their lanes, or some rows of a plane
+    row_bytes = spatial[2] * lanes * dx.itemsize
+    direct = dtype not in ("f16", "bf16") and _dense(dx, axes, lanes)
+    woven = lanes < WOVEN_LANES or (direct and dx.size >= FEW * dy.size and 4 * row_bytes <= PLANE_BYTES)
     moved = dx.nbytes + dy.nbytes + indices.nbytes
-    if layout.woven or not bins.shared:
-        work = layout.rows * spatial[2] * layout.lanes * max(4, dx.itemsize)
+    if woven or not bins.shared:
+        each = max(1, min(rows, PLANE_BYTES // row_bytes)) if direct else 0
+        layout = lay_out(
+            arrays, axes, bins, rows, spatial[2], flat=kind != "tap", woven=woven, line=int(direct), each=each
+        )
+        work = 0 if direct else layout.rows * spatial[2] * layout.lanes * max(4, dx.itemsize)
         program = Program("bin_scatter", (dtype, index))
         tasks.run(program, layout.plan, (dx, dy, indices, bins.table), layout.tiles, work, moved)
         return
     runs, held, marks = _runs(dx, axes, bins)
     each = runs.longest[0] * runs.longest[1] * spatial[2]
-    arrays = (dx, dy, indices, ghost, marks)
-    layout = lay_out(arrays, axes, bins, runs.counts[0] * runs.counts[1], each, flat=kind != "tap")
+    layout = lay_out((*arrays, marks), axes, bins, runs.counts[0] * runs.counts[1], each, flat=kind != "tap")
     program = Program("bin_match", (dtype, index))
     buffers = (dx, dy, indices, runs.table, held.table, bins.table)
     tasks.run(program, layout.plan, buffers, layout.tiles, layout.slot * max(4, dx.itemsize), moved)
@@ -265,6 +279,16 @@ def _places(table: bytes, counts: Ints, sizes: Ints, flat: bool) -> Array:
     found = np.empty((3, *shape), np.int64)
     found[0], found[1], found[2] = first, row, reach
     return found.reshape(3, -1)
+
+
+def _dense(dx: Array, axes: Ints, lanes: int) -> bool:
+    """Whether the planes of an array lie in memory row by row, with all lanes of an element side by side."""
+    step = lanes * dx.itemsize
+    for axis in reversed(axes):
+        if dx.strides[axis] != step:
+            return False
+        step *= dx.shape[axis]
+    return True
 
 
 def check(shape: Ints, indices: Array, axes: Ints, bins: Bins, kind: str, none: bool) -> bool:

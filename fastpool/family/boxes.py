@@ -19,6 +19,7 @@ from fastpool.errors import shown
 from fastpool.family import binning, tasks
 from fastpool.family.binning import Bins, adaptive_bins
 from fastpool.family.calls import FLOATS, NUMBERS, Call
+from fastpool.family.framing import lane_axis
 from fastpool.memory import Array, element_strides
 from fastpool.problem import DTYPES, Ints, Problem
 
@@ -27,6 +28,8 @@ LARGEST = ("b1", *NUMBERS)
 
 SHORT = 16
 """Windows of up to so many taps along each axis are left to the kernels of windows, in the forward direction."""
+SHORT_LANES = 4
+"""The same where lanes are dense."""
 SHORT_GRADIENT = 4
 """The same for gradients."""
 
@@ -154,9 +157,14 @@ def mean(call: Call, x: Source, boxes: Boxes, out: object) -> Any:
     return call.give()
 
 
+def by_windows(x: Array, boxes: Boxes) -> bool:
+    """Whether boxes are left to the kernels of windows, in the forward direction."""
+    return boxes.short(SHORT) and (boxes.short(SHORT_LANES) or lane_axis(x, boxes.axes) < 0)
+
+
 def mean_of(dtype: str, x: Array, y: Array, boxes: Boxes) -> None:
     """Write the mean of every box."""
-    if boxes.short(SHORT):
+    if by_windows(x, boxes):
         windows(boxes.problem("avg", dtype, x.shape, "propagate", ""), x, y, None)
     else:
         binning.reduce("mean", dtype, x, y, boxes.axes, boxes.bins)
@@ -188,7 +196,7 @@ def index_type(boxes: Boxes, kind: str) -> str:
 
 def select(x: Source, y: Array, indices: Array | None, boxes: Boxes, nan: str, kind: str) -> None:
     """Write the largest of every box, and its index where there is an array for it."""
-    if boxes.short(SHORT):
+    if by_windows(x.data, boxes):
         problem = boxes.problem("max", x.dtype, x.data.shape, nan, kind)
         windows(problem, x.data, y, indices)
         return

@@ -39,7 +39,7 @@ def key_of(called: str, x: Any, output_size: Any, layout: Any, device: Any, *wor
         if type(word) is not str and type(word) is not bool:
             return None
     if type(x) is np.ndarray:
-        return called, x.shape, x.dtype, output_size, layout, words
+        return called, x.shape, x.strides, x.dtype, output_size, layout, words
     if type(x) is tuple:
         for size in x:
             if type(size) is not int:

@@ -29,20 +29,48 @@ def make(digest, index):
     absent = -1 if index in ("i64", "u64") else 2 ** int(index[1:]) - 1
 
     @register_jitable
-    def wrong_ones(indices, at, step, many, table, box, each, boxes, home, wide, none):
-        """Whether one of ``many`` indices is wrong: those of the boxes from number ``box`` on, ``each`` apart."""
+    def is_wrong(index_of, first, row, reach, wide, inverse, none):
+        """Whether an index is wrong, for a box whose first element counts ``first``."""
+        q = index_of - first
+        short = np.int32(q)
+        column = short - np.int32((np.float64(short) + 0.5) * inverse) * wide
+        inside = (q >= 0) & (q < reach) & (column < row)
+        return np.int32(0 if inside | ((index_of == absent) & (none | (reach == 0))) else 1)
+
+    @register_jitable
+    def of_boxes(indices, at, step, many, table, box, boxes, home, wide, none):
+        """Whether one of ``many`` indices is wrong, one for each of the boxes from number ``box`` on."""
         bad, inverse = np.int32(0), 1.0 / wide
-        for e in range(many):
-            b = box + e * each
-            index_of = np.int64(load(indices, at + e * step, SOURCE))
-            reach = load_side(table, 2 * boxes + b)
-            q = index_of - home - load_side(table, b)
-            inside = (q >= 0) & (q < reach)
-            short = np.int32(q)
-            row = np.int32((np.float64(short) + 0.5) * inverse)
-            inside &= np.int32(short - row * np.int32(wide)) < load_side(table, boxes + b)
-            inside |= (index_of == absent) & (none | (reach == 0))
-            bad |= np.int32(not inside)
+        first, row, reach = box, boxes + box, 2 * boxes + box
+        if step == 1:
+            for e in range(many):
+                start = home + load_side(table, first + e)
+                index_of = np.int64(load(indices, at + e, SOURCE))
+                bad |= is_wrong(
+                    index_of, start, load_side(table, row + e), load_side(table, reach + e), wide, inverse, none
+                )
+        else:
+            for e in range(many):
+                start = home + load_side(table, first + e)
+                index_of = np.int64(load(indices, at + e * step, SOURCE))
+                bad |= is_wrong(
+                    index_of, start, load_side(table, row + e), load_side(table, reach + e), wide, inverse, none
+                )
+        return bad
+
+    @register_jitable
+    def of_lanes(indices, at, step, many, table, box, boxes, home, wide, none):
+        """The same, for the lanes of one box."""
+        bad, inverse = np.int32(0), 1.0 / wide
+        start, row = home + load_side(table, box), load_side(table, boxes + box)
+        reach = load_side(table, 2 * boxes + box)
+        if step == 1:
+            for e in range(many):
+                bad |= is_wrong(np.int64(load(indices, at + e, SOURCE)), start, row, reach, wide, inverse, none)
+        else:
+            for e in range(many):
+                index_of = np.int64(load(indices, at + e * step, SOURCE))
+                bad |= is_wrong(index_of, start, row, reach, wide, inverse, none)
         return bad
 
     def bin_check(plan, bufs, work, begin, end):
@@ -65,19 +93,16 @@ def make(digest, index):
                 places, width = pointer(bufs[3], table_code), wide if flat else (1 << 31) - 1
                 if lanes == 1 and dense:
                     many, box = (last - first) * columns, first * columns
-                    bad |= wrong_ones(indices, at + box, 1, many, places, box, 1, boxes, home, width, none)
+                    bad |= of_boxes(indices, at + box, 1, many, places, box, boxes, home, width, none)
                     continue
                 for row in range(first, last):
                     line, box = at + row // rows * sd + row % rows * sh, row * columns
                     if lanes == 1:
-                        bad |= wrong_ones(indices, line, sw, columns, places, box, 1, boxes, home, width, none)
+                        bad |= of_boxes(indices, line, sw, columns, places, box, boxes, home, width, none)
                         continue
                     for o in range(columns):
-                        place, many = line + o * sw, last_lane - lane
-                        if fine == 1:
-                            bad |= wrong_ones(indices, place, 1, many, places, box + o, 0, boxes, home, width, none)
-                        else:
-                            bad |= wrong_ones(indices, place, fine, many, places, box + o, 0, boxes, home, width, none)
+                        many = last_lane - lane
+                        bad |= of_lanes(indices, line + o * sw, fine, many, places, box + o, boxes, home, width, none)
                 continue
             at_d, at_h, at_w = B.lists(plan, number, 0)
             for row in range(first, last):

@@ -20,11 +20,17 @@ from fastpool.kernels import frame as F
 from fastpool.kernels import reductions as R
 from fastpool.kernels.bin_plan import PITCH
 from fastpool.kernels.cpu.family.access import VALUES, reader
-from fastpool.kernels.cpu.memory import load_out, load_side, load_source, store_out, store_source
+from fastpool.kernels.cpu.memory import SIZES, load_out, load_side, load_source, store_out, store_source
+from fastpool.kernels.cpu.vectors import prefetch
 from fastpool.kernels.frame import size
 
 EXACT = 1 << 24
 """Integers below it are numbers of float32."""
+
+LONG = 256
+"""Of rows longer than this the beginnings are asked for ahead."""
+ASKED = 4
+"""Cache lines that are asked for of a row."""
 
 
 @register_jitable
@@ -117,10 +123,12 @@ def make_source():
 
 
 def make_column(dtype, combine):
-    """``column(x, rows, at, kd, kh, sd, sh, step, fine, lanes, count, s, to, slot)``: rows of ``count`` taps,
+    """``column(x, rows, at, kd, kh, sd, sh, step, fine, lanes, count, s, to, slot, ahead)``: rows of ``count`` taps,
     ``kd x kh`` of them, combined along the first axis, then the second, each in binary blocks, into the row of states
-    at ``to``. ``step``, ``fine`` and ``lanes`` are as in ``make_source``.
+    at ``to``. ``step``, ``fine`` and ``lanes`` are as in ``make_source``. ``ahead`` is how far on the column lies that
+    is read next, or 0.
     """
+    line = 64 // SIZES[dtype]
     decode = reader(dtype)
     source = make_source()
     settle, close = make_settle(combine)
@@ -151,9 +159,22 @@ def make_column(dtype, combine):
                 store_out(s, to + e, combine(load_out(s, to + e), tap(x, i + e)))
 
     @register_jitable
-    def fold(x, rows, at, stride, step, fine, lanes, k, count, s, to, slot):
+    def ask(x, at, stride, many):
+        """Ask for the beginnings of rows: once a row is begun, the hardware asks for the rest of it."""
+        for row in range(many):
+            for i in range(ASKED):
+                prefetch(x, at + row * stride + i * line)
+
+    @register_jitable
+    def fold(x, rows, at, stride, step, fine, lanes, k, count, s, to, slot, ahead):
         depth = 0
         for n in range(k >> 3):
+            if count > LONG:
+                many = min(8, k - 8 * n - 8)
+                if many > 0:
+                    ask(x, at + 8 * (n + 1) * stride, stride, many)
+                elif ahead:
+                    ask(x, at + ahead, stride, 8)
             p, i, c = source(x, rows, at + 8 * n * stride, stride, step, fine, lanes, 8, count, slot)
             o = to + depth * slot
             for e in range(count):
@@ -163,6 +184,8 @@ def make_column(dtype, combine):
         rest = k & 7
         if rest == 0:
             return
+        if (ahead != 0) & (count > LONG):
+            ask(x, at + ahead, stride, min(8, k))
         p, i, c = source(x, rows, at + (k - rest) * stride, stride, step, fine, lanes, rest, count, slot)
         if depth == 0:
             if rest >= 4:
@@ -189,15 +212,15 @@ def make_column(dtype, combine):
                 rest -= many
 
     @register_jitable
-    def column(x, rows, at, kd, kh, sd, sh, step, fine, lanes, count, s, to, slot):
+    def column(x, rows, at, kd, kh, sd, sh, step, fine, lanes, count, s, to, slot, ahead):
         if kd == 1:
-            fold(x, rows, at, sh, step, fine, lanes, kh, count, s, to, slot)
+            fold(x, rows, at, sh, step, fine, lanes, kh, count, s, to, slot, ahead)
         elif kh == 1:
-            fold(x, rows, at, sd, step, fine, lanes, kd, count, s, to, slot)
+            fold(x, rows, at, sd, step, fine, lanes, kd, count, s, to, slot, ahead)
         else:
             depth = 0
             for h in range(kh):
-                fold(x, rows, at + h * sh, sd, step, fine, lanes, kd, count, s, to + depth * slot, slot)
+                fold(x, rows, at + h * sh, sd, step, fine, lanes, kd, count, s, to + depth * slot, slot, 0)
                 depth = settle(s, to, slot, depth + 1, h, count)
             close(s, to, slot, depth, count)
 

@@ -5,8 +5,9 @@ Reads ``bufs[1]`` (gradients of results), ``bufs[2]`` (their indices) and ``bufs
 not there, as in ``bin_index``; its rows are dense.
 
 A tile is some rows of the gradient of x, over the first two axes, with some lanes. It adds the results whose boxes
-reach into it, in row-major order, in scratch, and writes its rows once. An index that is the largest of an unsigned
-type, or negative, names none.
+reach into it, in row-major order, in scratch, and writes its rows once. Where elements are added in their own type and
+lie side by side in memory (``LINE`` is not 0), it clears them and adds there: there is no other pass. An index that is
+the largest of an unsigned type, or negative, names none.
 """
 
 from __future__ import annotations
@@ -44,7 +45,7 @@ def make(digest, dtype, index):
         dx, dy, indices = pointer(bufs[0], code), pointer(bufs[1], code), pointer(bufs[2], index_code)
         table, s = pointer(bufs[3], table_code), pointer(address(work), state)
         own, lanes = plan[F.OWN], plan[F.LANES]
-        flat = plan[own + P.FLAT] != 0
+        flat, direct = plan[own + P.FLAT] != 0, plan[own + P.LINE] != 0
         deep, high, wide = size(plan, 0, 0), size(plan, 0, 1), size(plan, 0, 2)
         bins_d, bins_h, bins_w = size(plan, 1, 0), size(plan, 1, 1), size(plan, 1, 2)
         xd, xh, step = stride(plan, 0, 0), stride(plan, 0, 1), stride(plan, 0, 2)
@@ -59,12 +60,17 @@ def make(digest, dtype, index):
             at_d, at_h, at_w = B.lists(plan, number, 1)
             count = last_lane - lane
             pitch = wide * count
-            for e in range((last - first) * pitch):
-                store_out(s, e, 0)
             base = offset(plan, 0, number) + lane * x_lane
             base_y = offset(plan, 1, number) + lane * y_lane
             base_i = offset(plan, 2, number) + lane * i_lane
             home = offset(plan, 3, number) + lane * cl
+            here = base + first * pitch
+            if direct:
+                for e in range((last - first) * pitch):
+                    store(dx, here + e, 0, RESULT)
+            else:
+                for e in range((last - first) * pitch):
+                    store_out(s, e, 0)
             whole = first == 0 and last == deep * high
             for od in range(bins_d):
                 d, kd = B.bin_of(table, at_d, bins_d, od)
@@ -99,7 +105,13 @@ def make(digest, dtype, index):
                                 continue
                             i = place * count + e
                             g = decode(load(dy, from_y + e * y_lane, SOURCE))
-                            store_out(s, i, load_out(s, i) + g)
+                            if direct:
+                                i += here
+                                store(dx, i, encode(decode(load(dx, i, RESULT)) + g), RESULT)
+                            else:
+                                store_out(s, i, load_out(s, i) + g)
+            if direct:
+                continue
             for row in range(first, last):
                 to = base + row // high * xd + row % high * xh
                 here = (row - first) * pitch

@@ -101,7 +101,7 @@ def make(digest, reduction, dtype):
                 some = (kd > 0) & (kh > 0) & (span > 0)
                 if some & woven:
                     at, many = source + low * sw, span * count
-                    column(x, rows, at, kd, kh, sd, sh, sw, x_lane, count, many, s, 0, slot)
+                    column(x, rows, at, kd, kh, sd, sh, sw, x_lane, count, many, s, 0, slot, 0)
                     double(s, 0, slot, many, longest, count)
                 for o in range(wide):
                     w, kw = B.bin_of(table, at_w, wide, o)
@@ -116,16 +116,17 @@ def make(digest, reduction, dtype):
                     else:
                         taps, at, many = kd * kh * kw, source + w * sw, 1
                         if kd * kh == 1:
-                            column(x, rows, at, 1, kw, sd, sw, x_lane, 1, 1, count, s, 0, slot)
+                            column(x, rows, at, 1, kw, sd, sw, x_lane, 1, 1, count, s, 0, slot, 0)
                         elif kw <= 4:
                             many = kw
                             for j in range(kw):
-                                column(x, rows, at + j * sw, kd, kh, sd, sh, x_lane, 1, 1, count, s, j * slot, slot)
+                                here = j * slot
+                                column(x, rows, at + j * sw, kd, kh, sd, sh, x_lane, 1, 1, count, s, here, slot, sw)
                         else:
                             depth = 0
                             for j in range(kw):
                                 here = depth * slot
-                                column(x, rows, at + j * sw, kd, kh, sd, sh, x_lane, 1, 1, count, s, here, slot)
+                                column(x, rows, at + j * sw, kd, kh, sd, sh, x_lane, 1, 1, count, s, here, slot, sw)
                                 depth = settle(s, 0, slot, depth + 1, j, count)
                             close(s, 0, slot, depth, count)
                         if many == 1:

@@ -1,0 +1,143 @@
+"""Calls of adaptive pooling: from the caller's arguments to boxes of bins, or to windows where these are known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from fastpool.arguments import Options
+from fastpool.family import boxes as B
+from fastpool.family import known_windows
+from fastpool.family.boxes import adaptive_boxes
+from fastpool.family.calls import FLOATS, Call
+
+
+def largest(
+    n: int, x: Any, output_size: Any, indices: Any, layout: Any, out: Any, nan: Any, device: Any, keep: bool = False
+) -> tuple[Any, B.Kept | None]:
+    """Adaptive max pooling; with ``keep`` also what its gradient needs."""
+    key = None
+    if not keep:
+        key = known_windows.key_of(f"max{n}", x, output_size, layout, device, indices, nan)
+        answer = known_windows.forward(key, x, out)
+        if answer is not None:
+            return answer, None
+    call = Call(f"adaptive_max_pool{n}d", device)
+    source = call.take("x", x, B.LARGEST)
+    found = adaptive_boxes(call, output_size, layout, n, source.data.shape)
+    result = B.largest(call, source, found, indices, out, nan, keep)
+    if B.by_windows(source.data, found) and source.data.size:
+        options = Options(found.window, layout=layout, nan=nan, return_indices=indices)
+        known_windows.keep(key, f"max_pool{n}d", options)
+    return result
+
+
+def largest_gradient(
+    n: int,
+    grad_output: Any,
+    x: Any,
+    output_size: Any,
+    indices: Any,
+    index_kind: Any,
+    layout: Any,
+    out: Any,
+    nan: Any,
+    device: Any,
+) -> Any:
+    """The gradient of adaptive max pooling."""
+    key = None
+    if indices is not None:
+        words = index_kind, nan
+        key = known_windows.key_of(f"max{n}_back", x, output_size, layout, device, *words, grad=grad_output)
+        answer: Any = known_windows.backward(key, grad_output, x, out, indices)
+        if answer is not None:
+            return answer
+    call = Call(f"adaptive_max_pool{n}d_backward", device)
+    grad = call.take("grad_output", grad_output, B.LARGEST[1:])
+    source = call.take("x", x, (grad.dtype,))
+    found = adaptive_boxes(call, output_size, layout, n, source.data.shape)
+    result = B.largest_gradient(call, grad_output, source, found, indices, index_kind, out, nan)
+    if found.short(B.SHORT_GRADIENT) and not found.short(1) and source.data.size:
+        options = Options(found.window, layout=layout, index_kind=index_kind)
+        known_windows.keep(key, f"max_pool{n}d_backward", options)
+    return result
+
+
+def mean(n: int, x: Any, output_size: Any, layout: Any, out: Any, device: Any) -> Any:
+    """Adaptive average pooling."""
+    key = known_windows.key_of(f"avg{n}", x, output_size, layout, device)
+    answer: Any = known_windows.forward(key, x, out)
+    if answer is not None:
+        return answer
+    call = Call(f"adaptive_avg_pool{n}d", device)
+    source = call.take("x", x, FLOATS)
+    found = adaptive_boxes(call, output_size, layout, n, source.data.shape)
+    result = B.mean(call, source, found, out)
+    if B.by_windows(source.data, found) and source.data.size:
+        known_windows.keep(key, f"avg_pool{n}d", Options(found.window, layout=layout))
+    return result
+
+
+def mean_gradient(
+    n: int, grad_output: Any, x_or_shape: Any, output_size: Any, layout: Any, out: Any, device: Any
+) -> Any:
+    """The gradient of adaptive average pooling."""
+    # the result lies in memory as the gradient does, so that a shape is all that counts
+    asked = x_or_shape.shape if type(x_or_shape) is np.ndarray else x_or_shape
+    key = known_windows.key_of(f"avg{n}_back", asked, output_size, layout, device, grad=grad_output)
+    answer: Any = known_windows.backward(key, grad_output, asked, out)
+    if answer is not None:
+        return answer
+    call = Call(f"adaptive_avg_pool{n}d_backward", device)
+    grad = call.take("grad_output", grad_output, FLOATS)
+    shape = call.shape_of("x_or_shape", x_or_shape)
+    found = adaptive_boxes(call, output_size, layout, n, shape)
+    result = B.mean_gradient(call, grad, found, shape, out)
+    if found.short(B.SHORT_GRADIENT) and grad.data.size:
+        word = f"avg_pool{n}d" if found.short(1) else f"avg_pool{n}d_backward"
+        known_windows.keep(key, word, Options(found.window, layout=layout))
+    return result
+
+
+def max_vjp(n: int) -> Callable[..., Any]:
+    """The ``vjp`` of adaptive max pooling."""
+
+    def vjp(
+        x: Any,
+        output_size: Any,
+        return_indices: Any = False,
+        *,
+        layout: Any = "channels_first",
+        out: Any = None,
+        nan: Any = "propagate",
+        device: Any = None,
+    ) -> tuple[Any, Callable[[Any], Any]]:
+        y, kept = largest(n, x, output_size, return_indices, layout, out, nan, device, keep=True)
+        assert kept is not None
+        return y, B.largest_pullback(f"adaptive_max_pool{n}d_backward", kept)
+
+    return vjp
+
+
+def avg_vjp(n: int) -> Callable[..., Any]:
+    """The ``vjp`` of adaptive average pooling."""
+
+    def vjp(
+        x: Any, output_size: Any, *, layout: Any = "channels_first", out: Any = None, device: Any = None
+    ) -> tuple[Any, Callable[[Any], Any]]:
+        call = Call(f"adaptive_avg_pool{n}d", device)
+        source = call.take("x", x, FLOATS)
+        shape, like = source.data.shape, B.like(source.data)
+        found = adaptive_boxes(call, output_size, layout, n, shape)
+        y = B.mean(call, source, found, out)
+
+        def pullback(dy: Any) -> Any:
+            back = Call(f"adaptive_avg_pool{n}d_backward")
+            grad = back.take("grad_output", dy, (source.dtype,))
+            return B.mean_gradient(back, grad, found, shape, None, like)
+
+        return y, pullback
+
+    return vjp
