@@ -298,9 +298,8 @@ def check(shape: Ints, indices: Array, axes: Ints, bins: Bins, kind: str, none: 
     index = "i64" if kind != "tap" else tap_type(bins)
     ghost = virtual(shape, axes, kind)
     sizes = (1,) * (F.SPATIAL - len(axes)) + tuple(shape[axis] for axis in axes)
-    # a table of boxes needs one depth, and elements side by side whose number is that of the lane's, too
-    quick = bins.shared and bins.longest[0] == 1 and math.prod(sizes) < 2**31
-    quick = quick and (kind != "tensor" or axes[-1] == len(shape) - 1)
+    # a table of boxes needs one depth, and numbers that are the same in all lanes
+    quick = bins.shared and bins.longest[0] == 1 and math.prod(sizes) < 2**31 and kind != "tensor"
     rows = bins.counts[0] * bins.counts[1]
     layout = lay_out((indices, ghost), axes, bins, rows, bins.counts[2], flat=kind != "tap", none=none, line=int(quick))
     wrong = np.zeros(1, np.int64)
