@@ -7,6 +7,7 @@ from textwrap import fill
 from typing import NamedTuple
 
 from fastpool.bench import timing
+from fastpool.bench.family import MARK
 from fastpool.bench.report import Report
 from fastpool.bench.rows import Row
 
@@ -151,7 +152,8 @@ def beside(report: Report) -> Table:
 
 def problems(report: Report) -> Table:
     """What each name stands for."""
-    return Table(("case", "problem"), [(row.case, f"`{row.problem}`") for row in report.rows], (0, 1))
+    told = [row for row in report.rows if not row.problem.startswith(MARK)]
+    return Table(("case", "problem"), [(row.case, f"`{row.problem}`") for row in told], (0, 1))
 
 
 def ahead(report: Report, name: str) -> list[float]:
@@ -229,5 +231,7 @@ def markdown(report: Report) -> str:
         parts.append("\n".join(f"- Ahead of {line}." for line in summary(report)))
     if remarks(report):
         parts.append("\n".join(f"- {line}" for line in remarks(report)))
-    parts += ["What each name stands for:", problems(report).markdown()]
+    stands_for = problems(report)
+    if stands_for.rows:
+        parts += ["What each name stands for:", stands_for.markdown()]
     return "\n\n".join(parts)
