@@ -46,6 +46,8 @@ OTHER_NAMES = {
     *(f"kernels.{''.join(map(str.capitalize, form.name.split('_')))}.time_kernel" for form in registry.FORMS[:-1]),
     "networks.ElementTypes.time_pool",
     "networks.Table.time_call",
+    "family.Family.track_ratio_best_peer",
+    "family.Family.track_floor_ratio",
     *(f"ratios.{name}.track_ratio_{name.lower()}" for name in ("OnnxRuntime", "OpenVino", "Jax", "SkImage", "SciPy")),
 }
 

@@ -49,7 +49,7 @@ def levels() -> list[str]:
     return list(known[: known.index(found.level) + 1]) if found and found.level in known else []
 
 
-@pytest.mark.parametrize("level", ["v2", "v3", "v4"])
+@pytest.mark.parametrize("level", ["v3", *(pytest.param(level, marks=pytest.mark.slow) for level in ("v2", "v4"))])
 def test_every_level_gives_the_same_bits(level: str) -> None:
     if level not in levels():
         pytest.skip(f"this processor has no {level}")
@@ -63,7 +63,7 @@ def chunks() -> list[Any]:
         for chunk in range(CHUNKS):
             marks = pytest.mark.exhaustive
             if kind == "selected" and chunk < CHUNKS // 2:
-                marks = pytest.mark.slow if chunk > 0 else ()
+                marks = pytest.mark.slow
             found.append(pytest.param(sorted(names)[chunk::CHUNKS], id=f"{kind}-{chunk}", marks=marks))
     return found
 

@@ -50,7 +50,9 @@ def held_against_scatter(x, dy, taps, kernel, skew, monkeypatch):
     assert (place[skew + x.size :] == BEHIND).all()
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64", "int32", "uint8"])
+@pytest.mark.parametrize(
+    "dtype", ["float32", *(pytest.param(other, marks=pytest.mark.slow) for other in ("float64", "int32", "uint8"))]
+)
 @pytest.mark.parametrize("around", [False, True])
 def test_pairs_of_rows(dtype, around, by_jit, monkeypatch):
     # few rows of a tile, so that one ends where the next begins

@@ -48,6 +48,7 @@ def test_what_computes_or_asks_for_no_nan_stays(combine):
     assert tracing.calm(combine) is None
 
 
+@pytest.mark.slow
 def test_nan_is_found_all_the_same(monkeypatch):
     """Kernels that are made without regard to NaN are left as soon as one is seen."""
 
