@@ -81,5 +81,5 @@ def largest_gradient(dy: Array, chosen: Array, shape: tuple[int, ...], ranges: R
             if tap >= 0:
                 inside = np.unravel_index(tap, tuple(part.stop - part.start for part in box))
                 at = tuple(int(i) + part.start for i, part in zip(inside, box, strict=True))
-                dx[(plane, *at)] += dy[(plane, *place)]
+                np.add.at(dx, (plane, *at), dy[(plane, *place)])
     return dx
