@@ -122,13 +122,13 @@ def problem(called: str, direction: str, dtype: str, shape: Ints, options: Optio
         kernel = _per_axis(called, window, options.kernel_size, count)
         stride = kernel if options.stride is None else _per_axis(called, "stride", options.stride, count)
         dilation = _per_axis(called, "dilation", options.dilation, count)
-        padding = options.padding
-        if isinstance(padding, str):
-            begin, end = _named_padding(called, padding, axes, sizes, kernel, stride, dilation)
+        given = options.padding
+        if isinstance(given, str):
+            begin, end = _named_padding(called, given, axes, sizes, kernel, stride, dilation)
             # "same" is made to measure: ceil mode finds no partial window to keep
-            ceil = ceil and padding == "valid"
+            ceil = ceil and given == "valid"
         else:
-            begin, end = _padding(called, padding, count)
+            begin, end = padding(called, given, count)
     return _checked(
         called,
         op=op,
@@ -298,7 +298,8 @@ def _check_length(called: str, given: str, length: int, count: int, forms: str) 
         raise value_error(called, given, f"{length} entries for {axes_text(count)} to pool", f"give {forms}")
 
 
-def _padding(called: str, value: object, count: int) -> tuple[Ints, Ints]:
+def padding(called: str, value: object, count: int) -> tuple[Ints, Ints]:
+    """Begin and end of the padding of each pooled axis, from one number, one per axis, or pairs."""
     if type(value) is int and 0 <= value <= LIMIT:
         return (value,) * count, (value,) * count
     given = f"padding={shown(value)}"

@@ -65,6 +65,13 @@ def pooled_axes(called: str, place: int | str, layout: object, window: object, a
     return tuple(range(first, rank - after))
 
 
+def channel_axis(layout: str, axes: Ints, rank: int) -> int:
+    """The axis of channels that a layout names, where ``axes`` are the spatial ones; -1 for none."""
+    if layout not in WORDS:
+        return layout.find("C")
+    return axes[0] - 1 if layout == "channels_first" else rank - 1
+
+
 def _known(place: int | str) -> list[str]:
     """The layouts that a function takes."""
     return [layout for layout in LAYOUTS if layout in WORDS or place == "global" or len(LETTER_FORMS[layout]) == place]

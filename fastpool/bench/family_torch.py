@@ -100,13 +100,24 @@ def _adaptive(op: str, shape: Ints, output: Ints, last: bool = False, backward: 
             y = np.moveaxis(np.stack(parts), 0, axis)
         return y
 
+    def spread() -> Array:
+        grads = (np.moveaxis(dy, -1, 1) if last else dy)[:FEW].astype(np.float64)
+        dx = np.zeros(first.shape)
+        for place in np.ndindex(*output):
+            inside = (..., *(_bins(size, n)[o] for size, n, o in zip(shape[2:], output, place, strict=True)))
+            g = grads[(..., *place)][..., None]
+            taps = first[inside].reshape(*first.shape[:2], -1)
+            if op == "max":
+                shares = np.zeros(taps.shape)
+                np.put_along_axis(shares, taps.argmax(-1)[..., None], g, -1)
+            else:
+                shares = np.broadcast_to(g / taps.shape[-1], taps.shape)
+            dx[inside] += shares.reshape(dx[inside].shape)
+        return dx
+
     def error(results: Results) -> float:
         found = np.moveaxis(results[0], -1, 1) if last else results[0]
-        if not backward:
-            return units(found[:FEW], reduced())
-        # what went into each plane came out again
-        sums = found.sum((2, 3), np.float64) - (np.moveaxis(dy, -1, 1) if last else dy).sum((2, 3), np.float64)
-        return float(np.max(np.abs(sums)) / np.spacing(np.float32(dy[0].size / shape[1]) ** 0.5))
+        return units(found[:FEW], spread() if backward else reduced())
 
     def forward_call() -> Prepared:
         return ours(getattr(fastpool, name), x, output, **options)
@@ -121,7 +132,8 @@ def _adaptive(op: str, shape: Ints, output: Ints, last: bool = False, backward: 
     moved = x.nbytes + dy.nbytes
     if backward:
         theirs = {"torch": lambda: gradient_in_torch(torch_function, x, dy, last)}
-        return Case(moved, {"fastpool": backward_call, **theirs}, error, 1e4)
+        # an element is in a few bins
+        return Case(moved, {"fastpool": backward_call, **theirs}, error, 4.0)
     taps = math.prod(-(-size // count) + 1 for size, count in zip(shape[2:], output, strict=True))
     # as errors.allowed: those of a sum's additions add up as a random walk does
     allowed = 4.0 + 2.0 * math.sqrt(taps)
@@ -228,7 +240,7 @@ def _blur(shape: Ints, taps: int, last: bool = False) -> Case:
             "torch": lambda: in_torch(torch_function, x, last),
         },
         error,
-        16.0,
+        4.0 + 2.0 * taps,
     )
 
 

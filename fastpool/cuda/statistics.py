@@ -11,7 +11,7 @@ import numpy as np
 from fastpool.cuda import memory, running
 from fastpool.cuda.place import Place
 from fastpool.family import tasks
-from fastpool.family.framing import Frame
+from fastpool.family.framing import Frame, window_numbers
 from fastpool.kernels import frame as F
 from fastpool.kernels.statistic_plan import FEW
 from fastpool.memory import Array
@@ -58,14 +58,6 @@ def _step(words: tuple[Any, ...], threads: int, numbers: Ints, plan: Ints) -> St
     return Step(statistics.kernel(*words), threads, numbers, plan)
 
 
-def _axes_numbers(asked: Problem) -> list[int]:
-    """Kernel size, stride, dilation and padding of three axes; an axis that is missing has one tap."""
-    numbers = [1, 1, 1, 0] * (F.SPATIAL - len(asked.axes))
-    for numbers_of in zip(asked.kernel, asked.stride, asked.dilation, asked.pad_begin, strict=True):
-        numbers += numbers_of
-    return numbers
-
-
 def _bits(number: float) -> int:
     return int(struct.unpack("<q", struct.pack("<d", number))[0])
 
@@ -80,7 +72,7 @@ def _made(asked: Asked, role: str, arrays: list[Array], windows: int) -> Step:
     """A kernel over the elements of the second array."""
     problem = asked.problem
     found = Frame(arrays, problem.axes)
-    own = _axes_numbers(problem)
+    own = window_numbers(problem.kernel, problem.stride, problem.dilation, problem.pad_begin)
     if role == "push":
         own += [1] * (F.SPATIAL - len(problem.axes)) + list(problem.outputs)
     most = max(

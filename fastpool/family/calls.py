@@ -151,20 +151,9 @@ class Call:
             raise self.value_error(given, rule, "give an int, or a tuple with one int per spatial axis")
         return tuple(self.integer(name, entry, least, given) for entry in entries)
 
-    def padding(self, value: object, count: int) -> tuple[tuple[int, int], ...]:
+    def padding(self, value: object, count: int) -> tuple[Ints, Ints]:
         """Begin and end of the padding for each spatial axis, from one integer, one for each axis, or pairs."""
-        if type(value) is int and 0 <= value <= LIMIT:
-            return ((value, value),) * count
-        given = f"padding={shown(value)}"
-        entries = tuple(value) if isinstance(value, tuple | list) else (value,) * count
-        way_out = "give an int, one int per spatial axis, or one (begin, end) pair per spatial axis"
-        if len(entries) != count:
-            raise self.value_error(given, f"{len(entries)} entries for {axes_text(count)}", way_out)
-        pairs = [tuple(entry) if isinstance(entry, tuple | list) else (entry, entry) for entry in entries]
-        for pair in pairs:
-            if len(pair) != 2:
-                raise self.value_error(given, f"{shown(pair)} is not a (begin, end) pair", way_out)
-        return tuple((self.integer("", a, 0, given), self.integer("", b, 0, given)) for a, b in pairs)
+        return arguments.padding(self.called, value, count)
 
     def integer(self, name: str, value: object, least: int = 1, given: str = "") -> int:
         """An integer, neither bool nor float, between ``least`` and ``2**63 - 1``."""

@@ -30,6 +30,14 @@ def merged(sizes: list[int], strides: list[list[int]]) -> tuple[list[int], list[
     return merged, steps
 
 
+def window_numbers(kernel: Ints, stride: Ints, dilation: Ints, padding: Ints) -> list[int]:
+    """These of three axes, as programs over windows have them; an axis that is missing has one tap."""
+    numbers = [1, 1, 1, 0] * (F.SPATIAL - len(kernel))
+    for axis in zip(kernel, stride, dilation, padding, strict=True):
+        numbers += axis
+    return numbers
+
+
 class Frame:
     """Where the arrays of a call lie: ``plan``, to which a program's own numbers are added, ``outer``, ``lanes``, and
     ``lane``, the axis of these, or -1; of each array ``steps``, its strides along three spatial axes, ``lane_steps``,

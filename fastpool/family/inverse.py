@@ -29,8 +29,7 @@ def windows(call: Call, kernel: object, stride: object, padding: object, dilatio
     """Arguments of a pooling over so many axes, checked."""
     kernels = call.sizes("kernel_size", kernel, count)
     strides = kernels if stride is None else call.sizes("stride", stride, count)
-    pads = call.padding(padding, count)
-    begin, end = tuple(pair[0] for pair in pads), tuple(pair[1] for pair in pads)
+    begin, end = call.padding(padding, count)
     return Windows(kernels, strides, begin, end, call.sizes("dilation", dilation, count))
 
 

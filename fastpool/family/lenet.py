@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastpool.axes import channel_axis
 from fastpool.family import tasks
 from fastpool.family.calls import REALS, Call
 from fastpool.family.ranks import IMPORTS, page, words
@@ -38,8 +39,8 @@ def _take(call: Call, x: Any, scale: object, bias: object, window: tuple[Any, ..
     source = call.take("x", x, REALS)
     axes = call.axes(layout, 2, source.data.shape)
     rank = source.data.ndim
-    channel = axes[0] - 1 if axes[-1] == rank - 1 else rank - 1
-    if channel < 0 or ("C" not in layout and layout.isupper()):
+    channel = channel_axis(layout, axes, rank)
+    if channel < 0:
         rule = "there must be an axis of channels, each of which has its scale and bias"
         raise call.value_error(f"x of shape {source.data.shape}, layout={layout!r}", rule, "add one with x[None]")
     many = source.data.shape[channel]

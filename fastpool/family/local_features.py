@@ -7,6 +7,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastpool.arrays import Source
+from fastpool.axes import channel_axis
 from fastpool.errors import listed, shown, type_name
 from fastpool.family import aggregation
 from fastpool.family.aggregation import STEPS, Normalized, Share
@@ -110,12 +111,10 @@ def steps_of(call: Call, normalize: object) -> tuple[str, ...]:
 
 
 def _channel(call: Call, layout: object, axes: Ints, rank: int) -> int:
-    word = str(layout)
-    if word in ("channels_first", "channels_last"):
-        return axes[0] - 1 if word == "channels_first" else rank - 1
-    if "C" not in word:
+    found = channel_axis(str(layout), axes, rank)
+    if found < 0:
         raise call.value_error(f"layout={layout!r}", "x must have an axis of channels", "name it C")
-    return word.index("C")
+    return found
 
 
 class Kept(NamedTuple):

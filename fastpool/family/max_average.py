@@ -11,7 +11,7 @@ from fastpool import arguments
 from fastpool.arguments import Options
 from fastpool.family import chaining, windowed
 from fastpool.family.calls import Call
-from fastpool.family.ranks import IMPORTS, page, ranked
+from fastpool.family.ranks import GLOBAL_LAYOUT, IMPORTS, page, ranked
 from fastpool.functional._types import A, Device, Layout, Padding, Sizes
 from fastpool.memory import Array
 from fastpool.problem import Ints, Problem
@@ -246,10 +246,6 @@ max_avg_pool1d_backward, max_avg_pool2d_backward, max_avg_pool3d_backward = rank
     },
 )
 
-LAYOUT = """layout : str
-    ``"channels_first"``: axis 0 is batch, axis 1 channels, the rest spatial. ``"channels_last"``: the spatial axes are
-    between. Letters such as ``"NCHW"`` or ``"HWC"`` name every axis."""
-
 
 def global_max_avg_pool(
     x: A,
@@ -349,7 +345,7 @@ def global_max_avg_pool_backward(
 page(
     global_max_avg_pool,
     "global_max_avg_pool",
-    layout=LAYOUT,
+    layout=GLOBAL_LAYOUT,
     example=f"""{IMPORTS}
 >>> fastpool.global_max_avg_pool(np.arange(8.0).reshape(1, 2, 4))
 (array([[3., 7.]]), array([[1.5, 5.5]]))""",
@@ -357,7 +353,7 @@ page(
 page(
     global_max_avg_pool_backward,
     "global_max_avg_pool_backward",
-    layout=LAYOUT,
+    layout=GLOBAL_LAYOUT,
     example=f"""{IMPORTS}
 >>> g = np.ones((1, 1))
 >>> fastpool.global_max_avg_pool_backward((g, g), np.arange(4.0).reshape(1, 1, 4))

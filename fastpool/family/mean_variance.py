@@ -11,8 +11,7 @@ from fastpool import arguments
 from fastpool.arguments import Options
 from fastpool.family import windowed
 from fastpool.family.calls import Call
-from fastpool.family.max_average import LAYOUT
-from fastpool.family.ranks import IMPORTS, page, ranked
+from fastpool.family.ranks import GLOBAL_LAYOUT, IMPORTS, page, ranked
 from fastpool.functional._types import A, Device, Layout, Padding, Sizes
 from fastpool.kernels.programs import Program
 from fastpool.memory import Array
@@ -343,7 +342,7 @@ def global_mean_var_pool_backward(
 page(
     global_mean_var_pool,
     "global_mean_var_pool",
-    layout=LAYOUT,
+    layout=GLOBAL_LAYOUT,
     example=f"""{IMPORTS}
 >>> fastpool.global_mean_var_pool(np.arange(8.0).reshape(1, 2, 4))
 (array([[1.5, 5.5]]), array([[1.25, 1.25]]))""",
@@ -351,7 +350,7 @@ page(
 page(
     global_mean_var_pool_backward,
     "global_mean_var_pool_backward",
-    layout=LAYOUT,
+    layout=GLOBAL_LAYOUT,
     example=f"""{IMPORTS}
 >>> g = np.ones((1, 1))
 >>> fastpool.global_mean_var_pool_backward((g, g), np.arange(4.0).reshape(1, 1, 4))

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any, Literal, TypeAlias
 
 from fastpool import arguments
+from fastpool.arguments import Options
 from fastpool.family.calls import Call
-from fastpool.family.ordering import Geometry, Rule, backward, forward
+from fastpool.family.ordering import Rule, backward, forward
 from fastpool.family.ordering_pages import WORDS
 from fastpool.family.ranks import ranked
 from fastpool.functional._types import A, Device, Layout, NanRule, Padding, Sizes
@@ -86,7 +87,7 @@ def _pool(n: int) -> Callable[..., Any]:
         --------
         <example>
         """
-        given = Geometry(kernel_size, stride, padding, dilation, ceil_mode, layout, nan)
+        given = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan)
         found: A = forward(f"median_pool{n}d", n, _rule(even), x, given, out, device)
         return found
 
@@ -140,7 +141,7 @@ def _pool_backward(n: int) -> Callable[..., Any]:
         --------
         <example>
         """
-        given = Geometry(kernel_size, stride, padding, dilation, ceil_mode, layout, nan)
+        given = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan)
         found: A = backward(f"median_pool{n}d_backward", n, _rule(even), grad_output, x, given, out, device)
         return found
 

@@ -25,18 +25,6 @@ MOST_EXCHANGED = 256
 MOST_EXCHANGED_OF_BYTES = 48
 
 
-class Geometry(NamedTuple):
-    """The arguments that windows have in common, as the caller wrote them."""
-
-    kernel_size: object
-    stride: object
-    padding: object
-    dilation: object
-    ceil_mode: object
-    layout: object
-    nan: object
-
-
 class Rule(NamedTuple):
     """Which element of so many taps is meant: ``of(n)`` gives the lower rank, the upper one and its weight.
 
@@ -131,7 +119,7 @@ def _run(
 
 
 def forward(
-    called: str, count: int, rule: Callable[[Call], Rule], x: Any, given: Geometry, out: Any, device: Any
+    called: str, count: int, rule: Callable[[Call], Rule], x: Any, given: Options, out: Any, device: Any
 ) -> Any:
     """The result of a public function; ``rule`` checks the arguments that it is made of."""
     call = Call(called, device)
@@ -150,12 +138,12 @@ def forward(
     return call.give()
 
 
-def _asked(call: Call, count: int, shape: tuple[int, ...], dtype: str, given: Geometry) -> tuple[Windows, bool]:
-    return tapped.windows(call, count, shape, Options(**given._asdict()), dtype), given.nan == "ignore"
+def _asked(call: Call, count: int, shape: tuple[int, ...], dtype: str, given: Options) -> tuple[Windows, bool]:
+    return tapped.windows(call, count, shape, given, dtype), given.nan == "ignore"
 
 
 def backward(
-    called: str, count: int, rule: Callable[[Call], Rule], grad: Any, x: Any, given: Geometry, out: Any, device: Any
+    called: str, count: int, rule: Callable[[Call], Rule], grad: Any, x: Any, given: Options, out: Any, device: Any
 ) -> Any:
     """The gradient: that of each output to the taps it was made of, by their weights."""
     call = Call(called, device)

@@ -6,8 +6,9 @@ from collections.abc import Callable
 from typing import Any, Literal, SupportsIndex, TypeAlias
 
 from fastpool import arguments
+from fastpool.arguments import Options
 from fastpool.family.calls import Call
-from fastpool.family.ordering import Geometry, Rule, backward, forward
+from fastpool.family.ordering import Rule, backward, forward
 from fastpool.family.ordering_pages import WORDS
 from fastpool.family.ranks import ranked
 from fastpool.functional._types import A, Device, Layout, NanRule, Padding, Sizes
@@ -103,7 +104,7 @@ def _quantile_pool(n: int) -> Callable[..., Any]:
         --------
         <example>
         """
-        given = Geometry(kernel_size, stride, padding, dilation, ceil_mode, layout, nan)
+        given = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan)
         found: A = forward(f"quantile_pool{n}d", n, _quantile(q, method), x, given, out, device)
         return found
 
@@ -162,7 +163,7 @@ def _quantile_backward(n: int) -> Callable[..., Any]:
         --------
         <example>
         """
-        given = Geometry(kernel_size, stride, padding, dilation, ceil_mode, layout, nan)
+        given = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan)
         called = f"quantile_pool{n}d_backward"
         found: A = backward(called, n, _quantile(q, method), grad_output, x, given, out, device)
         return found
@@ -221,7 +222,7 @@ def _rank_pool(n: int) -> Callable[..., Any]:
         --------
         <example>
         """
-        given = Geometry(kernel_size, stride, padding, dilation, ceil_mode, layout, nan)
+        given = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan)
         found: A = forward(f"rank_pool{n}d", n, _rank(rank), x, given, out, device)
         return found
 
@@ -279,7 +280,7 @@ def _rank_backward(n: int) -> Callable[..., Any]:
         --------
         <example>
         """
-        given = Geometry(kernel_size, stride, padding, dilation, ceil_mode, layout, nan)
+        given = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan)
         found: A = backward(f"rank_pool{n}d_backward", n, _rank(rank), grad_output, x, given, out, device)
         return found
 

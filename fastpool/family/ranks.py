@@ -36,15 +36,20 @@ OUT = """out : array{pair}, optional
     Where to write, and then the object that is returned{is_pair}: x's kind of array, with the
     shape and dtype of the result, writable, sharing no memory with an input."""
 WINDOW = """kernel_size : int or tuple of int
-    Taps along each spatial axis.
+    Taps of a window along each spatial axis, at least 1.
 stride : int or tuple of int, optional
-    Elements from one window to the next; the kernel size where it is left out.
-padding : int, tuple of int, tuple of pairs, or {{"valid", "same", "same_lower"}}
-    Elements around x that hold nothing.
+    Elements from one window to the next; left out, the kernel size.
+padding : int, tuple of int, tuple of pairs, or str
+    Places before and behind x that a window may lie on: one number for both, a ``(begin, end)`` pair for each axis,
+    ``"valid"`` for none, ``"same"`` for ``ceil(size / stride)`` windows, an odd place at the end, or ``"same_lower"``,
+    at the beginning. Taps there do not count.
 dilation : int or tuple of int
     Elements from one tap of a window to the next.
 ceil_mode : bool
-    Keep a last window that is partly outside, as torch does."""
+    Keep a last window that lies on x, or on the padding before it, in part."""
+GLOBAL_LAYOUT = """layout : str
+    ``"channels_first"``: axis 0 is batch, axis 1 channels, the rest spatial. ``"channels_last"``: the spatial axes are
+    between. Letters such as ``"NCHW"`` or ``"HWC"`` name every axis."""
 DEVICE = """device : {{"cpu"}}, optional
     It runs on the CPU; arrays on a GPU are refused."""
 IMPORTS = ">>> import numpy as np\n>>> import fastpool"
@@ -68,7 +73,7 @@ def page(function: F, name: str, **given: str) -> F:
     shared = {
         "out": OUT.format(pair="", is_pair=""),
         "outs": OUT.format(pair=" or tuple of arrays", is_pair="; a tuple for several"),
-        "window": WINDOW.format(),
+        "window": WINDOW,
         "device": DEVICE.format(),
         "raises": RAISES,
     }

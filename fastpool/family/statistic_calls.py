@@ -9,11 +9,12 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from fastpool.arguments import Options
 from fastpool.arrays import Source
+from fastpool.axes import channel_axis
 from fastpool.errors import shown, type_name
 from fastpool.family import windowing
 from fastpool.family.calls import FLOATS, NUMBERS, Call
-from fastpool.family.windowing import Asked
 from fastpool.functional._planned import Target
 from fastpool.kernels import statistics
 from fastpool.kernels.statistic_states import Maths, Statistic
@@ -58,11 +59,7 @@ def _dtypes(statistic: str) -> tuple[str, ...]:
 
 def _channel(call: Call, layout: object, asked: Problem) -> int:
     """The axis of channels, for a parameter with an element for each."""
-    word = str(layout)
-    if word not in ("channels_first", "channels_last"):
-        axis = word.find("C")
-    else:
-        axis = len(asked.shape) - 1 if word == "channels_last" else asked.axes[0] - 1
+    axis = channel_axis(str(layout), asked.axes, len(asked.shape))
     if axis < 0:
         rule = f"x of shape {asked.shape} with layout={layout!r} has no axis of channels"
         raise call.value_error("p with an element for each channel", rule, "give a number")
@@ -130,7 +127,7 @@ def _take(
     call: Call,
     x: object,
     spatial: int | str,
-    asked: Asked,
+    asked: Options,
     choice: Choice,
     given: dict[str, Any],
     backward: bool,
@@ -170,7 +167,7 @@ def forward(
     called: str,
     spatial: int | str,
     x: Any,
-    asked: Asked,
+    asked: Options,
     choice: Choice,
     given: dict[str, Any],
     out: object,
@@ -205,7 +202,7 @@ def backward(
     spatial: int | str,
     grad: Any,
     x: Any,
-    asked: Asked,
+    asked: Options,
     choice: Choice,
     given: dict[str, Any],
     out: Any,

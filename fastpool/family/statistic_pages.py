@@ -6,11 +6,11 @@ import inspect
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
+from fastpool.arguments import Options
 from fastpool.errors import listed, type_error
 from fastpool.family import statistic_calls as calls
-from fastpool.family.ranks import IMPORTS, page, words
+from fastpool.family.ranks import GLOBAL_LAYOUT, IMPORTS, WINDOW, page, words
 from fastpool.family.statistic_calls import Choice
-from fastpool.family.windowing import Asked
 
 Function = Callable[..., Any]
 
@@ -67,25 +67,11 @@ class Kind(NamedTuple):
     array: str = "np.float32([1, 2, 4, 8])"
 
 
-WINDOW = """kernel_size : int or tuple of int
-    Taps of a window along each axis, at least 1.
-stride : int or tuple of int, optional
-    Elements from one window to the next; left out, that of ``kernel_size``.
-padding : int, tuple or str
-    Places before and behind x along each axis, one number or a pair for each, or ``"valid"``, ``"same"`` or
-    ``"same_lower"``. Taps there do not count.
-dilation : int or tuple of int
-    Elements from one tap to the next.
-ceil_mode : bool
-    Whether a last window that begins on x or in the padding before it, and ends behind it, counts."""
 NAN = """nan : {"propagate", "ignore"}
     Whether a NaN makes the result NaN, or is left out; a window of nothing but NaN gives NaN."""
 DEVICE = """device : {"cpu", "cuda"}, optional
     Arrays are pooled where they are, on a GPU on its current stream; the word for another device is an error."""
 LIKE = "kernel_size, stride, padding, dilation, ceil_mode{options}, layout{nan}\n    As in the forward."
-GLOBAL_LAYOUT = """layout : str
-    ``"channels_first"``: axis 0 is batch, axis 1 channels, the others are spatial, up to three. ``"channels_last"``:
-    the first is batch, the last channels. Letters such as ``"NCHW"`` name every axis."""
 
 _WINDOWED = (
     ("kernel_size", inspect.Parameter.empty),
@@ -188,7 +174,7 @@ def _forward(called: str, kind: Kind, n: int) -> Function:
         **given: Any,
     ) -> Any:
         options = _options(called, kind, given)
-        asked = Asked(kernel_size, stride, padding, dilation, ceil_mode, layout, given.get("nan", "propagate"))
+        asked = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, given.get("nan", "propagate"))
         return calls.forward(called, n, x, asked, kind.choice, options, out, device)
 
     return pool
@@ -210,7 +196,7 @@ def _backward(called: str, kind: Kind, n: int) -> Function:
         **given: Any,
     ) -> Any:
         options = _options(called, kind, given)
-        asked = Asked(kernel_size, stride, padding, dilation, ceil_mode, layout, given.get("nan", "propagate"))
+        asked = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, given.get("nan", "propagate"))
         return calls.backward(called, n, grad_output, x, asked, kind.choice, options, out, device)
 
     return pool_backward
@@ -227,7 +213,7 @@ def _global(called: str, kind: Kind) -> Function:
         **given: Any,
     ) -> Any:
         options = _options(called, kind, given)
-        asked = Asked(layout=layout, nan=given.get("nan", "propagate"))
+        asked = Options(layout=layout, nan=given.get("nan", "propagate"))
         return calls.forward(called, "global", x, asked, kind.choice, options, out, device, keepdims)
 
     return pool
@@ -238,7 +224,7 @@ def _global_backward(called: str, kind: Kind) -> Function:
         grad_output: Any, x: Any, *, layout: Any = "channels_first", out: Any = None, device: Any = None, **given: Any
     ) -> Any:
         options = _options(called, kind, given)
-        asked = Asked(layout=layout, nan=given.get("nan", "propagate"))
+        asked = Options(layout=layout, nan=given.get("nan", "propagate"))
         return calls.backward(called, "global", grad_output, x, asked, kind.choice, options, out, device)
 
     return pool_backward

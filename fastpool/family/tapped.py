@@ -10,7 +10,7 @@ import numpy as np
 
 from fastpool.arguments import Options
 from fastpool.family.calls import Call
-from fastpool.family.framing import Frame
+from fastpool.family.framing import Frame, window_numbers
 from fastpool.kernels import frame as F
 from fastpool.kernels import windows_plan as W
 from fastpool.kernels.elements import HALVES
@@ -102,9 +102,8 @@ def planned(
     ``frame`` is that of x and the result; ``table`` and ``exchanges`` are what ``windows_plan`` says.
     """
     taps = asked.taps
-    own = [1, 1, 1, 0] * (F.SPATIAL - len(asked.axes))
-    for window in asked.along:
-        own += [window.kernel, window.stride, window.dilation, window.pad_begin]
+    numbers_of = zip(*[(w.kernel, w.stride, w.dilation, w.pad_begin) for w in asked.along], strict=True)
+    own = window_numbers(*numbers_of)
     last = asked.along[-1]
     # elements of a block: whole vectors, as many as the first cache holds, and not more than there are
     rows = 10 if method == W.SQUARE else taps + W.ROWS

@@ -7,10 +7,11 @@ import math
 import numpy as np
 
 from fastpool import dispatch
+from fastpool.axes import channel_axis as named_channel
 from fastpool.family import tasks
 from fastpool.family.calls import Call
 from fastpool.family.chaining import placed
-from fastpool.family.framing import Frame
+from fastpool.family.framing import Frame, window_numbers
 from fastpool.kernels.programs import Program
 from fastpool.memory import Array, empty_in_order, memory_order
 from fastpool.problem import Ints, Problem
@@ -19,13 +20,9 @@ VALUES = {"f16": np.float32, "bf16": np.float32, "f32": np.float32, "f64": np.fl
 """What elements are computed as."""
 
 
-def channel_axis(call: Call, layout: object, axes: Ints, rank: int) -> int:
-    """The axis of channels that a layout names, where ``axes`` are the spatial ones; an error if there is none."""
-    found = axes[0] - 1
-    if layout == "channels_last":
-        found = rank - 1
-    elif layout != "channels_first":
-        found = str(layout).find("C")
+def channel_axis(call: Call, layout: object, spatial: Ints, rank: int) -> int:
+    """The axis of channels that a layout names, where those axes are the spatial ones; an error if there is none."""
+    found = named_channel(str(layout), spatial, rank)
     if found < 0:
         raise call.value_error(f"layout={layout!r}", "there is no axis of channels", "add one with x[None]")
     return found
@@ -104,7 +101,6 @@ def run_windows(
     """
     axes, x, y = problem.axes, arrays[0], arrays[-1]
     frame = Frame(arrays, axes)
-    missing = 3 - len(axes)
     kernel, outputs = problem.kernel[-1], problem.outputs[-1]
     stride = 1 if outputs == 1 else problem.stride[-1]
     strides = (*problem.stride[:-1], stride)
@@ -114,9 +110,7 @@ def run_windows(
     per_lane = packed_rows * stride * pitch + window_rows * outputs
     lanes = max(1, min(frame.lanes, max(16, WORK_BYTES // (width * per_lane) // 16 * 16)))
     packed, row = (-(-n * lanes // 16) * 16 for n in (stride * pitch, outputs))
-    own = [1, 1, 1, 0] * missing
-    for numbers in zip(problem.kernel, strides, problem.dilation, problem.pad_begin, strict=True):
-        own += numbers
+    own = window_numbers(problem.kernel, strides, problem.dilation, problem.pad_begin)
     own += [lanes, pitch, packed, row, *extra]
     tiles = frame.outer
     if written != "planes":

@@ -13,7 +13,7 @@ import numpy as np
 from fastpool.arguments import Options
 from fastpool.family import tasks
 from fastpool.family.calls import Call
-from fastpool.family.framing import Frame
+from fastpool.family.framing import Frame, window_numbers
 from fastpool.kernels import frame as F
 from fastpool.kernels.programs import Program
 from fastpool.kernels.statistic_plan import ALONE, APART, DOUBLED, FEW, MANY
@@ -30,33 +30,13 @@ MOST_TAPS = 1 << 20
 """Taps of a window up to which several outputs are found at a time."""
 
 
-class Asked(NamedTuple):
-    """The arguments that all windows of one size have, as the caller wrote them; ``kernel_size`` None is global."""
-
-    kernel_size: object = None
-    stride: object = None
-    padding: object = 0
-    dilation: object = 1
-    ceil_mode: object = False
-    layout: object = "channels_first"
-    nan: object = "propagate"
-
-
-def problem(call: Call, spatial: int | str, asked: Asked, dtype: str, shape: Ints) -> Problem:
+def problem(call: Call, spatial: int | str, asked: Options, dtype: str, shape: Ints) -> Problem:
     """The windows that a call asks for; ``spatial`` is the number of axes, or ``"global"``."""
-    found = call.windows(dtype, shape, Options(*asked), spatial)
+    found = call.windows(dtype, shape, asked, spatial)
     if len(found.axes) > F.SPATIAL:
         rule = f"at most {F.SPATIAL} axes are pooled"
         raise call.value_error(f"x with {len(found.axes)} spatial axes", rule, "reshape x so that axes are joined")
     return found
-
-
-def _axes_numbers(asked: Problem) -> list[int]:
-    """Kernel size, stride, dilation and padding of three axes; an axis that is missing has one tap."""
-    numbers = [1, 1, 1, 0] * (F.SPATIAL - len(asked.axes))
-    for numbers_of in zip(asked.kernel, asked.stride, asked.dilation, asked.pad_begin, strict=True):
-        numbers += numbers_of
-    return numbers
 
 
 def _bits(number: float) -> int:
@@ -166,7 +146,7 @@ def gradient_rows(asked: Problem, width: int, lane_blocks: int) -> Rows:
 
 def _own(asked: Problem, parameters: tuple[float, float], rows: Rows, emit: int, outputs: Ints) -> list[int]:
     return [
-        *_axes_numbers(asked),
+        *window_numbers(asked.kernel, asked.stride, asked.dilation, asked.pad_begin),
         *map(_bits, parameters),
         rows.width,
         rows.lane_blocks,
