@@ -140,6 +140,9 @@ def _group(spec: Block, plan: Block, target: int, pitch: int) -> int:
         written *= plan[at + P.OUTPUT]
     plane = read + written
     axis = -1
+    if lead > 0 and plan[P.HEADER + (outer + lead - 1) * P.AXIS + P.OUTPUT] < 2:
+        # a plane has one row: as many planes as stay in the second-level cache
+        many = min(many, BAND_BYTES // max(1, plane))
     if outer > 0 and (lead == 0 or many * plane <= BAND_BYTES or spec[S.SLIDE] != 0):
         axis = outer - 1
     elif lead > 0:

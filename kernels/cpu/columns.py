@@ -123,7 +123,7 @@ def pack(plan, c, passes, w, at, slot, count, lanes):
 
 @register_jitable
 def lift(passes, w, op, a, b, c, out, count, positions, lanes, jump):
-    """One, two or three source rows become one row of states; or seven, ``c`` apart, the last one at ``b``."""
+    """Source rows become a row of states: one, two or three of them; or more, ``c`` apart, the last one at ``b``."""
     w[W.A] = a
     w[W.B] = b
     w[W.C] = c
@@ -142,6 +142,27 @@ def lift(passes, w, op, a, b, c, out, count, positions, lanes, jump):
         w[W.ROWS_COUNT], w[W.PITCH] = positions, lanes
         call_pass(passes, w)
         w[W.ROWS_COUNT], w[W.PITCH] = 1, pitch
+
+
+@register_jitable
+def ones(n):
+    """How many binary digits are 1."""
+    found = 0
+    while n > 0:
+        found += n & 1
+        n >>= 1
+    return found
+
+
+@register_jitable
+def whole_block(tap, many):
+    """How many taps from ``tap`` on are lifted at once, of ``many``: all eights, seven or four; else 1."""
+    if tap == 0:
+        if many == 7:
+            return 7
+        if many >= 8:
+            return many // 8 * 8
+    return 4 if (tap % 4 == 0) & (many - tap >= 4) else 1
 
 
 @register_jitable
@@ -200,24 +221,25 @@ def columns(plan, c, passes, w, base, begin, count, lanes, first_state, direct):
     many, tap, jump = 1, 0, 0
     top = 0
     while True:
-        # one block of one, two or three taps along the first axis goes on the stack
+        # one block of taps along the first axis goes on the stack, or those of all whole eights
         if lead > 0:
             many, tap = c[counts], c[taps]
             jump = plan[_HEADER + outer * _AXIS + P.JUMP]
-        size = 1
         out = top * row + first_state
         ok0, at0 = locate(plan, c, base)
         if ok0 & (not in_place):
             at0 = pack(plan, c, passes, w, at0, 0, count, lanes)
-        seven = 0
-        if in_place & ok0 & (many == 7) & (tap == 0):
-            c[taps] = 6
+        size, at1 = whole_block(tap, many) if in_place & ok0 else 1, 0
+        if size > 1:
+            # all of them lie on the source where the first and the last do
+            c[taps] = tap + size - 1
             ok1, at1 = locate(plan, c, base)
-            if ok1:
-                seven = (at1 - at0) // 6
-        if seven != 0:
-            size = 7
-            lift(passes, w, W.SEVEN, at0, at1, seven, out, length, positions, lanes, jump)
+            size = size if ok1 else 1
+        if size > 1:
+            op, step = W.FOUR if size == 4 else W.SEVEN, (at1 - at0) // (size - 1)
+            if size % 8 == 0:
+                op, w[W.TWO], w[W.STEP] = W.EIGHTS, size // 8, row
+            lift(passes, w, op, at0, at1, step, out, length, positions, lanes, jump)
         elif many - tap >= 2:
             size = 2
             c[taps] = tap + 1
@@ -249,14 +271,14 @@ def columns(plan, c, passes, w, base, begin, count, lanes, first_state, direct):
             lift(passes, w, W.LEAF, at0, 0, 0, out, length, positions, lanes, jump)
         else:
             fill(passes, w, out, out + n)
-        top += 1
+        top += ones(size // 8) if size % 8 == 0 else 1
         if lead == 0:
             return
         # merge blocks of equal size; when an axis is complete, its sum is one tap of the next
         done = tap + size
-        half = 2
-        blocks = done >> 1 if size == 2 else 1
-        complete = size > 2
+        half = size if (size == 2) | (size == 4) else 1
+        blocks = done // half if half > 1 else 1
+        complete = (size == 3) | (size == 7)
         a = 0
         while True:
             jump = plan[_HEADER + (outer + a) * _AXIS + P.JUMP]
@@ -271,11 +293,7 @@ def columns(plan, c, passes, w, base, begin, count, lanes, first_state, direct):
                 c[taps + a] = done
                 break
             if not complete:
-                parts = 0
-                bits = many
-                while bits > 0:
-                    parts += bits & 1
-                    bits >>= 1
+                parts = ones(many)
                 fold_blocks(passes, w, row, first_state, top - parts, many, every, jump)
                 top = top - parts + 1
             complete = False

@@ -36,8 +36,9 @@ class Parts(NamedTuple):
     follow(a, b, amount)                            the same, where the second is one tap, and all taps are there
     pack(rows, o, x, u, divisor, p)                 copies element ``u`` to element ``o`` of a packed row
     write(y, aux, d, i, s, count, inside, index, p) output ``d``, and what goes with it in ``aux``, from a state
-    blocks()                                        whether there are the two that follow: 1 or 0
+    blocks()                                        whether there are the three that follow: 1 or 0
     leaf_block(t, o, x, u, p)                       eight leaves, into state ``o`` and those behind it
+    eight_block(t, o, x, u, c, p)                   eight states, each of eight leaves, ``c`` elements apart
     write_block(y, d, t, a, b, two, count, inside, p)   eight outputs, from states ``a`` on, joined with ``b`` if two
     """
 
@@ -49,6 +50,7 @@ class Parts(NamedTuple):
     write: Any
     blocks: Any
     leaf_block: Any
+    eight_block: Any
     write_block: Any
 
 
@@ -150,7 +152,7 @@ def _make_write(variant: Variant, parameter: Any) -> Any:
     return inlined(write)
 
 
-def _no_blocks() -> tuple[Any, Any, Any]:
+def _no_blocks() -> tuple[Any, Any, Any, Any]:
     """Stand-ins for the parts that work on eight elements, where there are none."""
 
     def blocks():
@@ -159,13 +161,16 @@ def _no_blocks() -> tuple[Any, Any, Any]:
     def leaf_block(t, o, x, u, p):
         return
 
+    def eight_block(t, o, x, u, c, p):
+        return
+
     def write_block(y, d, t, a, b, two, count, inside, p):
         return
 
-    return blocks, leaf_block, write_block
+    return blocks, leaf_block, eight_block, write_block
 
 
-def _make_blocks(variant: Variant, reduction: Reduction, parameter: Any) -> tuple[Any, Any, Any]:
+def _make_blocks(variant: Variant, reduction: Reduction, parameter: Any) -> tuple[Any, Any, Any, Any]:
     """The parts that work on eight elements: rows of a few dozen would be left to the rest of a loop, one by one."""
     real = SCALARS[variant.state[0]]
     lift, combine, lower = (inlined(part) for part in (reduction.lift, reduction.combine, reduction.lower))
@@ -185,13 +190,27 @@ def _make_blocks(variant: Variant, reduction: Reduction, parameter: Any) -> tupl
     def leaf_block(t, o, x, u, p):
         vectors.store(t, o, lift(vectors.load_eight(x, u), parameter(p)))
 
+    def pair(x, u, c, p):
+        return combine(lift(vectors.load_eight(x, u), p), lift(vectors.load_eight(x, u + c), p))
+
+    pair = inlined(pair)
+
+    def four(x, u, c, p):
+        return combine(pair(x, u, c, p), pair(x, u + 2 * c, c, p))
+
+    four = inlined(four)
+
+    def eight_block(t, o, x, u, c, p):
+        factor = parameter(p)
+        vectors.store(t, o, combine(four(x, u, c, factor), four(x, u + 4 * c, c, factor)))
+
     def write_block(y, d, t, a, b, two, count, inside, p):
         s = vectors.load_eight(t, a)
         if two:
             s = combine(s, vectors.load_eight(t, b))
         vectors.store(y, d, canonical(lower(s, real(count), inside, parameter(p))))
 
-    return blocks, leaf_block, write_block
+    return blocks, leaf_block, eight_block, write_block
 
 
 def make_parts(variant: Variant) -> Parts:

@@ -5,6 +5,7 @@
     LEAF    row = leaf(source row)                         MERGE   row A = row A . row B
     PAIR    row = leaf(source A) . leaf(source B)          JOIN    row OUT = row A . row B
     TRIPLE  row = PAIR . leaf(source C)                    HALVE   state j = state 2j . state 2j + 1
+    FOUR, SEVEN, EIGHTS   of rows C apart, EIGHTS of many  COPY    row OUT = row A
     EMIT    write(state A + k [. state B + k])             PACK    a dense row from strided memory
     SPLIT   row OUT, row C = the even, the odd of row A    SPREAD  write(state A + k), write(state B + k), in turns
 
@@ -61,7 +62,7 @@ def make_loops(parts: Parts, state: tuple[str, ...], memory: tuple[str, str, str
         if len(state) == 2
         else (first_single, second_single, put_single, replace_single, split_single, bind_single, base_single)
     )
-    nothing, leaf, join, follow, pack, write, blocks, leaf_block, write_block = parts
+    nothing, leaf, join, follow, pack, write, blocks, leaf_block, eight_block, write_block = parts
 
     def seven(s0, s1, s2, s3, s4, s5, s6, jump):
         """Seven neighbouring taps: 4 + 2 + 1, as binary blocks go."""
@@ -69,6 +70,18 @@ def make_loops(parts: Parts, state: tuple[str, ...], memory: tuple[str, str, str
         return join(join(left, join(s4, s5, jump), 4 * jump), s6, 6 * jump)
 
     seven = inlined(seven)
+
+    def four_rows(x, u, c, p, jump):
+        """The state of four rows, ``c`` apart."""
+        left = join(leaf(x, u, p), leaf(x, u + c, p), jump)
+        return join(left, join(leaf(x, u + 2 * c, p), leaf(x, u + 3 * c, p), jump), 2 * jump)
+
+    four_rows = inlined(four_rows)
+
+    def eight_rows(x, u, c, p, jump):
+        return join(four_rows(x, u, c, p, jump), four_rows(x, u + 4 * c, c, p, jump), 4 * jump)
+
+    eight_rows = inlined(eight_rows)
 
     def seven_rows(x, u, c, p, jump):
         """The states of seven rows, ``c`` apart."""
@@ -103,7 +116,7 @@ def make_loops(parts: Parts, state: tuple[str, ...], memory: tuple[str, str, str
         elif op == W.JOIN:
             for e in range(count):
                 put(t, out + e, join(first(t, a + e), second(t, b + e), amount))
-        elif op <= W.SEVEN:
+        elif op <= W.EIGHTS:
             x = pointer(w[W.SOURCE], rows_code)
             c, step = w[W.C], w[W.SOURCE_PITCH]
             for row in range(rows):
@@ -124,6 +137,28 @@ def make_loops(parts: Parts, state: tuple[str, ...], memory: tuple[str, str, str
                         s = leaf(x, u + e, p)
                         s = follow(s, leaf(x, v + e, p), amount)
                         put(t, o + e, follow(s, leaf(x, z + e, p), 2 * amount))
+                elif op == W.FOUR:
+                    for e in range(count):
+                        put(t, o + e, four_rows(x, u + e, c, p, amount))
+                elif op == W.EIGHTS:
+                    # blocks of eight rows, combined as they come: pair by pair, each a call, took 2 to 3 times as long
+                    slot = w[W.STEP]
+                    for q in range(w[W.TWO]):
+                        if (blocks() != 0) & (count % 8 == 0):
+                            for e in range(0, count, 8):
+                                eight_block(base(t), o + e, x, u + e, c, p)
+                        else:
+                            for e in range(count):
+                                put(t, o + e, eight_rows(x, u + e, c, p, amount))
+                        u += 8 * c
+                        many, gained = q, 8 * amount
+                        while many & 1:
+                            o -= slot
+                            for e in range(count):
+                                replace(t, o + e, join(first(t, o + e), second(t, o + slot + e), gained))
+                            many >>= 1
+                            gained *= 2
+                        o += slot
                 else:
                     # global pooling of 7x7 planes ends most networks: in one pass, 27 cycles a plane instead of 90
                     for e in range(count):

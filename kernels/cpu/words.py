@@ -33,10 +33,10 @@ B = 17
 C = 18
 OUT = 19
 COUNT = 20
-STEP = 21
+STEP = 21  # between operands of a row; or from one row of scratch to the next
 LANE_STEP = 22
 AMOUNT = 23  # what the tap index of operand B gains
-TWO = 24  # 1: an output is A combined with B
+TWO = 24  # 1: an output is A combined with B; how many blocks of eight rows there are
 KERNEL = 25  # taps of a window that is compiled in
 D = 26  # first output element, and the step to the next, along the outputs and along the lanes
 D_STEP = 27
@@ -55,7 +55,7 @@ OP = 39  # number of the pass
 WORDS = 40
 
 # ---- passes ----
-FILL, MERGE, JOIN, LEAF, PAIR, TRIPLE, SEVEN, PACK, HALVE, COPY, EMIT_ROWS, EMIT_LANES = range(12)
-EMIT_WINDOW_ROWS, EMIT_WINDOW_LANES, EMIT_SEVEN, EMIT_SPLIT, EMIT_SPREAD, SPLIT = range(12, 18)
+FILL, MERGE, JOIN, LEAF, PAIR, TRIPLE, FOUR, SEVEN, EIGHTS, PACK, HALVE, COPY, EMIT_ROWS, EMIT_LANES = range(14)
+EMIT_WINDOW_ROWS, EMIT_WINDOW_LANES, EMIT_SEVEN, EMIT_SPLIT, EMIT_SPREAD, SPLIT = range(14, 20)
 MATCH_NONE, MATCH_ONE, MATCH_TWO, MATCH_MORE, MATCH_PACK, MATCH_WRITE = range(6)
 MATCH_LANES = 6
