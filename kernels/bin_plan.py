@@ -13,6 +13,7 @@ WOVEN = 5  # 1 where a row of scratch holds all lanes of all elements of a row, 
 FLAT = 6  # 1 where indices count the elements of an array, 0 where they count the taps of a bin
 NONE = 7  # 1 where the index of a bin that has elements may say that there is none
 LINE = 8  # which row of scratch a row of the result is put together in; of others, see there
+WHOLE = 9  # planes that a tile takes as one run of memory, or 0
 
 PACKED = 8
 """Rows of scratch for rows of x whose elements do not lie side by side."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from fastpool.arguments import Options
 from fastpool.family import boxes as B
-from fastpool.family import known_windows
+from fastpool.family import known_gradients, known_windows
 from fastpool.family.boxes import adaptive_boxes
 from fastpool.family.calls import FLOATS, Call
 
@@ -47,18 +47,25 @@ def largest_gradient(
     device: Any,
 ) -> Any:
     """The gradient of adaptive max pooling."""
-    key = None
+    answer: Any
+    key = known = None
     if indices is not None:
         words = index_kind, nan
+        if device is None:
+            called = f"max{n}_back"
+            known = known_gradients.key_of(called, grad_output, x, output_size, indices, out, layout, *words)
+            answer = known_gradients.run(known, grad_output, x, indices, out)
+            if answer is not None:
+                return answer
         key = known_windows.key_of(f"max{n}_back", x, output_size, layout, device, *words, grad=grad_output)
-        answer: Any = known_windows.backward(key, grad_output, x, out, indices)
+        answer = known_windows.backward(key, grad_output, x, out, indices)
         if answer is not None:
             return answer
     call = Call(f"adaptive_max_pool{n}d_backward", device)
     grad = call.take("grad_output", grad_output, B.LARGEST[1:])
     source = call.take("x", x, (grad.dtype,))
     found = adaptive_boxes(call, output_size, layout, n, source.data.shape)
-    result = B.largest_gradient(call, grad_output, source, found, indices, index_kind, out, nan)
+    result = B.largest_gradient(call, grad_output, source, found, indices, index_kind, out, nan, known)
     if found.short(B.SHORT_GRADIENT) and not found.short(1) and source.data.size:
         options = Options(found.window, layout=layout, index_kind=index_kind)
         known_windows.keep(key, f"max_pool{n}d_backward", options)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -25,10 +24,6 @@ LANES = 2048, 512
 """Lanes of a tile at most, and how few they may become where there would be less than ``TILES``: memory is read fastest
 in long pieces."""
 TILES = 4
-FEW = 128
-"""So many elements of x for each of the result, and gradients are put where they belong one by one."""
-PLANE_BYTES = 1 << 18
-"""Bytes that are cleared at once before gradients are added to them, about: they stay in L2."""
 LONGEST_RUN = 16
 """Elements of a run at most, over the first two axes."""
 
@@ -130,6 +125,7 @@ def lay_out(
     none: bool = False,
     woven: bool | None = None,
     each: int = 0,
+    whole: int = 0,
 ) -> Layout:
     """The plan of a program.
 
@@ -147,7 +143,7 @@ def lay_out(
     slot = -(-(width * lanes if woven else lanes) // 16) * 16
     each = each or max(1, min(rows, TILE_BYTES // max(1, moved * lanes * arrays[0].itemsize)))
     pitch = 0 if bins.shared else bins.table.shape[1]
-    plan = [*frame.plan, pitch, each, lanes, slot, bins.longest[-1], int(woven), int(flat), int(none), line]
+    plan = [*frame.plan, pitch, each, lanes, slot, bins.longest[-1], int(woven), int(flat), int(none), line, whole]
     tiles = frame.outer * -(-rows // each) * -(-frame.lanes // max(1, lanes))
     return Layout(plan, tiles, slot, each, lanes, woven)
 
@@ -157,7 +153,7 @@ def _slots(bins: Bins) -> int:
     return sum(longest.bit_length() + 2 for longest in bins.longest)
 
 
-def _spatial(array: Array, axes: Ints) -> Ints:
+def spatial_sizes(array: Array, axes: Ints) -> Ints:
     """The sizes of the three spatial axes."""
     return (1,) * (F.SPATIAL - len(axes)) + tuple(array.shape[axis] for axis in axes)
 
@@ -173,9 +169,9 @@ def reduce(reduction: str, dtype: str, x: Array, y: Array, axes: Ints, bins: Bin
     tasks.run(program, layout.plan, (x, y, bins.table), layout.tiles, work, x.nbytes + y.nbytes)
 
 
-def _runs(dx: Array, axes: Ints, bins: Bins) -> tuple[Bins, Bins, Array]:
+def runs_and_holders(dx: Array, axes: Ints, bins: Bins) -> tuple[Bins, Bins, Array]:
     """Runs, the bins that hold each, and an array that is not there, with an element for each run."""
-    runs, held = runs_of(bins.table.tobytes(), bins.counts, _spatial(dx, axes))
+    runs, held = runs_of(bins.table.tobytes(), bins.counts, spatial_sizes(dx, axes))
     shape = list(dx.shape)
     for axis, count in zip(axes, runs.counts[F.SPATIAL - len(axes) :], strict=True):
         shape[axis] = count
@@ -186,7 +182,7 @@ def share(reduction: str, dtype: str, dx: Array, dy: Array, axes: Ints, bins: Bi
     """Write the gradient of the mean, or the sum, of every box of bins."""
     if not dx.size:
         return
-    runs, held, marks = _runs(dx, axes, bins)
+    runs, held, marks = runs_and_holders(dx, axes, bins)
     slots = _slots(held)
     moved = runs.longest[0] * runs.longest[1] * dx.shape[axes[-1]]
     longest = held._replace(table=bins.table)
@@ -224,7 +220,7 @@ def select(reduction: str, dtype: str, x: Array, y: Array, indices: Array, axes:
         return
     ghost = virtual(x.shape, axes, kind)
     reach = max(ghost.strides[axis] * size for axis, size in enumerate(x.shape))
-    word = "i32" if x.itemsize < 8 and max(reach, np.prod(_spatial(x, axes), dtype=object)) < 2**31 else "i64"
+    word = "i32" if x.itemsize < 8 and max(reach, np.prod(spatial_sizes(x, axes), dtype=object)) < 2**31 else "i64"
     index = "i64" if kind != "tap" else tap_type(bins)
     moved = bins.longest[0] * bins.longest[1] * x.shape[axes[-1]]
     layout = lay_out((x, y, indices, ghost), axes, bins, bins.counts[0] * bins.counts[1], moved, flat=kind != "tap")
@@ -232,79 +228,3 @@ def select(reduction: str, dtype: str, x: Array, y: Array, indices: Array, axes:
     program = Program("bin_index", (reduction, dtype, index, word))
     buffers = (x, y, indices, bins.table)
     tasks.run(program, layout.plan, buffers, layout.tiles, work, x.nbytes + y.nbytes + indices.nbytes)
-
-
-def scatter(dtype: str, dx: Array, dy: Array, indices: Array, axes: Ints, bins: Bins, kind: str) -> None:
-    """Write the gradient of the largest of every box of bins, from its index."""
-    if not dx.size:
-        return
-    ghost = virtual(dx.shape, axes, kind)
-    index = "i64" if kind != "tap" else tap_type(bins)
-    spatial = _spatial(dx, axes)
-    rows = spatial[0] * spatial[1]
-    arrays = dx, dy, indices, ghost
-    lanes = Frame(arrays, axes, bins.shared).lanes
-    # what is cleared and added to at once: rows with all their lanes, or some rows of a plane
-    row_bytes = spatial[2] * lanes * dx.itemsize
-    direct = dtype not in ("f16", "bf16") and _dense(dx, axes, lanes)
-    woven = lanes < WOVEN_LANES or (direct and dx.size >= FEW * dy.size and 4 * row_bytes <= PLANE_BYTES)
-    moved = dx.nbytes + dy.nbytes + indices.nbytes
-    if woven or not bins.shared:
-        each = max(1, min(rows, PLANE_BYTES // row_bytes)) if direct else 0
-        layout = lay_out(
-            arrays, axes, bins, rows, spatial[2], flat=kind != "tap", woven=woven, line=int(direct), each=each
-        )
-        work = 0 if direct else layout.rows * spatial[2] * layout.lanes * max(4, dx.itemsize)
-        program = Program("bin_scatter", (dtype, index))
-        tasks.run(program, layout.plan, (dx, dy, indices, bins.table), layout.tiles, work, moved)
-        return
-    runs, held, marks = _runs(dx, axes, bins)
-    each = runs.longest[0] * runs.longest[1] * spatial[2]
-    layout = lay_out((*arrays, marks), axes, bins, runs.counts[0] * runs.counts[1], each, flat=kind != "tap")
-    program = Program("bin_match", (dtype, index))
-    buffers = (dx, dy, indices, runs.table, held.table, bins.table)
-    tasks.run(program, layout.plan, buffers, layout.tiles, layout.slot * max(4, dx.itemsize), moved)
-
-
-@functools.lru_cache(maxsize=256)
-def _places(table: bytes, counts: Ints, sizes: Ints, flat: bool) -> Array:
-    """For each box: what its first element counts, the elements of a row, and how far it reaches; see ``bin_check``."""
-    bins = Bins(np.frombuffer(table, np.int64).reshape(1, -1), counts, ())
-    (d, _), (h, h_end), (w, w_end) = ((begins[0], ends[0]) for begins, ends in bins.ranges())
-    shape = (len(d), len(h), len(w))
-    high, wide = np.maximum(h_end - h, 0)[:, None], np.maximum(w_end - w, 0)
-    first = (d[:, None, None] * sizes[1] + h[:, None]) * sizes[2] + w if flat else np.zeros(shape)
-    row = wide if flat else high * wide
-    reach = np.where(high * wide > 0, (high - 1) * sizes[2] + wide, 0) if flat else high * wide
-    found = np.empty((3, *shape), np.int64)
-    found[0], found[1], found[2] = first, row, reach
-    return found.reshape(3, -1)
-
-
-def _dense(dx: Array, axes: Ints, lanes: int) -> bool:
-    """Whether the planes of an array lie in memory row by row, with all lanes of an element side by side."""
-    step = lanes * dx.itemsize
-    for axis in reversed(axes):
-        if dx.strides[axis] != step:
-            return False
-        step *= dx.shape[axis]
-    return True
-
-
-def check(shape: Ints, indices: Array, axes: Ints, bins: Bins, kind: str, none: bool) -> bool:
-    """Whether every index names an element of its box; ``none`` where one may also say that there is none."""
-    if not indices.size:
-        return True
-    index = "i64" if kind != "tap" else tap_type(bins)
-    ghost = virtual(shape, axes, kind)
-    sizes = (1,) * (F.SPATIAL - len(axes)) + tuple(shape[axis] for axis in axes)
-    # a table of boxes needs one depth, and numbers that are the same in all lanes
-    quick = bins.shared and bins.longest[0] == 1 and math.prod(sizes) < 2**31 and kind != "tensor"
-    rows = bins.counts[0] * bins.counts[1]
-    layout = lay_out((indices, ghost), axes, bins, rows, bins.counts[2], flat=kind != "tap", none=none, line=int(quick))
-    wrong = np.zeros(1, np.int64)
-    buffers = [indices, bins.table, wrong]
-    if quick:
-        buffers.append(_places(bins.table.tobytes(), bins.counts, sizes, kind != "tap"))
-    tasks.run(Program("bin_check", (index,)), layout.plan, buffers, layout.tiles, 0, indices.nbytes)
-    return not wrong[0]

@@ -11,7 +11,7 @@ from fastpool import arguments
 from fastpool.arguments import Options
 from fastpool.arrays import Source
 from fastpool.errors import shown
-from fastpool.family import binning
+from fastpool.family import bin_gradients
 from fastpool.family import boxes as B
 from fastpool.family.binning import adaptive_range, bins_of
 from fastpool.family.boxes import Boxes
@@ -195,7 +195,7 @@ def _gradient(
     for i, (level, part) in enumerate(zip(pyramid.levels, _parts(pyramid, vector, shape), strict=True)):
         target = more if i else dx.data
         if pyramid.op == "max":
-            binning.scatter(dtype, target, part, taps[i], level.boxes.axes, level.boxes.bins, "tap")
+            bin_gradients.scatter(dtype, target, part, taps[i], level.boxes.axes, level.boxes.bins, "tap")
         elif level.window:
             B.windows_gradient(_mean_problem(level, dtype, shape, True), target, part, None)
         else:

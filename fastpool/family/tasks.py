@@ -6,6 +6,7 @@ import functools
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 import numpy as np
 
@@ -79,6 +80,19 @@ def run(
     oracle : function, optional
         Writes the same results by plain NumPy: the engine ``reference``.
     """
+    moved = sum(array.nbytes for array in arrays if array is not None) if size is None else size
+    _run(program, np.array(plan, np.int64), [*map(_address, arrays)], tiles, work, moved, oracle)
+
+
+def _run(
+    program: Program,
+    block: Array,
+    places: list[int],
+    tiles: int,
+    work: int,
+    moved: int,
+    oracle: Callable[[], None] | None = None,
+) -> None:
     engine = engine_of(program)
     if engine == "reference" and oracle is None:
         engine = "aot" if _ahead(program) else "jit"
@@ -87,24 +101,46 @@ def run(
     if engine == "reference" and oracle is not None:
         oracle()
         return
-    moved = sum(array.nbytes for array in arrays if array is not None) if size is None else size
     threads = 1 if moved < PARALLEL_BYTES else max(1, min(config.get_num_threads(), tiles))
     pitch = -(-work // 64) * 64
     memory = np.empty(threads * pitch + 64, np.uint8)
     start = -(-_address(memory) // 64) * 64
-    block = np.array(plan, np.int64)
-    bufs = np.array([*map(_address, arrays)], np.int64)
+    bufs = np.array(places, np.int64)
     if engine == "aot":
         owner = library.library()
         assert owner is not None
-        numbers, places = (owner.ffi.from_buffer("int64_t[]", array) for array in (block, bufs))
+        numbers, given = (owner.ffi.from_buffer("int64_t[]", array) for array in (block, bufs))
         place = owner.ffi.cast("void *", start)
-        owner.lib.fastpool_run_program(_ahead(program), numbers, places, place, pitch, tiles, threads)
+        owner.lib.fastpool_run_program(_ahead(program), numbers, given, place, pitch, tiles, threads)
         return
     from fastpool.kernels.cpu import engine as jit
 
     kernel = jit.compile_program(program, config.cache_dir())
     jit.run(kernel, _address(block), _address(bufs), start, pitch, tiles, threads, config.cache_dir)
+
+
+class Task(NamedTuple):
+    """A program that is planned, for arrays that lie in memory as those did which it was planned for."""
+
+    program: Program
+    block: Array
+    tables: tuple[Array, ...]
+    places: tuple[int, ...]
+    """Where the tables are."""
+    tiles: int
+    work: int
+    moved: int
+
+    def run(self, *arrays: Array) -> None:
+        """Run it: ``bufs`` points to these arrays, then to the tables."""
+        _run(self.program, self.block, [*map(_address, arrays), *self.places], self.tiles, self.work, self.moved)
+
+
+def task(
+    program: Program, plan: Sequence[int], tables: Sequence[Array], tiles: int, work: int = 0, moved: int = 0
+) -> Task:
+    """A task, from what ``run`` takes; ``tables`` are the arrays that are the same each time it runs."""
+    return Task(program, np.array(plan, np.int64), (*tables,), (*map(_address, tables),), tiles, work, moved)
 
 
 @contextmanager

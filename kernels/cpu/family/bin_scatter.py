@@ -7,12 +7,14 @@ not there, as in ``bin_index``; its rows are dense.
 A tile is some rows of the gradient of x, over the first two axes, with some lanes. It adds the results whose boxes
 reach into it, in row-major order, in scratch, and writes its rows once. Where elements are added in their own type and
 lie side by side in memory (``LINE`` is not 0), it clears them and adds there: there is no other pass. An index that is
-the largest of an unsigned type, or negative, names none.
+the largest of an unsigned type, or negative, names none. Where ``WHOLE`` is not 0, planes of all arrays are one run of
+memory each, indices count the elements of a plane, and a tile is a plane: nothing else is looked at.
 """
 
 from __future__ import annotations
 
 import numpy as np
+from numba.extending import register_jitable
 
 from fastpool.kernels import bin_plan as P
 from fastpool.kernels import frame as F
@@ -25,6 +27,8 @@ from fastpool.kernels.cpu.memory import (
     address,
     load,
     load_out,
+    load_side,
+    load_source,
     pointer,
     store,
     store_out,
@@ -40,6 +44,20 @@ def make(digest, dtype, index):
     narrow = np.uint32 if index in ("u8", "u16") else np.int64
     absent = -1 if index in ("i64", "u64") else 2 ** int(index[1:]) - 1
 
+    @register_jitable
+    def put(dx, dy, indices, plane, boxes, begin, end):
+        """Whole planes, one after the other: cleared, then added to."""
+        for number in range(begin, end):
+            home, at = number * plane, number * boxes
+            for e in range(plane):
+                store_out(dx, home + e, 0)
+            for k in range(boxes):
+                index_of = np.int64(load_side(indices, at + k))
+                if index_of >= 0:
+                    g = decode(load_source(dy, at + k))
+                    i = home + index_of
+                    store_out(dx, i, encode(decode(load_out(dx, i)) + g))
+
     def bin_scatter(plan, bufs, work, begin, end):
         digest  # noqa: B018  (captured, so that a changed source is another kernel in the cache)
         dx, dy, indices = pointer(bufs[0], code), pointer(bufs[1], code), pointer(bufs[2], index_code)
@@ -54,6 +72,9 @@ def make(digest, dtype, index):
         many_rows, many_lanes = plan[own + P.ROWS], plan[own + P.LANES]
         x_lane, y_lane, i_lane = lane_stride(plan, 0), lane_stride(plan, 1), lane_stride(plan, 2)
         cw, cl = stride(plan, 3, 2), lane_stride(plan, 3)
+        if plan[own + P.WHOLE] != 0:
+            put(dx, dy, indices, deep * high * wide, bins_d * bins_h * bins_w, begin, end)
+            return
         for tile in range(begin, end):
             rest, lane, last_lane = B.share(tile, lanes, many_lanes)
             number, first, last = B.share(rest, deep * high, many_rows)
