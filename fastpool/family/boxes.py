@@ -310,7 +310,8 @@ def largest_gradient(
         # the kernels of windows look at the indices themselves, before they write
         arrays = dx.data, grad.data, given.data
         by_windows = not boxes.short(1) and gradient_by_windows(boxes, x.dtype, arrays, kind)
-        none = rule == "ignore"
+        # the kernels of windows take an index that says that there is none, whatever the rule: so do their boxes here
+        none = rule == "ignore" or (boxes.short(SHORT_GRADIENT) and not boxes.short(1))
         places = boxes.axes, boxes.bins, kind
         if not by_windows and not bin_gradients.check(x.data.shape, given.data, *places, none):
             raise call.value_error(
