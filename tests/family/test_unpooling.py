@@ -20,7 +20,7 @@ def named(name, n):
     return getattr(fastpool, name.format(n=n))
 
 
-@pytest.fixture(params=[(512 * 1024, 16), (96, 1)], ids=["whole planes", "bands"])
+@pytest.fixture(params=[(512 * 1024, scattering.SHORT), (96, 1)], ids=["whole planes", "bands"])
 def sizes(request, monkeypatch):
     """Planes in one tile, and in bands of a few rows, with every row taken for a long one."""
     band, short = request.param
