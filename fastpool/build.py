@@ -15,6 +15,7 @@ from fastpool import (
     scattering,
     selecting,
     sliding,
+    spreading,
     stacking,
     tiling,
     window,
@@ -27,7 +28,7 @@ from fastpool.kernels.c_abi.tables import Interface
 
 MODULES = (
     *(taps, rows, window, layout, tiling),
-    *(fusing, scattering, stacking, sliding, selecting, planning, choosing, measuring),
+    *(fusing, scattering, stacking, sliding, spreading, selecting, planning, choosing, measuring),
 )
 """The modules of integer arithmetic, each after those that it calls."""
 

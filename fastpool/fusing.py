@@ -260,37 +260,8 @@ def _index_refusal(spec: Block, plan: Block) -> int:
     return ACCEPTED
 
 
-def plan_fused_gather(spec: Block, plan: Block) -> None:
-    """Plans rows of the gradient of a sum over windows that share no element."""
-    last = last_axis(plan)
-    cut_rows(plan, min(plan[last + P.OUTPUT], BLOCK) * spec[S.OUTPUT_BYTES], BLOCK)
-    plan[P.PACK] = plan[P.STATE]
-    plan[P.WORK] = plan[P.PACK] + VECTOR_BYTES
-    stream_rows(spec, plan)
-
-
-def _gather_refusal(spec: Block, plan: Block) -> int:
-    """Why the planned task is not done so, where the gradient of a sum is asked for; or ACCEPTED."""
-    last = last_axis(plan)
-    for a in range(plan[P.SPATIAL] - 1):
-        axis = P.HEADER + (plan[P.OUTER] + a) * P.AXIS
-        if plan[axis + P.KERNEL] > plan[axis + P.WINDOW_STRIDE] or plan[axis + P.DILATION] != 1:
-            return NOT_FUSED
-    if plan[last + P.SOURCE_STRIDE] != 1 and plan[last + P.SOURCE] > 1:
-        return NOT_FUSED
-    if plan[last + P.OUTPUT_STRIDE] != 1 and plan[last + P.OUTPUT] > 1:
-        return NOT_CONTIGUOUS
-    if spec[S.COUNTED] != 0 and plan[P.DIVISOR] == 0:
-        return DIVISORS
-    if spec[S.FORCED] == 0 and plan[last + P.OUTPUT] < 2 * VECTOR_BYTES // spec[S.OUTPUT_BYTES]:
-        return SHORT_ROWS
-    return ACCEPTED
-
-
 def fused_refusal(spec: Block, plan: Block) -> int:
     """Why the planned task is not done so, or ACCEPTED."""
-    if spec[S.ROLE] == S.GATHER:
-        return _gather_refusal(spec, plan)
     if spec[S.ROLE] == S.INDEX:
         return _index_refusal(spec, plan)
     last = last_axis(plan)

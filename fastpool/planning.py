@@ -12,7 +12,6 @@ from fastpool.fusing import (
     fused_refusal,
     lanes_refusal,
     plan_fused,
-    plan_fused_gather,
     plan_fused_index,
     plan_fused_lanes,
 )
@@ -23,6 +22,7 @@ from fastpool.layout import Block
 from fastpool.scattering import plan_fused_scatter, scatter_refusal
 from fastpool.selecting import plan_check, plan_match, plan_scatter
 from fastpool.sliding import plan_slide
+from fastpool.spreading import gather_refusal, plan_fused_gather
 from fastpool.stacking import plan_stacked, stacked_refusal
 from fastpool.tiling import (
     ACCEPTED,
@@ -287,13 +287,13 @@ def make_plan(spec: Block, plan: Block) -> None:
     _cut_lanes(spec, plan)
     if spec[S.MATCH] != 0:
         plan_match(spec, plan)
+    elif spec[S.FUSED] != 0 and spec[S.ROLE] == S.GATHER:
+        divide_alike(spec, plan)
+        plan_fused_gather(spec, plan)
     elif spec[S.FUSED] == ACROSS_LANES:
         plan_fused_lanes(spec, plan)
     elif spec[S.FUSED] != 0 and spec[S.ROLE] == S.SCATTER:
         plan_fused_scatter(spec, plan)
-    elif spec[S.FUSED] != 0 and spec[S.ROLE] == S.GATHER:
-        divide_alike(spec, plan)
-        plan_fused_gather(spec, plan)
     elif spec[S.FUSED] != 0 and spec[S.ROLE] == S.INDEX:
         plan_fused_index(spec, plan)
     elif spec[S.ROLE] == S.SCATTER:
@@ -337,6 +337,8 @@ def refusal(spec: Block, plan: Block) -> int:
             return FOLDS
     if spec[S.STACKED] != 0:
         return stacked_refusal(spec, plan)
+    if spec[S.FUSED] != 0 and spec[S.ROLE] == S.GATHER:
+        return gather_refusal(spec, plan)
     if spec[S.FUSED] == ACROSS_LANES:
         return lanes_refusal(spec, plan)
     if spec[S.FUSED] != 0:

@@ -39,6 +39,7 @@ REASONS = (
     "stacks small planes whose rows are neighbours in memory, for windows a step of 1 or 2 apart along them",
     "stacks small planes: rows are long here, or have to be copied for too few taps",
     "is for windows along one axis, of 3 to 8 taps and as far apart (elements below 4 bytes: 4 or 8), without padding",
+    "is for windows that share no element, without dilation",
 )
 (
     _,
@@ -59,6 +60,7 @@ REASONS = (
     NOT_STACKED,
     LONG_ROWS,
     NOT_APART,
+    NOT_SPREAD,
 ) = range(len(REASONS))
 
 

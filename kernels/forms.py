@@ -42,7 +42,7 @@ class Form(NamedTuple):
 
     def walk(self, role: str) -> str:
         """The walk that it takes in a role: one of vectors, "slide", "match", or what the role says."""
-        if self.fused and self.family == "lanes":
+        if self.fused and self.family == "lanes" and role != "gather":
             return "fused_lanes"
         if self.on_vectors:
             walk = "fused" if self.fused else "stacked"
@@ -58,7 +58,7 @@ class Form(NamedTuple):
 
     def serves(self, variant: Variant) -> bool:
         """Whether there is a kernel of this form for a variant."""
-        vectors = variant.across if self.family == "lanes" else variant.vector
+        vectors = variant.across if self.family == "lanes" and variant.role != "gather" else variant.vector
         if self.stacked and variant.source in LONG_INTEGERS:
             return False
         return variant.role in self.roles and not (self.on_vectors and vectors is None)
@@ -69,10 +69,11 @@ _SWEEPS = ("forward", "index", "weigh")
 
 FORMS = (
     Form("rows_stacked", "rows", 0, 0, ("forward", "index"), stacked=True),
-    Form("rows_fused_k2s2", "rows", 2, 2, (*_FUSED, "gather"), fused=True),
+    Form("rows_fused_k2s2", "rows", 2, 2, _FUSED, fused=True),
     Form("rows_fused_k3s2", "rows", 3, 2, _FUSED, fused=True),
     Form("rows_fused_k3s1", "rows", 3, 1, _FUSED, fused=True),
-    Form("rows_apart", "rows", 0, 0, ("forward",), fused=True),
+    Form("rows_apart", "rows", 0, 0, ("forward", "gather"), fused=True),
+    Form("lanes_apart", "lanes", 0, 0, ("gather",), fused=True),
     Form("lanes_fused", "lanes", 0, 0, ("forward", "index"), fused=True),
     Form("lanes_slide", "lanes", 0, 0, _SWEEPS, slide=True),
     Form("rows_slide", "rows", 0, 0, _SWEEPS, slide=True),

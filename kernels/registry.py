@@ -258,7 +258,7 @@ def _value(base: R.Reduction, dtype: str, role: str, skip: bool, long: bool) -> 
     # the gradient of a mean or sum, where windows share no element
     if role == "gather" and kind(dtype) == "f" and not skip and not long and base.on_vectors:
         vector = None if reduction.pull_reads_state or base.push_reads_x else base
-    if state != (source,) or state != (output,):
+    elif state != (source,) or state != (output,):
         vector = None
     name = "_".join([base.name, role, dtype] + ["skipna"] * skip + ["long"] * long)
     keys = _by_keys(base, dtype, name + "_keys") if vector is not None and base is R.MAX else None

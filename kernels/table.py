@@ -120,7 +120,7 @@ def _row(variant: Variant, number: int) -> tuple[int, ...]:
         int(reduction.push_reads_x),
         int(reduction.pull_reads_state),
         (variant.vector is not None) * ALONG_ROWS
-        + (variant.across is not None) * ACROSS_LANES
+        + any(form.fused and form.family == "lanes" and form.serves(variant) for form in FORMS) * ACROSS_LANES
         + any(form.stacked and form.serves(variant) for form in FORMS) * IN_STACKS,
     )
 

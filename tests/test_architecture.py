@@ -118,6 +118,7 @@ def test_only_engines_and_planning_know_kernels():
         "fastpool.planning",
         "fastpool.fusing",
         "fastpool.sliding",
+        "fastpool.spreading",
         "fastpool.stacking",
         "fastpool.scattering",
         "fastpool.selecting",

@@ -250,7 +250,8 @@ static kernel_function *whole_or_walk(const struct kernels *kernels, int role, i
     if (fastpool_table[form * FORM + F_MATCH])
         return kernels->match;
     if (fastpool_table[form * FORM + F_FUSED])
-        return fastpool_table[form * FORM + F_FUSED] == ACROSS_LANES ? kernels->lanes : kernels->fused[number];
+        return fastpool_table[form * FORM + F_FUSED] == ACROSS_LANES && role != ROLE_GATHER ? kernels->lanes
+                                                                                            : kernels->fused[number];
     if (fastpool_table[form * FORM + F_STACKED])
         return kernels->stacked[number];
     if (fastpool_table[form * FORM + F_SLIDE])
