@@ -38,7 +38,7 @@ def _single_windows(plan: Block) -> None:
         kernel, stride = plan[at + P.KERNEL], plan[at + P.WINDOW_STRIDE]
         if plan[at + P.SOURCE] == 1 and plan[at + P.DILATION] == 1 and (kernel <= stride or kernel // 2 >= stride):
             if kernel > stride:
-                plan[P.ADDS] = 1
+                plan[P.SHARES] = 3
             stride = max(plan[at + P.OUTPUT] + plan[at + P.PAD], 1)
             if plan[P.DIVISOR] != 0:
                 plan[at + P.KERNEL] = min(kernel, stride)

@@ -48,7 +48,8 @@ DENSE = 30  # 1: flat indices are offsets in the output, and the first spatial a
 INDEX_BYTES = 31  # bytes of an index in memory
 COORDINATES = 32  # byte offset of the walk's coordinates
 SHARES = 33  # 1: source elements are divided by their window's divisor when they are packed (gradient of a mean);
-#              2: all windows have the same divisor, and it is the parameter
+#              2: all windows have the same divisor, and it is the parameter;
+#              3: to the share of the only window that is there others add 0
 COUNTS = 34  # 1: results depend on the number of taps
 BACKWARD = 35
 INDEXED = 36
@@ -72,8 +73,7 @@ FIRST = 53  # taps along the first leading axis of a stack that are combined whi
 MARKS = 54  # byte offset of the marks of columns of a stack whose rows follow one another without padding, or 0
 ROW_MARKS = 55  # and of the marks of rows, where planes follow one another in memory, too, or 0
 PACK2 = 56  # byte offset of a tile's rows, where they are written around the caches
-ADDS = 57  # 1: windows that are not there are added to the one that is, as 0
-HEADER = 58
+HEADER = 57
 
 # ---- axis record ----
 OUTPUT = 0  # coordinates on the output side

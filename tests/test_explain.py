@@ -156,6 +156,8 @@ def test_a_forced_form_is_taken_where_it_can(form, monkeypatch):
         table = fastpool.explain(fastpool.max_pool2d_backward, y, x, k, stride=s, indices=indices, layout=layout)
     elif form == "rows_apart":
         table = fastpool.explain(fastpool.avg_pool1d, X, 4)
+    elif form == "lanes_apart":
+        table = fastpool.explain(fastpool.avg_pool2d_backward, x[:, :3, :3], x.shape, 5, layout=layout)
     elif form == "lanes_fused":
         # whole vectors of lanes, of selections
         table = fastpool.explain(fastpool.max_pool2d, X.reshape(2, 8, 6, 16), k, stride=s, layout=layout)

@@ -163,7 +163,7 @@ def make_fused_gather(variant: Variant, digest: int) -> Any:
         low, high = interior(plan, last)
         divisor = plan[P.DIVISOR]
         # x + -0.0 is x; x + 0.0 is, too, but for -0.0
-        other = real(0.0) if plan[P.ADDS] != 0 else real(-0.0)
+        other = real(0.0) if plan[P.SHARES] == 3 else real(-0.0)
         group, stream, together = plan[P.GROUP_AXIS], plan[P.STREAM] != 0, plan[P.DENSE] != 0
         axis = _HEADER + max(group, 0) * _AXIS
         for e in range(plan[P.LANE_BLOCK] if not together else 0):
