@@ -244,10 +244,14 @@ def open_parts(state: tuple[str, ...]) -> Parts:
         return types.void(t, o, x, u, p), _call_open("leaf_block", types.void)
 
     @intrinsic
+    def eight_block(typing_context, t, o, x, u, c, p):
+        return types.void(t, o, x, u, c, p), _call_open("eight_block", types.void)
+
+    @intrinsic
     def write_block(typing_context, y, d, t, a, b, two, count, inside, p):
         return types.void(y, d, t, a, b, two, count, inside, p), _call_open("write_block", types.void)
 
-    return Parts(nothing, leaf, join, follow, pack, write, blocks, leaf_block, write_block)
+    return Parts(nothing, leaf, join, follow, pack, write, blocks, leaf_block, eight_block, write_block)
 
 
 def lower_loops(state: tuple[str, ...]) -> bytes:
@@ -275,6 +279,7 @@ def lower_parts(variant: Variant) -> bytes:
         write=types.void(output, aux, word, word, number, word, word, word, word),
         blocks=word(),
         leaf_block=types.void(states, word, packed, word, word),
+        eight_block=types.void(states, word, packed, word, word, word),
         write_block=types.void(output, word, states, word, word, types.boolean, word, word, word),
     )
     return lower(

@@ -76,7 +76,7 @@ def test_gradients_are_those_of_differences(spatial):
 
 def test_planes_are_those_of_torch():
     torch = pytest.importorskip("torch")
-    for i in range(20):
+    for i in range(100):
         spatial = i % 3 + 1
         shape = (2, int(RNG.integers(1, 20)), *(int(n) for n in RNG.integers(2, 20, spatial)))
         x = RNG.standard_normal(shape)

@@ -43,7 +43,7 @@ def expected(image, centers, levels, stride, project=None, reduce=None, steps=("
 
 
 def test_patches_cut_one_by_one():
-    for _ in range(25):
+    for _ in range(100):
         image = RNG.uniform(0, 1, (int(RNG.integers(32, 70)), int(RNG.integers(32, 70)), 3))
         centers = 0.3 * RNG.standard_normal((4, 6))
         levels = [(None, 32, 16), (32,), (16, None), (24, 16, 8)][int(RNG.integers(4))]

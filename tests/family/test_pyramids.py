@@ -100,7 +100,7 @@ def sppf(x, kernel, times, channel, layout):
 @pytest.mark.parametrize("cached", [1 << 20, 1 << 11])
 def test_sppf_is_its_poolings(engine, cached, monkeypatch):
     monkeypatch.setattr(chaining, "CACHED_BYTES", cached)
-    for i in range(25):
+    for i in range(50):
         shape = tuple(int(n) for n in RNG.integers(1, 12, 4))
         kernel, times = int(RNG.integers(1, 7)), int(RNG.integers(1, 5))
         x = RNG.integers(-9, 9, shape).astype(("float32", "float64", "float16")[i % 3])
