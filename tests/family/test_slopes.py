@@ -1,7 +1,7 @@
 """Gradients against central differences, a hundred random problems for each operation that is not linear.
 
-Linear operations are held against their adjoints, and those of ``test_statistic_gradients.py``, LeNet's and the learnable
-wavelets against differences where they are tested.
+Linear operations are held against their adjoints; statistics, LeNet's sub-sampling and the learnable wavelets against
+differences in their own tests.
 """
 
 from __future__ import annotations
