@@ -70,7 +70,7 @@ def forms_of(task) -> int:
         ("max with indices", ("max_index_f32_u8__rows_stacked",)),
         ("avg of the last axis", ("mean_forward_f32__lanes_k2s2",)),
         ("max backward", ("max_index_f32_u8__rows_fused_k2s2", "scatter_f32_u8__rows_fused_k2s2")),
-        ("avg backward", ("mean_gather_f32__rows",)),
+        ("avg backward", ("mean_gather_f32__rows_apart",)),
         ("lp backward", ("lp_weigh_f32__rows_k2s2", "lp_gather_f32__rows")),
         ("longdouble", ("reference",)),
     ],

@@ -166,6 +166,10 @@ def test_layouts_and_memory(op: str, dtype: str, options: dict[str, Any]) -> Non
             check(asked, expected, asked.run(layout, read, write), layout)
 
 
+# roles whose kernels may work on vectors, of sums and of selections
+ROLES = (("forward", "gather"), ("forward",))
+
+
 @pytest.mark.parametrize(("op", "dtype", "options"), parameters())
 def test_kernels(op: str, dtype: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     ran: set[str] = set()
@@ -185,9 +189,10 @@ def test_kernels(op: str, dtype: str, options: dict[str, Any], monkeypatch: pyte
     served = {form.name for form in FORMS if form.family != "reference" and (selects or not form.match)}
     # vectors have no arithmetic for some types, and refuse windows that are not all divided alike
     fused = {form.name for form in FORMS if form.on_vectors}
-    variant = registry.variant(op, 2.0, dtype, "forward", options.get("nan") == "ignore")
+    skip = options.get("nan") == "ignore"
+    variants = [registry.variant(op, 2.0, dtype, role, skip) for role in ROLES[selects]]
     assert served - fused <= ran <= served
-    able = variant is not None and (variant.vector is not None or variant.across is not None)
+    able = any(v is not None and (v.vector is not None or v.across is not None) for v in variants)
     assert bool(ran & fused) == able
 
 
