@@ -110,7 +110,7 @@ def make_fused_gather(variant: Variant, digest: int) -> Any:
             store(line, x, zero)
 
     def put(source, at, y, d, count, end):
-        """Copies elements; what lies behind them, up to ``end``, will be written afterwards."""
+        """Copies elements; what lies behind them, up to ``end``, will be written afterwards. Places may be negative."""
         x = 0
         while x + lanes_of_vector <= count:
             store(y, d + x, load(source, at + x))
@@ -133,12 +133,12 @@ def make_fused_gather(variant: Variant, digest: int) -> Any:
         while x < outputs:
             until = min(begins + kernel, outputs) if w < past else x
             while x < until:
-                put(shares, at, y, d + x * step, lanes, 0)
+                put(shares, at, y, d + x * step, lanes, -P.FAR)
                 x += 1
             begins += stride
             until = min(begins, outputs) if w < past else outputs
             while x < until:
-                put(zeros, 0, y, d + x * step, lanes, 0)
+                put(zeros, 0, y, d + x * step, lanes, -P.FAR)
                 x += 1
             at += lanes
             w += 1
@@ -186,7 +186,7 @@ def make_fused_gather(variant: Variant, digest: int) -> Any:
             if stream:
                 to, at, pitch = buffer, 0, outputs * lanes
             # rows that follow one another may be written with what lies behind them
-            ends = at + (stop - first) * pitch if pitch == outputs * lanes else 0
+            ends = at + (stop - first) * pitch if pitch == outputs * lanes else -P.FAR
             skew = (bufs[1] // size + d) % lanes_of_vector
             written = at
             # the gradients of the windows that hold the row along the axes before the last leading one
