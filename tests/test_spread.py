@@ -70,6 +70,13 @@ def held_against_sweeps(case, dtype, seed, monkeypatch):
         assert wide[..., 1:-2].tobytes() == expected.tobytes(), (case, form)
         assert (wide[..., 0] == BEHIND).all(), (case, form)
         assert (wide[..., -2:] == BEHIND).all(), (case, form)
+        # rows that lie one before the other, so that places are negative
+        wide = np.full((*shape[:-1], shape[-1] + 40), BEHIND, dtype)
+        back = wide[tuple(slice(None, None, -1) for _ in shape[:-1])]
+        backward(dy, *arguments, out=back[..., 20:-20], **options)
+        assert back[..., 20:-20].tobytes() == expected.tobytes(), (case, form)
+        assert (wide[..., :20] == BEHIND).all(), (case, form)
+        assert (wide[..., -20:] == BEHIND).all(), (case, form)
         ran |= {name.rpartition("__")[2] for name in fastpool.explain(backward, dy, *arguments, **options).kernels}
     return ran
 

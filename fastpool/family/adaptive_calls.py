@@ -12,6 +12,7 @@ from fastpool.family import boxes as B
 from fastpool.family import known_gradients, known_windows
 from fastpool.family.boxes import adaptive_boxes
 from fastpool.family.calls import FLOATS, Call
+from fastpool.functional._repeat import likeness
 
 
 def largest(
@@ -52,8 +53,8 @@ def largest_gradient(
     if indices is not None:
         words = index_kind, nan
         if device is None:
-            called = f"max{n}_back"
-            known = known_gradients.key_of(called, grad_output, x, output_size, indices, out, layout, *words)
+            arrays = grad_output, x, indices, out
+            known = likeness(f"max{n}_back", (output_size, layout), words, arrays)
             answer = known_gradients.run(known, grad_output, x, indices, out)
             if answer is not None:
                 return answer

@@ -34,30 +34,6 @@ class Known(NamedTuple):
 _known: dict[Hashable, Known] = {}
 
 
-def _like(array: Any) -> Hashable:
-    return array.shape, array.strides, array.dtype, array.flags.num
-
-
-def key_of(called: str, grad: Any, x: Any, output_size: Any, indices: Any, out: Any, *words: Any) -> Hashable:
-    """What a call is like, or None where it is not looked up. Words may be of any type, but only strings are known."""
-    for array in (grad, x, indices):
-        if type(array) is not np.ndarray:
-            return None
-    if out is not None and type(out) is not np.ndarray:
-        return None
-    for word in words:
-        if type(word) is not str:
-            return None
-    if type(output_size) is not int:
-        if type(output_size) is not tuple:
-            return None
-        for entry in output_size:
-            if type(entry) is not int:
-                return None
-    given = None if out is None else _like(out)
-    return called, output_size, words, _like(grad), _like(x), _like(indices), given
-
-
 def keep(key: Hashable, check: Task, write: Task | tuple[str, Options], dtype: str, x: Array, grad: Array) -> None:
     """Keep the tasks of an accepted call."""
     alike = isinstance(write, Task) or memory_order(x) == memory_order(grad)

@@ -84,7 +84,7 @@ class Scatter(NamedTuple):
     def apart(self, lanes: int) -> bool:
         """Whether no two windows share an element, all of them lie in the plane, and rows of them are long."""
         window = self.window
-        short = min(SHORT, SHORT_OF_TAPS) if self.kind == "tap" else SHORT
+        short = SHORT_OF_TAPS if self.kind == "tap" else SHORT
         if lanes == 1 and self.small.shape[self.axes[-1]] < short:
             return False
         return all(
@@ -211,7 +211,7 @@ def steps_of(role: str, scatter: Scatter) -> Steps:
     """The programs for arrays that lie like that, planned when they first do."""
     large, small, indices = scatter.large, scatter.small, scatter.indices
     lie = (large.shape, large.strides, large.itemsize, small.shape, small.strides, indices.strides, indices.itemsize)
-    key = (role, scatter[3:], lie, BAND, ROWS, SHORT, GATHERED)
+    key = (role, scatter[3:], lie, BAND, ROWS, SHORT, SHORT_OF_TAPS, GATHERED)
     found = _steps.get(key)
     if found is None:
         found = _planned(role, scatter)

@@ -20,14 +20,14 @@ def named(name, n):
     return getattr(fastpool, name.format(n=n))
 
 
-@pytest.fixture(params=[(512 * 1024, scattering.SHORT), (96, 1)], ids=["whole planes", "bands"])
+@pytest.fixture(params=[512 * 1024, 96], ids=["whole planes", "bands"])
 def sizes(request, monkeypatch):
     """Planes in one tile, and in bands of a few rows, with every row taken for a long one."""
-    band, short = request.param
-    monkeypatch.setattr(scattering, "BAND", band)
-    monkeypatch.setattr(scattering, "ROWS", band)
-    monkeypatch.setattr(scattering, "SHORT", short)
-    monkeypatch.setattr(scattering, "GATHERED", band)
+    for name in ("BAND", "ROWS", "GATHERED"):
+        monkeypatch.setattr(scattering, name, request.param)
+    if request.param == 96:
+        for name in ("SHORT", "SHORT_OF_TAPS"):
+            monkeypatch.setattr(scattering, name, 1)
 
 
 def problems(n, count, seed, dtype=np.float32):
