@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from fastpool.arguments import Options
+from fastpool.family import bin_gradients, known_gradients, known_windows
 from fastpool.family import boxes as B
-from fastpool.family import known_gradients, known_windows
 from fastpool.family.boxes import adaptive_boxes
 from fastpool.family.calls import FLOATS, Call
 from fastpool.functional._repeat import likeness
@@ -59,9 +59,11 @@ def largest_gradient(
             if answer is not None:
                 return answer
         key = known_windows.key_of(f"max{n}_back", x, output_size, layout, device, *words, grad=grad_output)
-        answer = known_windows.backward(key, grad_output, x, out, indices)
-        if answer is not None:
-            return answer
+        # the functions of windows let -1 pass: such calls go the whole way
+        if type(indices) is np.ndarray and (nan == "ignore" or not bin_gradients.names_none(indices)):
+            answer = known_windows.backward(key, grad_output, x, out, indices)
+            if answer is not None:
+                return answer
     call = Call(f"adaptive_max_pool{n}d_backward", device)
     grad = call.take("grad_output", grad_output, B.LARGEST[1:])
     source = call.take("x", x, (grad.dtype,))

@@ -140,6 +140,15 @@ def checking(shape: Ints, indices: Array, axes: Ints, bins: Bins, kind: str, non
     return tasks.task(Program("bin_check", (index,)), layout.plan, tables, tiles, 0, indices.nbytes)
 
 
+def names_none(indices: Array) -> bool:
+    """Whether an index says that there is none: it is negative, or the largest of its type."""
+    if not indices.size or indices.dtype.kind not in "iu":
+        return False
+    if indices.dtype.kind == "u":
+        return bool(indices.max() == np.iinfo(indices.dtype).max)
+    return bool(indices.min() < 0)
+
+
 def scatter(dtype: str, dx: Array, dy: Array, indices: Array, axes: Ints, bins: Bins, kind: str) -> None:
     """Write the gradient of the largest of every box of bins, from its index."""
     if dx.size:

@@ -307,13 +307,15 @@ def largest_gradient(
             raise call.type_error(known, rule_text, "give those that the forward returned, and its kind of indices")
         call.check_shape("indices", given.data, shape, "the shape of the forward's result")
         dx = call.result("out", x.data.shape, x.dtype, out, x.data)
-        # the kernels of windows look at the indices themselves, before they write
         arrays = dx.data, grad.data, given.data
         by_windows = not boxes.short(1) and gradient_by_windows(boxes, x.dtype, arrays, kind)
-        # the kernels of windows take an index that says that there is none, whatever the rule: so do their boxes here
-        none = rule == "ignore" or (boxes.short(SHORT_GRADIENT) and not boxes.short(1))
-        places = boxes.axes, boxes.bins, kind
-        if not by_windows and not bin_gradients.check(x.data.shape, given.data, *places, none):
+        none, places = rule == "ignore", (boxes.axes, boxes.bins, kind)
+        if by_windows:
+            # the kernels of windows look at the indices themselves, before they write, but let -1 pass
+            good = none or not bin_gradients.names_none(given.data)
+        else:
+            good = bin_gradients.check(x.data.shape, given.data, *places, none)
+        if not good:
             raise call.value_error(
                 "indices", "an index names no element of its bin", "give those that the forward returned"
             )

@@ -84,7 +84,7 @@ def test_a_gradient_made_again_gives_the_same(layout, sizes, m):
             for value in (-1, -2, int(np.prod(sizes)), 2**40 + int(indices[at]), -(2**63), 2**63 - 1):
                 wrong, out = indices.copy(), np.full_like(x, 7)
                 wrong[at] = value
-                if value == -1 and (nan == "ignore" or sizes == (14, 14)):
+                if value == -1 and nan == "ignore":
                     backward(dy, x, m, indices=wrong, out=out, **options)
                     continue
                 for given in (None, out):
@@ -118,7 +118,7 @@ def names_an_element(index, kind, box, plane, shape, n, c, layout):
 @pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
 def test_every_index_is_looked_at(kind, layout):
     refused = 0
-    for turn in range(60):
+    for turn in range(120):
         rows, columns = (int(v) for v in RNG.integers(1, 13, 2))
         m = tuple(int(v) for v in RNG.integers(1, 5, 2)) if turn % 6 else (rows, columns)
         shape = (2, (1, 3, 40)[turn % 3], rows, columns)
@@ -143,4 +143,4 @@ def test_every_index_is_looked_at(kind, layout):
             with pytest.raises(ValueError, match="indices"):
                 fastpool.adaptive_max_pool2d_backward(y, x, m, **given)
             assert (out == 7).all()
-    assert 5 < refused < 60
+    assert 5 < refused < 120
