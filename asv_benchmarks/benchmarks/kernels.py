@@ -50,7 +50,7 @@ def problem_for(form, op, role, dtype, size):
     stride = 1 if form.slide else stride
     channels = max(SIZE // (SIDE * SIDE * size), 1)
     plane, padding = (SIDE, SIDE), kernel // 2
-    if form.fused and not form.kernel and form.family == "rows":
+    if form.fused and not form.kernel and (form.family == "rows" or role == "gather"):
         # windows that share nothing, along one axis
         plane, kernel, stride, padding = (SIDE * SIDE,), 4, 4, 0
     last = form.family == "lanes"
