@@ -1,8 +1,8 @@
 """Gradients of the largest of boxes from given indices, known again: their tasks, planned once.
 
 A call like one that was accepted before, of plain NumPy arrays that lie in memory as those did, is checked by nothing
-but its indices and whether its arrays overlap: with all other checks and planning, calls of one small plane took 5 to 10
-times as long. What is wrong then goes the whole way, and is refused there.
+but its indices and whether its arrays overlap: with all other checks and planning, calls of one small plane took 5 to
+10 times as long. What is wrong then goes the whole way, and is refused there.
 """
 
 from __future__ import annotations
