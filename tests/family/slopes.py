@@ -57,17 +57,18 @@ def differences(slope: Slope, dys: tuple[np.ndarray, ...]) -> np.ndarray:
 
 
 def holds(slope: Slope, rng: np.random.Generator) -> bool:
-    """Assert that the gradient is that of differences; False where nothing has a slope, which says little."""
+    """Assert that the gradient is that of differences; False where these are rounding, which says little."""
     y = slope.pool(slope.x[None])
-    dys = tuple(rng.standard_normal(part.shape) for part in parts_of(y))
+    parts = parts_of(y)
+    dys = tuple(rng.standard_normal(part.shape) for part in parts)
     found = parts_of(slope.back(dys if isinstance(y, tuple) else dys[0], slope.x[None]))[0].reshape(slope.x.shape)
     expected = differences(slope, dys)
-    if not found.any():
-        assert np.abs(expected).max(initial=0) < 1e-9
-        return False
-    error = np.abs(found - expected).max() / np.abs(expected).max()
-    assert error < 1e-6, (slope.x.shape, error)
-    return True
+    # each y is rounded, those of sums of taps a few times
+    sums = sum(float(np.abs(dy * part)[np.isfinite(part)].sum()) for dy, part in zip(dys, parts, strict=True))
+    rounding = 4 * np.finfo(float).eps * sums / STEP
+    largest, error = (np.abs(array).max(initial=0) for array in (expected, found - expected))
+    assert error <= max(1e-6 * largest, rounding), (slope.x.shape, error / largest, rounding / largest)
+    return bool(rounding < 1e-6 * largest)
 
 
 def hold(make: Callable[[np.random.Generator], Slope], problems: int = PROBLEMS) -> None:
@@ -77,7 +78,7 @@ def hold(make: Callable[[np.random.Generator], Slope], problems: int = PROBLEMS)
     while held < problems:
         held += holds(make(rng), rng)
         drawn += 1
-        assert drawn < 2 * problems, "most problems say nothing"
+        assert drawn < 4 * problems, "most problems say nothing"
 
 
 def distinct(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
