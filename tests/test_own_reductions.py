@@ -20,6 +20,7 @@ from numba import njit, prange
 import fastpool
 from fastpool import config, own, reference, tracing
 from fastpool.kernels import registry, rows
+from tests.family import slopes
 
 Array = np.ndarray
 
@@ -377,6 +378,24 @@ def test_gradients_are_those_of_differences(op: fastpool.Reduction, options: dic
     np.testing.assert_array_equal(given, dx)
     problem = fastpool.explain(fastpool.pool_backward, dy, x, (2, 3), op, **options).problem
     np.testing.assert_allclose(reference.backward(problem, dy, x, None), dx, rtol=1e-12, atol=1e-13)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("op", [log_sum_exp, product, power_mean, total], ids=lambda op: op.name)
+def test_gradients_are_slopes(op: fastpool.Reduction) -> None:
+    def make(rng: np.random.Generator) -> slopes.Slope:
+        shape = slopes.sizes(rng, 1, 6, 3)
+        window = tuple(int(rng.integers(1, n + 1)) for n in shape[1:])
+        given = {"stride": slopes.sizes(rng, 1, 4, 2), "padding": tuple(int(rng.integers(0, n)) for n in window)}
+        given["ceil_mode"] = bool(rng.integers(2))
+        x = rng.uniform(0.5, 2, shape) * rng.choice([-1, 1], shape)
+        asked = op(float(rng.uniform(1, 4))) if op is power_mean else op
+        pool, back = fastpool.pool, fastpool.pool_backward
+        return slopes.Slope(
+            "pool", lambda x: pool(x, window, asked, **given), lambda dy, x: back(dy, x, window, asked, **given), x
+        )
+
+    slopes.hold(make)
 
 
 def test_gradients_have_the_same_bits_in_each_layout() -> None:

@@ -18,11 +18,12 @@ STEP = 6e-6
 class Slope(NamedTuple):
     """A function of one array, and its gradient.
 
-    ``pool`` takes copies of x along a new first axis and returns an array, or several, with them along the first axis.
-    ``back`` takes gradients of what ``pool`` returns, and one copy, and returns the gradient, or a tuple that begins
-    with it.
+    ``name`` is that of the public function. ``pool`` takes copies of x along a new first axis and returns an array, or
+    several, with them along the first axis. ``back`` takes gradients of what ``pool`` returns, and one copy, and
+    returns the gradient, or a tuple that begins with it.
     """
 
+    name: str
     pool: Callable[[np.ndarray], Any]
     back: Callable[[Any, np.ndarray], Any]
     x: np.ndarray

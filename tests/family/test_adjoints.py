@@ -13,7 +13,6 @@ import numpy as np
 import pytest
 
 import fastpool
-from fastpool.family import operations
 from tests.family import region_cases, window_problems
 from tests.family.slopes import PROBLEMS, parts_of, sizes
 from tests.family.test_slopes import gives_bins
@@ -202,9 +201,3 @@ def test_it_is_the_adjoint(make, name, rank):
             args,
             given,
         )
-
-
-def test_every_linear_operation_is_held():
-    rng = np.random.default_rng(0)
-    held = {make(rng, name, rank)[0] for (make, name), ranks in MAKERS.items() for rank in ranks}
-    assert {name for row in operations.OPERATIONS if row.linear for name in row.functions} - held == {"transpose"}

@@ -1,4 +1,4 @@
-"""Majorities against counting in Python, and SciPy's mode."""
+"""Majorities against counting in Python, NumPy's counts, and SciPy's mode."""
 
 from __future__ import annotations
 
@@ -59,6 +59,21 @@ def test_it_is_what_counting_finds(dtype, ties):
         np.testing.assert_array_equal(y, expected, err_msg=f"{case}")
         with same.engine("reference"):
             np.testing.assert_array_equal(call(x, "channels_first"), expected)
+
+
+@pytest.mark.parametrize("ties", ["smallest", "first"])
+def test_it_is_what_numpy_counts(ties):
+    def most(taps):
+        counts = np.bincount(taps, minlength=1)
+        return taps[np.argmax(counts[taps])] if ties == "first" and taps.size else np.argmax(counts)
+
+    rng = np.random.default_rng(12)
+    for i in range(100):
+        spatial = i % 3 + 1
+        case = random_case(rng, spatial, 8 if spatial < 3 else 5)
+        x = rng.integers(0, rng.integers(1, 9), (1, 2, *case.sizes), "uint8")
+        y = getattr(fastpool, f"mode_pool{spatial}d")(x, *case.arguments, ties=ties)
+        np.testing.assert_array_equal(y, pooled(x, case, most), err_msg=f"{case}")
 
 
 def test_windows_of_many_taps():

@@ -23,7 +23,7 @@ METHODS = ("linear", "lower", "higher", "nearest", "midpoint")
 def slope(name: str, x: np.ndarray, *args: Any, **kwargs: Any) -> Slope:
     """A function of the package and its gradient, both called with these arguments."""
     pool, back = getattr(fastpool, name), getattr(fastpool, f"{name}_backward")
-    return Slope(lambda x: pool(x, *args, **kwargs), lambda dy, x: back(dy, x, *args, **kwargs), x)
+    return Slope(name, lambda x: pool(x, *args, **kwargs), lambda dy, x: back(dy, x, *args, **kwargs), x)
 
 
 def windows(rng: np.random.Generator) -> tuple[int, np.ndarray, dict[str, Any]]:
@@ -104,8 +104,10 @@ def of_fractions(rng: np.random.Generator) -> Slope:
     kernel, bins = sizes(rng, 1, 4, spatial), sizes(rng, 1, 4, spatial)
     shape = tuple(k + m + int(rng.integers(0, 3)) for k, m in zip(kernel, bins, strict=True))
     samples = rng.random((1, 2, spatial))
-    pool, back = (getattr(fastpool, f"fractional_max_pool{spatial}d{end}") for end in ("", "_backward"))
+    name = f"fractional_max_pool{spatial}d"
+    pool, back = getattr(fastpool, name), getattr(fastpool, f"{name}_backward")
     return Slope(
+        name,
         lambda x: pool(x, kernel, bins, samples=np.repeat(samples, len(x), 0)),
         lambda dy, x: back(dy, x, kernel, bins, samples=samples),
         distinct(rng, (2, *shape)),
@@ -131,7 +133,7 @@ def of_regions(name: str) -> Maker:
         def backward(dy: np.ndarray, x: np.ndarray) -> np.ndarray:
             return back(dy, x[0], case.boxes, case.images, *rest, **options)
 
-        return Slope(forward, backward, case.x)
+        return Slope(name, forward, backward, case.x)
 
     return make
 

@@ -33,9 +33,9 @@ class Call(NamedTuple):
             return parts_of(back(dy[0], **{**self.arrays, name: part[0]}, **self.given))[number]
 
         if name != "x" or len(x) > 1 or "assignment" in self.arrays or self.name == "ldw_pool2d":
-            return Slope(each(forward), backward, self.arrays[name])
+            return Slope(self.name, each(forward), backward, self.arrays[name])
         # each copy of x is a sample of its own
-        return Slope(lambda copies: forward(copies[:, 0])[:, None], backward, x)
+        return Slope(self.name, lambda copies: forward(copies[:, 0])[:, None], backward, x)
 
 
 def windows(rng: np.random.Generator) -> tuple[int, np.ndarray, dict[str, Any]]:
@@ -154,6 +154,6 @@ def test_the_constraint_of_ldw():
     def make(rng):
         low = rng.standard_normal(2 * int(rng.integers(1, 7)))
         losses = each(lambda low: np.array(fastpool.ldw_constraint(low)[0]))
-        return Slope(losses, lambda dy, low: dy[0] * fastpool.ldw_constraint(low[0])[1], low)
+        return Slope("ldw_constraint", losses, lambda dy, low: dy[0] * fastpool.ldw_constraint(low[0])[1], low)
 
     hold(make)

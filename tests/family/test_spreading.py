@@ -36,7 +36,8 @@ def by_windows(x, shape, kernel, stride, padding, dilation, include=True, overri
 @pytest.mark.parametrize("n", [1, 2, 3])
 def test_it_spreads_over_windows(n, word):
     rng = np.random.default_rng(n)
-    for _ in range(100):
+    done = 0
+    while done < 100:
         kernel, stride, dilation = (tuple(int(v) for v in rng.integers(1, 4, n)) for _ in range(3))
         padding = tuple(int(rng.integers(0, k)) for k in kernel)
         x = rng.standard_normal((1, 2, *rng.integers(1, 5 if n < 3 else 3, n)))
@@ -46,6 +47,7 @@ def test_it_spreads_over_windows(n, word):
         ]
         if min(default) < 1:
             continue
+        done += 1
         size = tuple(m + int(rng.integers(0, s)) for m, s in zip(default, stride, strict=True))
         include = bool(rng.integers(2))
         override = int(rng.integers(1, 9)) if rng.random() < 0.3 else None
@@ -66,17 +68,37 @@ def test_it_spreads_over_windows(n, word):
         same.assert_same_bits(named(word, n)(x, *rest, **{**named_rest, "output_size": (1, 2, *size)}), y)
 
 
-@pytest.mark.parametrize("ceil", [False, True])
-def test_it_is_the_gradient_of_torchs_pooling(ceil):
+@pytest.mark.parametrize("word", ["avg", "sum"])
+@pytest.mark.parametrize("n", [1, 2, 3])
+def test_it_is_the_gradient_of_torchs_pooling(n, word):
+    """Sums are means divided by 1; for one axis torch takes no divisor, and they are the mean times the taps."""
     torch = pytest.importorskip("torch")
+    torch.set_num_threads(1)
     rng = np.random.default_rng(5)
-    for kernel, stride, padding in [(2, 2, 0), (3, 2, 1), (3, 3, 1), (4, 3, 2)]:
-        z = torch.from_numpy(rng.standard_normal((2, 3, 11, 12))).requires_grad_()
-        pooled = torch.nn.functional.avg_pool2d(z, kernel, stride, padding, ceil)
+    pool = getattr(torch.nn.functional, f"avg_pool{n}d")
+    for _ in range(100):
+        kernel, stride = (tuple(int(v) for v in rng.integers(1, 5, n)) for _ in range(2))
+        padding = tuple(int(rng.integers(0, k // 2 + 1)) for k in kernel)
+        sizes = tuple(int(rng.integers(k, 12 if n < 3 else 7)) for k in kernel)
+        ceil, include = bool(rng.integers(2)), bool(rng.integers(2))
+        options = {"count_include_pad": include} if word == "avg" else {}
+        if word == "avg" and n > 1 and rng.integers(2):
+            options["divisor_override"] = int(rng.integers(1, 9))
+        theirs = {"divisor_override": 1} if word == "sum" and n > 1 else options
+        z = torch.from_numpy(rng.standard_normal((2, 3, *sizes))).requires_grad_()
+        pooled = pool(z, kernel, stride, padding, ceil, **theirs)
+        scale = kernel[0] if word == "sum" and n == 1 else 1
+        if scale != 1 and ceil:
+            # windows that end beyond the padding have another divisor
+            pooled, ceil = pool(z, kernel, stride, padding), False
         x = rng.standard_normal(pooled.shape)
-        (expected,) = torch.autograd.grad(pooled, z, torch.from_numpy(x))
-        y = fastpool.avg_unpool2d(x, kernel, stride, padding, ceil, output_size=(11, 12))
-        np.testing.assert_allclose(y, expected.numpy(), rtol=1e-12, atol=1e-14)
+        (expected,) = torch.autograd.grad(pooled, z, torch.from_numpy(x * scale))
+        unpool, back = named(word, n), named(word, n, "_backward")
+        y = unpool(x, kernel, stride, padding, ceil_mode=ceil, output_size=sizes, **options)
+        np.testing.assert_allclose(y, expected.numpy(), rtol=1e-13, atol=1e-13)
+        dy = z.detach().numpy()
+        dx = back(dy, x, kernel, stride, padding, ceil_mode=ceil, output_size=sizes, **options)
+        np.testing.assert_allclose(dx, pooled.detach().numpy() * scale, rtol=1e-13, atol=1e-13)
 
 
 @pytest.mark.parametrize("word", ["avg", "sum"])

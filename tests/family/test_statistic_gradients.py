@@ -85,7 +85,7 @@ def test_finite_differences(case):
         def gradient(dy, x):
             return backward(dy.reshape(given.problem().out_shape), x[0], *given.arguments, **case.options)
 
-        return slopes.Slope(pool, gradient, given.x)
+        return slopes.Slope(forward.__name__, pool, gradient, given.x)
 
     slopes.hold(make)
 
