@@ -21,12 +21,12 @@ from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu.index_columns import AHEAD, make_columns, make_squares_of_two, windows_of_two
 from fastpool.kernels.cpu.memory import CODES, SCALARS, address, pointer, pointer_like
-from fastpool.kernels.cpu.numbered_taps import Taps, kept, make_taps
+from fastpool.kernels.cpu.numbered_taps import Taps, edges, make_taps
 from fastpool.kernels.cpu.parts import make_parameter
 from fastpool.kernels.cpu.row_tables import follows, index_of_row, owns_taps, rows_of_taps
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vector_parts import make_put_either, put_one
-from fastpool.kernels.cpu.vectors import any_of, everywhere, integers, none, prefetch, store
+from fastpool.kernels.cpu.vectors import any_of, everywhere, integers, lanes_past, none, prefetch, store
 from fastpool.kernels.cpu.walk import advance, offset, seek
 from fastpool.kernels.registry import Variant
 
@@ -100,9 +100,11 @@ def make_row(variant: Variant, taps: Taps, put: Any) -> Any:
         while o < past:
             o = min(o, past - lanes)
             q = o * stride - pad
-            first = third = kept(0, 0, 1, lanes, like)
+            # truth values that are chosen between are packed, so numbers are
+            begins, ends = 0, lanes
             if not inside and (q < 0) | (q + (lanes - 1) * stride + 3 > width):
-                first, third = kept(q, 0, stride, width, like), kept(q, 2, stride, width, like)
+                begins, ends = edges(q, stride, width)
+            first, third = lanes_past(like, begins), lanes_past(like, ends)
             if stride == 2:
                 s, n, bad = twos(table, many, q, first, third, jump, p, bad, spare)
             else:

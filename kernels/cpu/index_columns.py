@@ -16,9 +16,9 @@ from typing import Any
 
 from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu.memory import CODES, address, pointer
-from fastpool.kernels.cpu.numbered_taps import Taps, kept
+from fastpool.kernels.cpu.numbered_taps import Taps, edges
 from fastpool.kernels.cpu.state import inlined
-from fastpool.kernels.cpu.vectors import any_of, everywhere, integers, load, none, prefetch, store, store_as
+from fastpool.kernels.cpu.vectors import any_of, everywhere, integers, lanes_past, load, none, prefetch, store, store_as
 from fastpool.kernels.reductions import pick
 from fastpool.kernels.registry import Variant
 
@@ -49,7 +49,8 @@ def make_columns(variant: Variant, taps: Taps, stride: int, put: Any) -> Any:
         one of the last, is outside; ``u`` is that of the first row which is not.
         """
         like = everywhere(spare, 0)
-        first, third = kept(q, 0, stride, width, like), kept(q, 2, stride, width, like)
+        first, third = edges(q, stride, width)
+        first, third = lanes_past(like, first), lanes_past(like, third)
         s0 = s1 = like
         n0 = n1 = integers(like, 0)
         wait = 3

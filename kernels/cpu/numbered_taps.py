@@ -16,7 +16,6 @@ from fastpool.kernels.cpu.vectors import (
     even,
     everywhere,
     integers,
-    lanes_between,
     load,
     odd,
     shifted,
@@ -31,9 +30,10 @@ class Taps(NamedTuple):
 
     two_apart(x, q, p, bad)             taps 0 and 1 of windows that are two apart, the first one's from place q on
     of_row(x, q, first, third, number, jump, p, bad)
-                                        of three taps, of which the middle one is there, and the others where these say,
-                                        the largest and its number: number + jump for each tap before it; for windows
-                                        that are neighbours, and for those that are two apart
+                                        of three taps the largest and its number: number + jump for each tap before it;
+                                        the middle one is there, the first one in lanes that are not negative in
+                                        ``first``, the third in those that are in ``third``; for windows that are
+                                        neighbours, and for those that are two apart
     take(s, n, t, m)                    t where it is larger; the one that is held comes first in the window
     lower(s, p)                         results
     """
@@ -45,9 +45,11 @@ class Taps(NamedTuple):
 
 
 @inlined
-def kept(q, j, stride, width, like):
-    """Which lanes have their tap ``j`` on the row, where the first one's window begins at place ``q``."""
-    return lanes_between(like, -((q + j) // stride), -((q + j - width) // stride))
+def edges(q, stride, width):
+    """(first, past): windows of three taps that have their middle one have their first one too from window ``first``
+    on, and their third one before window ``past``, where window 0 begins at place ``q`` of a row.
+    """
+    return -(q // stride), -((q + 2 - width) // stride)
 
 
 def make_taps(variant: Variant, calm: bool) -> Taps:
@@ -72,9 +74,9 @@ def make_taps(variant: Variant, calm: bool) -> Taps:
             return pick(chosen, t, s), pick(chosen, m, n)
 
         def three_taps(a, s, t, first, third, number, jump):
-            chosen = first & ((a >= s) | ((a != a) & (s == s)))
+            chosen = (first >= 0) & ((a >= s) | ((a != a) & (s == s)))
             s, n = pick(chosen, a, s), pick(chosen, number, integers(s, number + jump))
-            chosen = third & ((t > s) | (t != t))
+            chosen = (third < 0) & ((t > s) | (t != t))
             return pick(chosen, t, s), pick(chosen, number + 2 * jump, n)
 
     else:
@@ -87,9 +89,9 @@ def make_taps(variant: Variant, calm: bool) -> Taps:
             return pick(chosen, t, s), pick(chosen, m, n)
 
         def three_taps(a, s, t, first, third, number, jump):
-            chosen = first & (a >= s)
+            chosen = (first >= 0) & (a >= s)
             s, n = pick(chosen, a, s), pick(chosen, number, integers(s, number + jump))
-            chosen = third & (t > s)
+            chosen = (third < 0) & (t > s)
             return pick(chosen, t, s), pick(chosen, number + 2 * jump, n)
 
     watch, three_taps = make_watch(calm and floats), _always(three_taps)

@@ -71,9 +71,9 @@ def load_beside(p, i, v):
 
 
 @_known
-def lanes_between(a, low, high):
-    """Where ``low <= lane < high``, for a vector like ``a``."""
-    return code.lanes_between(a, low, high)
+def lanes_past(a, low):
+    """The number of each lane less ``low``, at most the number of lanes, for a vector like ``a``: integers."""
+    return code.lanes_past(a, low)
 
 
 @_known
@@ -114,7 +114,7 @@ def signed(a, p):
 
 @_known
 def either_nan(a, b):
-    """Where either of two vectors of floats is NaN."""
+    """Where either of two vectors of floats is NaN: marks, which are integers, all bits of which are set there."""
     return code.either_nan(a, b)
 
 
@@ -126,14 +126,14 @@ def larger_unsigned(a, b):
 
 @_known
 def none(a):
-    """A vector of truth values, all false, for a vector."""
+    """Marks of no lane, for a vector."""
     return code.none(a)
 
 
 @_known
-def any_of(chosen):
-    """Whether any lane is true."""
-    return code.any_of(chosen)
+def any_of(marks):
+    """Whether any lane is marked."""
+    return code.any_of(marks)
 
 
 @_known
