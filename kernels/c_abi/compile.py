@@ -169,7 +169,7 @@ def sources(planning: Planning, levels: Sequence[Level]) -> str:
     """A digest of all that is compiled and of what compiles it."""
     sha = hashlib.sha256(digests.sources_digest())
     # what lowers and compiles, beside what is compiled
-    here = [Path(__file__).with_name(f"{name}.py") for name in ("lower", "objects", "compile")]
+    here = [Path(__file__).with_name(f"{name}.py") for name in ("lower", "numba_speed", "objects", "compile")]
     for path in (*here, *planning.files):
         sha.update(path.read_bytes())
     sha.update(repr((tuple(levels), numba.__version__, llvmlite.__version__)).encode())

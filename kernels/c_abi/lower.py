@@ -21,6 +21,7 @@ from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import cpu_target
 from numba.extending import intrinsic
 
+from fastpool.kernels.c_abi.numba_speed import hurried
 from fastpool.kernels.cpu.engine import PASSES
 from fastpool.kernels.cpu.memory import TYPES
 from fastpool.kernels.cpu.parts import Parts, make_parts, shares
@@ -117,9 +118,10 @@ def lower(name: str, functions: Iterable[Function]) -> bytes:
     """
     functions = tuple(functions)
     base = cpu_target.target_context
-    with global_compiler_lock, _lowering_only(base):
+    typing = cpu_target.typing_context
+    with global_compiler_lock, _lowering_only(base), hurried(typing, base):
         base.refresh()
-        cpu_target.typing_context.refresh()
+        typing.refresh()
         context = base.subtarget(_internal_codegen=_Codegen(name, BASELINE), aot_mode=True)
         library = context.codegen().create_library(name)
         for function in functions:
