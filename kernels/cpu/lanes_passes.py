@@ -20,6 +20,7 @@ from fastpool.kernels.cpu.vectors import (
     integers,
     larger_unsigned,
     load,
+    marked,
     none,
     signed,
     store,
@@ -283,6 +284,7 @@ def make_half_pairs(dtype: str, indexed: bool) -> tuple[Any, Any]:
             s, t = join(s, lift(load(x, a), p)), join(t, lift(load(x, b), p))
         (u, bad_u), (v, bad_v) = value(s, p), value(t, p)
         bad = bad_u | bad_v | ((s[2] == zero) & ((u & rest) == 0)) | ((t[2] == zero) & ((v & rest) == 0))
+        bad = marked(u, bad)
         n = integers(u, table[2 * taps - 1])
         m = n
         # the last one that is written is the first one that has it

@@ -282,6 +282,15 @@ def larger_unsigned(typing_context, a, b):
 
 
 @intrinsic
+def marked(typing_context, a, chosen):
+    """Truth values, of lanes of a vector like ``a``, as marks."""
+    kind = _marks(a)
+    return kind(a, chosen), lambda context, builder, signature, arguments: builder.sext(
+        arguments[1], context.get_value_type(kind)
+    )
+
+
+@intrinsic
 def none(typing_context, a):
     """Marks as ``either_nan`` gives them, none set, for a vector."""
     kind = _marks(a)

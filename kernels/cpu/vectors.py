@@ -125,6 +125,12 @@ def larger_unsigned(a, b):
 
 
 @_known
+def marked(a, chosen):
+    """Truth values, of lanes of a vector like ``a``, as marks."""
+    return code.marked(a, chosen)
+
+
+@_known
 def none(a):
     """Marks of no lane, for a vector."""
     return code.none(a)

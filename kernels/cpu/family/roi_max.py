@@ -19,7 +19,7 @@ from fastpool.kernels.cpu.family.blocks import make_blocks, make_canonical, make
 from fastpool.kernels.cpu.family.places import INTEGERS, make_give_places
 from fastpool.kernels.cpu.memory import address, pointer
 from fastpool.kernels.cpu.state import inlined
-from fastpool.kernels.cpu.vectors import BYTES, any_of, everywhere, integers, load, none, store, store_as
+from fastpool.kernels.cpu.vectors import BYTES, any_of, everywhere, integers, load, marked, none, store, store_as
 from fastpool.kernels.frame import offset, size, stride
 from fastpool.kernels.reductions import pick
 
@@ -78,7 +78,7 @@ def make_any_nan(value: str):
         seen = none(load(block, 0))
         for e in range(many):
             v = load(block, e * lanes)
-            seen = seen | (v != v)
+            seen = seen | marked(v, v != v)
         return any_of(seen)
 
     return inlined(any_nan)
