@@ -61,7 +61,7 @@ class Library:
 
     def pointer(self, array: np.ndarray | None) -> Any:
         """Where an array's first element lies; null for none."""
-        return self.ffi.cast("void *", 0 if array is None else array.__array_interface__["data"][0])
+        return self.ffi.cast("void *", 0 if array is None else address_of(array))
 
     def spec(self, problem: Problem, forced: str = "") -> Any:
         """A problem as the library's spec, or None if it cannot be one; ``forced`` is a form's name or ""."""
@@ -253,3 +253,15 @@ def door() -> Any:
     names = ("fastpool_forward", "fastpool_workspace_size", "fastpool_threads")
     found.attach(*map(owner.address, names), config.get_num_threads)
     return found
+
+
+def address_of(array: np.ndarray) -> int:
+    """The address of an array's first element. Asking NumPy in Python takes 3.3 us, the front door 0.45."""
+    if type(array) is np.ndarray and (found := _address()) is not None:
+        return int(found(array))
+    return int(array.__array_interface__["data"][0])
+
+
+@functools.cache
+def _address() -> Any:
+    return getattr(door(), "address", None)

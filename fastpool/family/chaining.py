@@ -74,7 +74,7 @@ def placed(problem: Problem, x: Array, y: Array, indices: Array | None = None, a
 
 def address(array: Array) -> int:
     """Where an array's first element lies."""
-    return int(array.__array_interface__["data"][0])
+    return library.address_of(array)
 
 
 def code_of(program: Program) -> Native:

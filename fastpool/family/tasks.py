@@ -35,7 +35,7 @@ def engine_of(program: Program) -> str:
 
 
 def _address(array: Array | None) -> int:
-    return 0 if array is None else int(array.__array_interface__["data"][0])
+    return 0 if array is None else library.address_of(array)
 
 
 def telling() -> bool:
@@ -131,9 +131,10 @@ class Task(NamedTuple):
     work: int
     moved: int
 
-    def run(self, *arrays: Array) -> None:
-        """Run it: ``bufs`` points to these arrays, then to the tables."""
-        _run(self.program, self.block, [*map(_address, arrays), *self.places], self.tiles, self.work, self.moved)
+    def run(self, *arrays: Array, oracle: Callable[[], None] | None = None) -> None:
+        """Run it: ``bufs`` points to these arrays, then to the tables; ``oracle`` as in ``run``."""
+        places = [*map(_address, arrays), *self.places]
+        _run(self.program, self.block, places, self.tiles, self.work, self.moved, oracle)
 
 
 def task(

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Hashable
+from typing import Any, cast
 
 import numpy as np
 
+from fastpool.arrays import Outline
 from fastpool.errors import shown
 from fastpool.family import tasks
 from fastpool.family.calls import NUMBERS, Call
 from fastpool.family.framing import Frame
 from fastpool.family.ranks import ranked
 from fastpool.family.spreading import hand_over
+from fastpool.functional._repeat import MOST, apart, likeness
 from fastpool.functional._types import A, Device, Layout, Sizes
 from fastpool.kernels.programs import Program
 from fastpool.memory import Array
@@ -56,38 +58,50 @@ def _upsampled(call: Call, factor: Any, size: object, axes: Ints, shape: Ints) -
     return tuple(found)
 
 
-def _run(role: str, large: Array, small: Array, axes: Ints, word: str) -> None:
+def _plan(role: str, large: Array, small: Array, axes: Ints, word: str) -> tasks.Task:
+    """A task: "copy" writes the larger array, "fold" the smaller one."""
     frame = Frame((large, small), axes)
     n, m = small.shape[axes[-1]], large.shape[axes[-1]]
-    sources = np.arange(m) * n // m
-    copies = -(-np.arange(n + 1) * m // n)
+    # from which element along the last axis each is taken, and how many copies come before each
+    sources, copies = np.arange(m) * n // m, -(-np.arange(n + 1) * m // n)
     rows = math.prod(small.shape[axis] for axis in axes[:-1])
     plane = large.itemsize * frame.lanes * math.prod(large.shape[axis] for axis in axes)
     band = min(rows, max(1, ROWS * rows // plane))
     bands = -(-rows // band)
-
-    def by_hand() -> None:
-        if role == "copy":
-            oracle.upsample(small, large, axes)
-        else:
-            oracle.upsample_backward(large, small, axes)
-
     work = 2 * (m * frame.lanes + 8) // 8 * 64 + 64 if role == "fold" else 0
     tiles = 0 if 0 in small.shape else frame.outer * bands
-    size = large.nbytes + small.nbytes
-    arrays = (large, small, sources, copies)
-    tasks.run(Program("upsample", (role, word)), [*frame.plan, band, bands], arrays, tiles, work, size, by_hand)
+    moved = large.nbytes + small.nbytes
+    numbers = [*frame.plan, band, bands]
+    return tasks.task(Program("upsample", (role, word)), numbers, (sources, copies), tiles, work, moved)
+
+
+_known: dict[Hashable, tuple[tasks.Task, Ints, Outline]] = {}
+"""Calls of plain NumPy arrays that were accepted, and their results, by all that their checks depend on."""
 
 
 def _forward(called: str, n: int, x: A, factor: object, size: object, layout: object, out: Any, device: object) -> A:
+    key = likeness(called, (factor, size, layout, device), (), (x, out))
+    known = _known.get(key) if key is not None else None
+    given: Any
+    if known is not None and apart((x,), (out,)):
+        task, axes, outline = known
+        data = cast(Array, x)
+        given = outline.kind.empty(outline.shape, outline.dtype, outline.order) if out is None else out
+        task.run(given, data, oracle=lambda: oracle.upsample(data, given, axes))
+        return cast(A, given)
     call = Call(called, device)
     source = call.take("x", x, DTYPES)
     axes = call.axes(layout, n, source.data.shape)
     shape = _upsampled(call, factor, size, axes, source.data.shape)
     y = call.result("out", shape, source.dtype, out, source.data)
-    _run("copy", y.data, source.data, axes, str(8 * y.data.itemsize))
-    given: A = call.give()
-    return given
+    task = _plan("copy", y.data, source.data, axes, str(8 * y.data.itemsize))
+    task.run(y.data, source.data, oracle=lambda: oracle.upsample(source.data, y.data, axes))
+    if key is not None and source.data is x and (out is None or y.data is out):
+        if len(_known) >= MOST:
+            _known.clear()
+        _known[key] = task, axes, y.outline
+    given = call.give()
+    return cast(A, given)
 
 
 def _backward(
@@ -105,7 +119,8 @@ def _backward(
         given = hand_over(called, f"sum_pool{n}d", g, factors, layout=layout, out=out)
         return given
     dx = call.result("out", shape, source.dtype, out, source.data)
-    _run("fold", source.data, dx.data, axes, source.dtype)
+    task = _plan("fold", source.data, dx.data, axes, source.dtype)
+    task.run(source.data, dx.data, oracle=lambda: oracle.upsample_backward(source.data, dx.data, axes))
     given = call.give()
     return given
 

@@ -7,6 +7,7 @@
  *
  * With indices ``y``, and ``out`` where it is given, is a pair of arrays.
  *     attach(forward, workspace_size, threads, get_num_threads)                   the library's functions, by address
+ *     address(array)                                                              the address of its first element
  */
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -387,11 +388,22 @@ static PyObject *forget(PyObject *self, PyObject *nothing)
     Py_RETURN_NONE;
 }
 
+static PyObject *address(PyObject *self, PyObject *array)
+{
+    (void)self;
+    if (!PyArray_Check(array)) {
+        PyErr_SetString(PyExc_TypeError, "address: not an array");
+        return NULL;
+    }
+    return PyLong_FromVoidPtr(PyArray_DATA((PyArrayObject *)array));
+}
+
 static PyMethodDef methods[] = {
     {"run", (PyCFunction)(void (*)(void))run, METH_FASTCALL, "Runs a call that is like a known one, or returns None."},
     {"learn", (PyCFunction)(void (*)(void))learn, METH_FASTCALL, "Keeps a call that was accepted."},
     {"attach", (PyCFunction)(void (*)(void))attach, METH_FASTCALL, "Takes the library's functions, by address."},
     {"forget", forget, METH_NOARGS, "Forgets all calls."},
+    {"address", address, METH_O, "The address of an array's first element."},
     {NULL, NULL, 0, NULL},
 };
 

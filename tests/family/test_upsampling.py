@@ -142,3 +142,36 @@ def test_errors_write_nothing(change, error, words):
 def test_gradients_of_another_shape_are_refused():
     with pytest.raises(ValueError, match="the shape of the forward's result"):
         fastpool.upsample_nearest2d_backward(np.ones((4, 5)), (2, 2), 2)
+
+
+@pytest.mark.parametrize("layout", ["channels_first", "channels_last"])
+def test_calls_made_again_are_told_apart(layout):
+    """The second call like one before is not checked again: its values, its arrays and its arguments are its own."""
+    shape = (2, 3, 4, 5)
+    axes = (2, 3) if layout == "channels_first" else (1, 2)
+    for _ in range(3):
+        for dtype in (np.float32, np.int16):
+            x = (RNG.standard_normal(shape) * 50).astype(dtype)
+            for factor in (2, 2.0, (2, 3), (3, 2), [1, 4]):
+                expected = x
+                for axis, times in zip(axes, np.broadcast_to(np.asarray(factor, int), 2), strict=True):
+                    expected = np.repeat(expected, times, axis)
+                y = fastpool.upsample_nearest2d(x, factor, layout=layout)
+                same.assert_same_bits(y, expected)
+                into = np.zeros_like(y)
+                assert fastpool.upsample_nearest2d(x, factor, layout=layout, out=into) is into
+                same.assert_same_bits(into, expected)
+                # a result whose rows lie backward
+                backward = np.zeros_like(y)[..., ::-1]
+                fastpool.upsample_nearest2d(x, factor, layout=layout, out=backward)
+                same.assert_same_bits(np.ascontiguousarray(backward), expected)
+
+
+def test_a_call_made_again_may_not_write_what_it_reads():
+    memory = np.arange(64, dtype=np.float32)
+    x, y = memory[:16].reshape(4, 4), memory[:64].reshape(8, 8)
+    fastpool.upsample_nearest2d(x, 2, out=np.empty((8, 8), np.float32))
+    before = memory.copy()
+    with pytest.raises(ValueError, match="memory"):
+        fastpool.upsample_nearest2d(x, 2, out=y)
+    np.testing.assert_array_equal(memory, before)
