@@ -119,7 +119,7 @@ def lower(name: str, functions: Iterable[Function]) -> bytes:
     functions = tuple(functions)
     base = cpu_target.target_context
     typing = cpu_target.typing_context
-    with global_compiler_lock, _lowering_only(base), hurried(typing, base):
+    with global_compiler_lock, _lowering_only(base), hurried(typing):
         base.refresh()
         typing.refresh()
         context = base.subtarget(_internal_codegen=_Codegen(name, BASELINE), aot_mode=True)

@@ -1,7 +1,7 @@
 """What Numba does more often than one that only lowers needs it, done once: what it lowers to is the same.
 
-Typing and lowering are nearly half of a build, spread over thousands of functions of Numba. These few take up a third
-of that, and can be replaced from here.
+Typing and lowering are nearly half of a build, spread over thousands of functions of Numba. To resolve calls takes up
+to a third of that. Keeping sizes of types, and finding an instruction's variables faster, saved nothing.
 """
 
 from __future__ import annotations
@@ -10,27 +10,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from numba.core import ir
-
 
 @contextmanager
-def hurried(typing: Any, target: Any) -> Iterator[None]:
-    """While it lasts, Numba types and lowers faster.
-
-    Parameters
-    ----------
-    typing, target
-        The contexts of Numba's typing and of its target.
-    """
-    list_variables = ir.Inst._rec_list_vars
+def hurried(typing: Any) -> Iterator[None]:
+    """While it lasts, Numba types faster; ``typing`` is the context of its typing."""
     typing.resolve_function_type = _resolved_once(typing.resolve_function_type)
-    target.get_abi_sizeof = _sized_once(target.get_abi_sizeof)
-    ir.Inst._rec_list_vars = _variables
     try:
         yield
     finally:
-        ir.Inst._rec_list_vars = list_variables
-        del typing.resolve_function_type, target.get_abi_sizeof
+        del typing.resolve_function_type
 
 
 def _resolved_once(resolve: Callable[..., Any]) -> Callable[..., Any]:
@@ -53,38 +41,3 @@ def _resolved_once(resolve: Callable[..., Any]) -> Callable[..., Any]:
         return found
 
     return resolve_function_type
-
-
-def _sized_once(sizeof: Callable[[Any], int]) -> Callable[[Any], int]:
-    """The bytes of a type of LLVM, kept: Numba asks for each variable, and makes a module to find out."""
-    known: dict[str, int] = {}
-
-    def get_abi_sizeof(kind: Any) -> int:
-        name = str(kind)
-        if name not in known:
-            known[name] = sizeof(kind)
-        return known[name]
-
-    return get_abi_sizeof
-
-
-_PLAIN = frozenset({str, int, float, bool, type(None), ir.Loc, ir.Scope, type(len)})
-"""Types of an instruction's fields that hold no variable."""
-
-
-def _variables(self: Any, value: Any) -> list[Any]:
-    """The variables in a field of an instruction; Numba asks for those of each nine times."""
-    kind = type(value)
-    if kind is ir.Var:
-        return [value]
-    if kind in _PLAIN:
-        return []
-    if kind is dict:
-        value = value.values()
-    elif kind is not tuple and kind is not list:
-        return value.list_vars() if isinstance(value, ir.Inst) else []
-    found = []
-    for part in value:
-        if type(part) not in _PLAIN:
-            found += _variables(self, part)
-    return found
