@@ -72,11 +72,6 @@ def placed(problem: Problem, x: Array, y: Array, indices: Array | None = None, a
     )
 
 
-def address(array: Array) -> int:
-    """Where an array's first element lies."""
-    return library.address_of(array)
-
-
 def code_of(program: Program) -> Native:
     """The code of a program, as a link: its plan, tiles and work are for the caller to fill in."""
     found = tasks._ahead(program) if tasks.engine_of(program) == "aot" else 0
@@ -137,7 +132,7 @@ class Chain:
         """Add a program over all of its tiles."""
         block = np.array(plan, np.int64)
         self._kept.append(block)
-        self.add(code_of(program)._replace(plan=address(block), tiles=tiles, work=work), buffers)
+        self.add(code_of(program)._replace(plan=library.address_of(block), tiles=tiles, work=work), buffers)
 
     def copy(self, arrays: tuple[Array, Array], numbers: tuple[int, int], steps: Steps) -> None:
         """Add a copy of parts of one array to those of another, cut alike."""
@@ -185,7 +180,7 @@ class Prepared(NamedTuple):
         """Run it; ``size`` is how many bytes it moves."""
         table = self.table.copy()
         for link, at, number in self.fills:
-            table[:, link, at] += address(arrays[number])
+            table[:, link, at] += library.address_of(arrays[number])
         tasks.run(PROGRAM, self.plan, (table,), len(table), self.work, size)
 
 

@@ -16,7 +16,7 @@ from fastpool.arguments import Options
 from fastpool.family import tasks
 from fastpool.family.tasks import Task
 from fastpool.functional import _call
-from fastpool.functional._repeat import MOST, apart
+from fastpool.functional._repeat import apart, put
 from fastpool.memory import Array, empty_in_order, memory_order
 from fastpool.problem import Ints
 
@@ -38,9 +38,7 @@ def keep(key: Hashable, check: Task, write: Task | tuple[str, Options], dtype: s
     """Keep the tasks of an accepted call."""
     alike = isinstance(write, Task) or memory_order(x) == memory_order(grad)
     if key is not None and alike and not tasks.telling():
-        if len(_known) >= MOST:
-            _known.clear()
-        _known[key] = Known(check, write, dtype, memory_order(x))
+        put(_known, key, Known(check, write, dtype, memory_order(x)))
 
 
 def run(key: Hashable, grad: Any, x: Any, indices: Any, out: Any) -> Any:

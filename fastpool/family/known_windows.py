@@ -15,7 +15,7 @@ import numpy as np
 from fastpool.arguments import Options
 from fastpool.family import tasks
 from fastpool.functional import _call
-from fastpool.functional._repeat import MOST
+from fastpool.functional._repeat import put
 
 _known: dict[Hashable, tuple[str, Options]] = {}
 """The function of windows and its arguments, by what a call was like."""
@@ -51,9 +51,7 @@ def key_of(called: str, x: Any, output_size: Any, layout: Any, device: Any, *wor
 def keep(key: Hashable, word: str, options: Options) -> None:
     """Keep what an accepted call is: the function of windows that it is, and its arguments."""
     if key is not None:
-        if len(_known) >= MOST:
-            _known.clear()
-        _known[key] = word, options
+        put(_known, key, (word, options))
 
 
 def forward(key: Hashable, x: Any, out: Any) -> Any:

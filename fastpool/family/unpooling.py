@@ -14,7 +14,7 @@ from fastpool.family.calls import NUMBERS, Call
 from fastpool.family.inverse import Windows, unpooled_shape, windows
 from fastpool.family.ranks import ranked
 from fastpool.family.scattering import Scatter, run
-from fastpool.functional._repeat import MOST, apart, likeness
+from fastpool.functional._repeat import apart, likeness, put
 from fastpool.functional._types import A, Device, IndexKind, Layout, Padding, Sizes
 from fastpool.memory import Array
 from fastpool.problem import Ints
@@ -78,9 +78,7 @@ def _again(called: str, role: str, key: Hashable, read: Array, indices: Array, o
 def _keep(key: Hashable, scatter: Scatter, outline: Outline, arrays: tuple[tuple[Array, object], ...]) -> None:
     if key is None or not all(data is given for data, given in arrays):
         return
-    if len(_known) >= MOST:
-        _known.clear()
-    _known[key] = _Known(scatter.axes, scatter.kind, scatter.window, outline)
+    put(_known, key, _Known(scatter.axes, scatter.kind, scatter.window, outline))
 
 
 def _forward(

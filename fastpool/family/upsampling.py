@@ -15,7 +15,7 @@ from fastpool.family.calls import NUMBERS, Call
 from fastpool.family.framing import Frame
 from fastpool.family.ranks import ranked
 from fastpool.family.spreading import hand_over
-from fastpool.functional._repeat import MOST, apart, likeness
+from fastpool.functional._repeat import apart, likeness, put
 from fastpool.functional._types import A, Device, Layout, Sizes
 from fastpool.kernels.programs import Program
 from fastpool.memory import Array
@@ -97,9 +97,7 @@ def _forward(called: str, n: int, x: A, factor: object, size: object, layout: ob
     task = _plan("copy", y.data, source.data, axes, str(8 * y.data.itemsize))
     task.run(y.data, source.data, oracle=lambda: oracle.upsample(source.data, y.data, axes))
     if key is not None and source.data is x and (out is None or y.data is out):
-        if len(_known) >= MOST:
-            _known.clear()
-        _known[key] = task, axes, y.outline
+        put(_known, key, (task, axes, y.outline))
     given = call.give()
     return cast(A, given)
 

@@ -44,6 +44,13 @@ def plain(values: Iterable[object]) -> bool:
     return True
 
 
+def put(kept: dict[Any, Any], key: Hashable, value: object) -> None:
+    """Keeps one more; where there is no room, all others are forgotten."""
+    if len(kept) >= MOST:
+        kept.clear()
+    kept[key] = value
+
+
 def likeness(
     called: str, options: tuple[object, ...], others: tuple[object, ...], arrays: tuple[object, ...]
 ) -> Hashable:
@@ -89,9 +96,7 @@ class Recipes:
         """Keeps what was found."""
         if key is None:
             return
-        if len(self._kept) >= MOST:
-            self._kept.clear()
-        self._kept[key] = recipe
+        put(self._kept, key, recipe)
 
 
 def apart(read: tuple[Any, ...], written: tuple[Any, ...]) -> bool:
