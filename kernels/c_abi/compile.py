@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 import hashlib
 import multiprocessing
+import multiprocessing.pool
 import os
 from collections.abc import Sequence
 from functools import cache
@@ -23,8 +24,9 @@ from numba.extending import register_jitable
 from fastpool.kernels import digests, programs, registry
 from fastpool.kernels.c_abi.lower import Function, fill, lower, lower_loops, lower_parts
 from fastpool.kernels.c_abi.objects import Level, digest, emit, prepare, simplify
+from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu.engine import PASSES, SPLIT, WHOLE, make_program
-from fastpool.kernels.cpu.memory import SIGNATURE
+from fastpool.kernels.cpu.memory import SIGNATURE, SIZES
 from fastpool.kernels.registry import Variant
 from fastpool.kernels.table import Table
 
@@ -60,6 +62,17 @@ class Job(NamedTuple):
     loops: bytes = b""
 
 
+def counts_registers(job: Job, variants: Sequence[Variant]) -> bool:
+    """Whether a job is compiled with explicit vectors of the size that a level has: where values have their numbers.
+
+    16 registers of 32 bytes have no room for the values and numbers of 64 bytes of elements: on AVX2 float32 and
+    float64 took 1.1 to 3 times as long. With elements of a byte, and without numbers, 64 bytes are as fast or faster:
+    5x5 1.3 times.
+    """
+    variant = variants[job.number]
+    return job.what == "fused" and variant.role == "index" and SIZES[variant.source] >= 4
+
+
 def symbol(name: str, level: Level) -> str:
     """The symbol of a kernel or walk for a level."""
     return f"{PREFIX}{name}_{level.name}"
@@ -89,10 +102,13 @@ def jobs(variants: Sequence[Variant]) -> list[Job]:
     return [*(Job("walk", walk) for walk in SPLIT), *whole, *match, *once, *family, *lanes, *passes]
 
 
-def _settle() -> None:
-    """Prepares a process for many jobs: typing makes millions of objects, and to look for garbage among them so often
-    as Python does took a twelfth of the time.
+def _settle(vector: int) -> None:
+    """Prepares a process for many jobs with explicit vectors of so many bytes.
+
+    Typing makes millions of objects, and to look for garbage among them so often as Python does took a twelfth of the
+    time.
     """
+    vectors.set_bytes(vector)
     gc.freeze()
     gc.set_threshold(1_000_000, 10, 10)
 
@@ -193,14 +209,39 @@ def _compile_all(table: Table, planning: Planning, levels: Sequence[Level], fold
     global _shared
     _shared = (table.variants, planning)
     wanted = jobs(table.variants)
+    sized = [job for job in wanted if counts_registers(job, table.variants)]
+    objects = []
+    for size in {level.vector for level in levels} - {vectors.BYTES}:
+        mine = tuple(level for level in levels if level.vector == size)
+        with _pool(processes, size) as pool:
+            objects += pool.map(_objects, [(job, mine, folder) for job in sized], chunksize=1)
+    with _pool(processes, vectors.BYTES) as pool:
+        objects += _compile_most(pool, wanted, sized, table, levels, folder)
+    return [path for paths in objects for path in paths]
+
+
+def _pool(processes: int, vector: int) -> multiprocessing.pool.Pool:
+    return multiprocessing.get_context("fork").Pool(processes, _settle, (vector,))
+
+
+def _compile_most(
+    pool: multiprocessing.pool.Pool,
+    wanted: Sequence[Job],
+    sized: Sequence[Job],
+    table: Table,
+    levels: Sequence[Level],
+    folder: Path,
+) -> list[list[Path]]:
+    """Compiles what is wanted, but those of ``sized`` only for levels that have vectors of the usual size."""
+    usual = tuple(level for level in levels if level.vector == vectors.BYTES)
     states = sorted({table.variants[job.number].state for job in wanted if job.what == "passes"})
-    with multiprocessing.get_context("fork").Pool(processes, _settle) as pool:
-        # long ones first, so that no process ends much later than the others
-        first = pool.map_async(_loops, states, chunksize=1)
-        lowest = pool.map_async(_objects, [(Job("planning", "planning"), tuple(levels[:1]), folder)], chunksize=1)
-        big = [(job, tuple(levels), folder) for job in wanted if job.what != "passes"]
-        whole = pool.map_async(_objects, big, chunksize=1)
-        loops = dict(zip(states, first.get(), strict=True))
-        small = [job._replace(loops=loops[table.variants[job.number].state]) for job in wanted if job.what == "passes"]
-        passes = pool.map_async(_objects, [(job, tuple(levels), folder) for job in small], chunksize=1)
-        return [path for found in (lowest, whole, passes) for paths in found.get() for path in paths]
+    # long ones first, so that no process ends much later than the others
+    first = pool.map_async(_loops, states, chunksize=1)
+    lowest = pool.map_async(_objects, [(Job("planning", "planning"), tuple(levels[:1]), folder)], chunksize=1)
+    big = [(job, usual if job in sized else tuple(levels), folder) for job in wanted if job.what != "passes"]
+    big = [task for task in big if task[1]]
+    whole = pool.map_async(_objects, big, chunksize=1)
+    loops = dict(zip(states, first.get(), strict=True))
+    small = [job._replace(loops=loops[table.variants[job.number].state]) for job in wanted if job.what == "passes"]
+    passes = pool.map_async(_objects, [(job, tuple(levels), folder) for job in small], chunksize=1)
+    return [*lowest.get(), *whole.get(), *passes.get()]

@@ -14,16 +14,25 @@ import llvmlite.binding as ll
 
 
 class Level(NamedTuple):
-    """A level of instructions: its name in symbols, LLVM's name of the processor, and its features besides."""
+    """A level of instructions.
+
+    ``name`` is in symbols; ``processor`` is LLVM's name, ``features`` are others besides; ``vector`` is the bytes of
+    explicit vectors where these are few, see ``compile.counts_registers``.
+    """
 
     name: str
     processor: str
+    vector: int
     features: str = ""
 
 
 LEVELS = {
-    "x86_64": (Level("v2", "x86-64-v2"), Level("v3", "x86-64-v3"), Level("v4", "x86-64-v4")),
-    "aarch64": (Level("base", "generic"),),
+    "x86_64": (
+        Level("v2", "x86-64-v2", 32),
+        Level("v3", "x86-64-v3", 32),
+        Level("v4", "x86-64-v4", 64),
+    ),
+    "aarch64": (Level("base", "generic", 32),),
 }
 """The levels of each kind of processor, the lowest first."""
 

@@ -1,4 +1,4 @@
-"""Explicit vectors: a Numba type for 64 bytes of elements, on which the functions of a reduction work as on one.
+"""Explicit vectors: a Numba type for ``BYTES`` bytes of elements, on which the functions of a reduction work as on one.
 
 For loops that LLVM vectorises badly, or not at all: rows of fewer elements than a few vectors, elements at a stride of
 2. Where the processor's vectors are shorter, LLVM takes several for each. Operators on vectors are those of Python,
@@ -21,6 +21,8 @@ from fastpool.kernels import reductions as R
 from fastpool.kernels.cpu.memory import TYPES
 
 BYTES = 64
+"""Bytes of a vector, unless ``vectors.set_bytes`` said otherwise."""
+
 _INT32, _INT64 = ir.IntType(32), ir.IntType(64)
 
 

@@ -17,6 +17,13 @@ from fastpool.kernels.cpu import vector_code as code
 BYTES = code.BYTES
 lanes = code.lanes
 
+
+def set_bytes(size: int) -> None:
+    """Vectors have so many bytes in all that this process makes from now on; nothing may have been made before."""
+    global BYTES
+    BYTES = code.BYTES = size
+
+
 KNOWN: tuple[Any, ...] = (R.pick,)
 """Functions that Numba knows by what stands here and in ``vector_code``, for scalars and vectors."""
 
