@@ -1,3 +1,5 @@
+import functools
+import inspect
 import shutil
 import tarfile
 from pathlib import Path
@@ -7,6 +9,18 @@ import pytest
 from fastpool import config
 from fastpool.kernels import registry
 from tests.packages import build
+
+
+@functools.cache
+def asks_for_torch(function):
+    return 'importorskip("torch")' in inspect.getsource(function)
+
+
+def pytest_collection_modifyitems(items):
+    """Mark what is skipped where torch is missing: ``-m torch`` runs these alone where it is not."""
+    for item in items:
+        if hasattr(item.module, "torch") or asks_for_torch(inspect.unwrap(item.function)):
+            item.add_marker("torch")
 
 
 @pytest.fixture(scope="session")
