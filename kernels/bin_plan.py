@@ -17,3 +17,6 @@ WHOLE = 9  # planes that a tile takes as one run of memory, or 0
 
 PACKED = 8
 """Rows of scratch for rows of x whose elements do not lie side by side."""
+
+NEIGHBOURS = 8
+"""Elements of a row that are reduced side by side at most, where their lanes are."""

@@ -126,12 +126,14 @@ def lay_out(
     woven: bool | None = None,
     each: int = 0,
     whole: int = 0,
+    neighbours: int = 1,
 ) -> Layout:
     """The plan of a program.
 
     ``arrays`` are those of the frame, x or its gradient first; ``rows`` is how many rows of the result there are over
     the first two axes, and ``moved`` how many elements are moved to make one, for each lane; ``each`` is how many of
-    these rows make a tile, where that is not left to be found.
+    these rows make a tile, where that is not left to be found. Where lanes are many a row of scratch has those of
+    ``neighbours`` elements.
     """
     frame = Frame(arrays, axes, bins.shared)
     width = max(array.shape[axes[-1]] for array in arrays[:2])
@@ -140,7 +142,7 @@ def lay_out(
     lanes = frame.lanes if woven else min(frame.lanes, LANES[0])
     while not woven and lanes > LANES[1] and frame.outer * rows * -(-frame.lanes // lanes) < TILES:
         lanes //= 2
-    slot = -(-(width * lanes if woven else lanes) // 16) * 16
+    slot = -(-((width if woven else neighbours) * lanes) // 16) * 16
     each = each or max(1, min(rows, TILE_BYTES // max(1, moved * lanes * arrays[0].itemsize)))
     pitch = 0 if bins.shared else bins.table.shape[1]
     plan = [*frame.plan, pitch, each, lanes, slot, bins.longest[-1], int(woven), int(flat), int(none), line, whole]
@@ -163,7 +165,8 @@ def reduce(reduction: str, dtype: str, x: Array, y: Array, axes: Ints, bins: Bin
     if not y.size:
         return
     moved = bins.longest[0] * bins.longest[1] * x.shape[axes[-1]]
-    layout = lay_out((x, y), axes, bins, bins.counts[0] * bins.counts[1], moved)
+    neighbours = min(P.NEIGHBOURS, bins.longest[-1])
+    layout = lay_out((x, y), axes, bins, bins.counts[0] * bins.counts[1], moved, neighbours=neighbours)
     work = layout.slot * (P.PACKED * x.itemsize + _slots(bins) * max(4, x.itemsize))
     program = Program("bins", (reduction, dtype))
     tasks.run(program, layout.plan, (x, y, bins.table), layout.tiles, work, x.nbytes + y.nbytes)

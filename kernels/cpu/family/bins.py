@@ -5,7 +5,7 @@ along the first spatial axis, then the next, along each in binary blocks: the or
 
 A row of x, with its lanes where there are few, is reduced over the leading axes, a vector at a time, into scratch; then
 its blocks of 2, 4, ... neighbours are made, of which every bin is put together. Where lanes are many, vectors run over
-those of one element.
+those of one element, or of up to eight neighbours where these lie side by side: memory is read in longer pieces.
 A tile is some rows of outputs of one plane, or some lanes of them. An empty box gives the identity, a mean 0.
 """
 
@@ -26,6 +26,7 @@ from fastpool.kernels.cpu.memory import (
     load_side,
     pointer,
     store,
+    store_out,
     store_result,
 )
 from fastpool.kernels.frame import lane_stride, offset, size, stride
@@ -62,6 +63,19 @@ def make(digest, reduction, dtype):
         return combine(a, combine(load_out(s, 2 * slot + e), load_out(s, 3 * slot + e)))
 
     @register_jitable
+    def together(s, to, many, count):
+        """Of 8, 4, 2 rows of states, each behind the one before, the first becomes all of them; of 1 it is."""
+        if many == 8:
+            for e in range(to, to + count):
+                store_out(s, e, combine(element(s, e, count, 4), element(s, e + 4 * count, count, 4)))
+        elif many == 4:
+            for e in range(to, to + count):
+                store_out(s, e, element(s, e, count, 4))
+        elif many == 2:
+            for e in range(to, to + count):
+                store_out(s, e, element(s, e, count, 2))
+
+    @register_jitable
     def emit(y, to, step, s, slot, k, taps, count):
         if step == 1:
             for e in range(count):
@@ -69,6 +83,32 @@ def make(digest, reduction, dtype):
         else:
             for e in range(count):
                 store_result(y, to + e * step, result(element(s, e, slot, k), taps))
+
+    @register_jitable
+    def beside(x, rows, at, kd, kh, kw, sd, sh, count, s, slot):
+        """A box of elements whose lanes, ``count`` of them, lie side by side: up to eight elements are one long row.
+
+        Gives how many rows of scratch are left to be put together, and how far they are apart.
+        """
+        if kw <= 4:
+            column(x, rows, at, kd, kh, sd, sh, count, 1, count, kw * count, s, 0, slot, 0)
+            return kw, count
+        depth = 0
+        for n in range(kw >> 3):
+            here = depth * slot
+            column(x, rows, at + 8 * n * count, kd, kh, sd, sh, count, 1, count, 8 * count, s, here, slot, 0)
+            together(s, here, 8, count)
+            depth = settle(s, 0, slot, depth + 1, n, count)
+        at += (kw & ~7) * count
+        for many in (4, 2, 1):
+            if kw & many:
+                here = depth * slot
+                column(x, rows, at, kd, kh, sd, sh, count, 1, count, many * count, s, here, slot, 0)
+                together(s, here, many, count)
+                at += many * count
+                depth += 1
+        close(s, 0, slot, depth, count)
+        return 1, slot
 
     def bins(plan, bufs, work, begin, end):
         digest  # noqa: B018  (captured, so that a changed source is another kernel in the cache)
@@ -114,9 +154,11 @@ def make(digest, reduction, dtype):
                             a = block(s, 0, slot, (w - low) * count + e, kw, count)
                             store(y, to + e * y_lane, result(a, kd * kh * kw), RESULT)
                     else:
-                        taps, at, many = kd * kh * kw, source + w * sw, 1
+                        taps, at, many, apart = kd * kh * kw, source + w * sw, 1, slot
                         if kd * kh == 1:
                             column(x, rows, at, 1, kw, sd, sw, x_lane, 1, 1, count, s, 0, slot, 0)
+                        elif (sw == count) & (x_lane == 1):
+                            many, apart = beside(x, rows, at, kd, kh, kw, sd, sh, count, s, slot)
                         elif kw <= 4:
                             many = kw
                             for j in range(kw):
@@ -130,12 +172,12 @@ def make(digest, reduction, dtype):
                                 depth = settle(s, 0, slot, depth + 1, j, count)
                             close(s, 0, slot, depth, count)
                         if many == 1:
-                            emit(y, to, y_lane, s, slot, 1, taps, count)
+                            emit(y, to, y_lane, s, apart, 1, taps, count)
                         elif many == 2:
-                            emit(y, to, y_lane, s, slot, 2, taps, count)
+                            emit(y, to, y_lane, s, apart, 2, taps, count)
                         elif many == 3:
-                            emit(y, to, y_lane, s, slot, 3, taps, count)
+                            emit(y, to, y_lane, s, apart, 3, taps, count)
                         else:
-                            emit(y, to, y_lane, s, slot, 4, taps, count)
+                            emit(y, to, y_lane, s, apart, 4, taps, count)
 
     return bins
