@@ -69,8 +69,10 @@ def counts_registers(job: Job, variants: Sequence[Variant]) -> bool:
     float64 took 1.1 to 3 times as long. With elements of a byte, and without numbers, 64 bytes are as fast or faster:
     5x5 1.3 times.
     """
+    if job.what != "fused":
+        return False
     variant = variants[job.number]
-    return job.what == "fused" and variant.role == "index" and SIZES[variant.source] >= 4
+    return variant.role == "index" and SIZES[variant.source] >= 4
 
 
 def symbol(name: str, level: Level) -> str:
