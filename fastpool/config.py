@@ -65,7 +65,8 @@ CPU_LEVEL = Variable(
     "FASTPOOL_CPU_LEVEL",
     "`v2`, `v3` or `v4`",
     "unset: the highest that the processor has",
-    "The level of x86-64 whose kernels the C library runs, if the processor has it. Read once, by the library itself.",
+    "The level of x86-64 whose kernels the C library runs, and that others are compiled for just in time, if the "
+    "processor has it. Read once, by the library itself.",
 )
 CACHE_DIR = Variable(
     "FASTPOOL_CACHE_DIR",
@@ -236,6 +237,11 @@ def asks_for_a_kernel() -> bool:
 def cache_dir() -> str:
     """The folder that ``FASTPOOL_CACHE_DIR`` names for compiled kernels, or "" for Numba's own choice."""
     return CACHE_DIR.read()
+
+
+def cpu_level() -> str:
+    """The level of instructions that ``FASTPOOL_CPU_LEVEL`` names, or ""."""
+    return CPU_LEVEL.read()
 
 
 def available_cpus() -> int:

@@ -164,7 +164,7 @@ def _loads(module: str) -> bool:
 
 
 def _kernel_cache() -> Section:
-    """Where Numba keeps what it compiles: the first of these places that is set, or can be written."""
+    """Where compiled kernels are kept: the first of these places that is set, or can be written."""
     from pathlib import Path
 
     import numba

@@ -50,7 +50,9 @@ class Task:
         if self.variant is None:
             raise AssertionError(f"{self.problem}: the reference is called elsewhere")
         try:
-            kernel = engine.compile_kernel(self.variant, self.form.walk(self.role), config.cache_dir())
+            kernel = engine.compile_kernel(
+                self.variant, self.form.walk(self.role), config.cache_dir(), config.cpu_level()
+            )
         except Exception as error:
             from fastpool import making
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import enum
 import functools
 import hashlib
 import itertools
@@ -32,7 +33,7 @@ def digest(reduction: R.Reduction) -> int:
     """A number that changes when a kernel's sources or the reduction's functions do.
 
     Numba's disk cache knows a kernel by its bytecode and what its closure holds, but not by the source of a captured
-    function: without this number an edited reduction would be served as it was.
+    function: without this number in the closure an edited reduction would be served as it was, where Numba compiles.
     """
     sha = hashlib.sha256(sources_digest())
     for field in dataclasses.fields(reduction):
@@ -90,11 +91,16 @@ def _feed(sha: Any, thing: Any, seen: set[Any]) -> None:
             _feed(sha, part, seen)
     elif isinstance(thing, (types.ModuleType, type)):
         sha.update(thing.__name__.encode())
+        if isinstance(thing, enum.EnumMeta):
+            sha.update(repr(dict(thing.__members__)).encode())
     elif isinstance(thing, np.ndarray):
         sha.update(thing.tobytes())
     elif hasattr(thing, "py_func"):
         # compiled by Numba already; its repr holds an address
         _feed(sha, thing.py_func, seen)
+    elif hasattr(thing, "_defn"):
+        # an intrinsic of Numba's: its own code, for what that reaches are Numba's and LLVM's objects
+        _feed(sha, thing._defn.__code__, seen)
     else:
         sha.update(repr(thing).encode())
 

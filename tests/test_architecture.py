@@ -84,7 +84,7 @@ def test_the_common_part_of_kernels_knows_no_device():
     """The registry and the reductions serve every device, and need no compiler."""
     for name, imported in IMPORTS.items():
         if inside(name, "fastpool.kernels") and not inside(
-            name, *(f"fastpool.kernels.{device}" for device in ("cpu", "cuda", "c_abi"))
+            name, *(f"fastpool.kernels.{device}" for device in ("cpu", "cuda", "native", "c_abi"))
         ):
             for found in imported:
                 assert not inside(found, "fastpool.kernels.cpu", "fastpool.kernels.cuda", "numba", "llvmlite"), name
@@ -192,7 +192,7 @@ def test_the_environment_is_read_in_config_alone():
 def test_the_compiler_is_imported_by_device_kernels_alone():
     """Elsewhere inside a function at most, so that ``import fastpool`` does not wait for it."""
     for name, tree in TREES.items():
-        compiled = ("fastpool.kernels.cpu", "fastpool.kernels.cuda", "fastpool.kernels.c_abi")
+        compiled = [f"fastpool.kernels.{name}" for name in ("cpu", "cuda", "native", "c_abi")]
         if inside(name, *compiled, "fastpool.build", "fastpool.njit"):
             continue
         for node in ast.iter_child_nodes(tree):

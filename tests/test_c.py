@@ -81,8 +81,8 @@ class Programs:
         if not path.exists():
             pytest.importorskip("numba")
             from fastpool.build import interface
-            from fastpool.kernels.c_abi.objects import LEVELS
             from fastpool.kernels.c_abi.tables import library_tables
+            from fastpool.kernels.native.objects import LEVELS
             from fastpool.kernels.table import Table
 
             table = Table()

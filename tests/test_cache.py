@@ -151,8 +151,8 @@ def test_the_second_and_third_process_compile_nothing(warm):
     assert len(first["from cache"]) == 7
     assert not any(first["from cache"].values())
     filled = files(cache)
-    # two walks, passes for two of one and one of the other, two checks, a scatter and the driver: an index for each
-    assert len([path for path in filled if path.suffix == ".nbi"]) == 9
+    # two walks, passes for two of one and one of the other, two checks and a scatter, and Numba's index of the driver
+    assert [len([path for path in filled if path.suffix == suffix]) for suffix in (".o", ".nbi")] == [8, 1]
     for _ in range(2):
         report = run(CALLS, package, FASTPOOL_CACHE_DIR=cache)
         assert report["from cache"] == dict.fromkeys(first["from cache"], True)
@@ -161,7 +161,9 @@ def test_the_second_and_third_process_compile_nothing(warm):
 
 @pytest.mark.parametrize("walk", [walk for walk in engine.WHOLE if "fused" in walk])
 def test_what_a_kernel_is_found_by_is_the_same_in_each_process(walk):
-    """Numba gives an intrinsic another number in each process, which is part of the key where a closure captures it."""
+    """Where Numba compiles: it gives an intrinsic another number in each process, which is part of the key where a
+    closure captures it.
+    """
     role = walk.removeprefix("fused_") if walk != "fused" else "forward"
     found = registry.variant("mean" if role == "gather" else "max", 2.0, "f32", role, index="u8")
     kernel = engine.WHOLE[walk](found, 0)
@@ -181,7 +183,7 @@ def test_what_a_pass_of_lanes_is_found_by_is_the_same_in_each_process(dtype, rol
 
 def test_nothing_is_written_beside_the_sources_when_a_folder_is_named(warm):
     package = warm[0]
-    assert not [path for path in files(package) if path.suffix in (".nbi", ".nbc")]
+    assert not [path for path in files(package) if path.suffix in (".o", ".nbi", ".nbc")]
 
 
 def test_an_edited_reduction_is_not_served_as_it_was(warm, tmp_path):
@@ -261,12 +263,18 @@ EDITS = {
     "called": "def f(x): return x * {0}\ndef lift(x, p): return f(x)",
     "called by what is called": "def g(x): return x * {0}\ndef f(x): return g(x)\ndef lift(x, p): return f(x)",
     "inner": "def lift(x, p):\n    def f(x): return x * {0}\n    return f(x)",
+    "enumeration": "import enum\nclass E(enum.IntEnum): C = {0}\ndef lift(x, p): return x * E.C",
+    "intrinsic": (
+        "from numba.extending import intrinsic\n@intrinsic\ndef f(typing, x):\n"
+        "    return x(x), lambda context, builder, signature, values: builder.fmul(values[0], {0})\n"
+        "def lift(x, p): return f(x)"
+    ),
 }
 
 
 @pytest.mark.parametrize("where", EDITS)
 def test_the_digest_sees_an_edit(where):
-    one, other = ("+", "-") if where == "body" else (2.0, 3.0)
+    one, other = {"body": ("+", "-"), "enumeration": (2, 3)}.get(where, (2.0, 3.0))
     before, again, after = (digests.digest(reduction(EDITS[where].format(c))) for c in (one, one, other))
     assert before == again
     assert before != after

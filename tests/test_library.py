@@ -297,12 +297,12 @@ _PARTS = """
 import json, sys
 import llvmlite.binding as llvm
 from fastpool.kernels import registry
-from fastpool.kernels.c_abi import lower
+from fastpool.kernels.c_abi import loops
 variant = registry.variant("max", 2.0, sys.argv[1], "forward")
 def types(bitcode):
     functions = llvm.parse_bitcode(bitcode).functions
     return {f.name: str(f.global_value_type) for f in functions if f.name.startswith("fastpool_part_")}
-print(json.dumps([types(lower.lower_loops(variant.state)), types(lower.lower_parts(variant))]))
+print(json.dumps([types(loops.lower_loops(variant.state)), types(loops.lower_parts(variant))]))
 """
 
 
@@ -320,7 +320,8 @@ def test_parts_have_the_types_that_the_loops_call(dtype: str, repository: Path) 
 _LOWERED = """
 import hashlib, platform, sys
 from fastpool.build import plans
-from fastpool.kernels.c_abi import compile, objects
+from fastpool.kernels.c_abi import compile
+from fastpool.kernels.native import objects
 from fastpool.kernels.table import Table
 table = Table()
 table.dump()

@@ -46,6 +46,7 @@ import numpy as np
 from numba.core.bytecode import FunctionIdentity
 from fastpool.kernels import digests, registry
 from fastpool.kernels.cpu import engine, words as W
+from fastpool.kernels.cpu.memory import PASSES
 from fastpool.kernels.cpu.passes import make_passes
 
 cache, named, task, number = sys.argv[1:]
@@ -55,7 +56,7 @@ if named == "plain":
 
 def compiled(skip):
     variant = registry.variant("lp", 3.0, "f16", "weigh", skip)
-    return engine._compile(engine.PASSES, make_passes(variant, 0), variant.name, cache)
+    return engine.compile_by_numba(PASSES, make_passes(variant, 0), variant.name, cache)
 
 
 if task != "run":

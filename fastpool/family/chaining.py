@@ -79,7 +79,7 @@ def code_of(program: Program) -> Native:
         return Native(L.KERNEL, found, 0, 0, 0, 0, 0, 0, None)
     from fastpool.kernels.cpu import engine
 
-    kernel = engine.compile_program(program, config.cache_dir())
+    kernel = engine.compile_program(program, config.cache_dir(), config.cpu_level())
     return Native(L.KERNEL, kernel.address, 0, 0, 0, 0, 0, 0, kernel)
 
 

@@ -115,7 +115,7 @@ def _run(
         return
     from fastpool.kernels.cpu import engine as jit
 
-    kernel = jit.compile_program(program, config.cache_dir())
+    kernel = jit.compile_program(program, config.cache_dir(), config.cpu_level())
     jit.run(kernel, _address(block), _address(bufs), start, pitch, tiles, threads, config.cache_dir)
 
 

@@ -17,8 +17,8 @@ import numpy as np
 
 from fastpool.kernels.c_abi import cython, packages
 from fastpool.kernels.c_abi.compile import Planning, compile_all, sources
-from fastpool.kernels.c_abi.objects import LEVELS
 from fastpool.kernels.c_abi.tables import ABI, HERE, Interface, declarations, header, library_tables
+from fastpool.kernels.native.objects import LEVELS
 from fastpool.kernels.table import Table
 
 LIBRARY = f"libfastpool.so.{ABI}"

@@ -22,11 +22,12 @@ from numba import types
 from numba.extending import register_jitable
 
 from fastpool.kernels import digests, programs, registry
-from fastpool.kernels.c_abi.lower import Function, fill, lower, lower_loops, lower_parts
-from fastpool.kernels.c_abi.objects import Level, digest, emit, prepare, simplify
+from fastpool.kernels.c_abi.loops import fill, lower_loops, lower_parts
 from fastpool.kernels.cpu import vectors
-from fastpool.kernels.cpu.engine import PASSES, SPLIT, WHOLE, make_program
-from fastpool.kernels.cpu.memory import SIGNATURE, SIZES
+from fastpool.kernels.cpu.engine import SPLIT, WHOLE, make_program
+from fastpool.kernels.cpu.memory import PASSES, SIGNATURE, SIZES
+from fastpool.kernels.native.lower import Function, lower
+from fastpool.kernels.native.objects import Level, digest, emit, simplify
 from fastpool.kernels.registry import Variant
 from fastpool.kernels.table import Table
 
@@ -134,7 +135,6 @@ def _lower_planning(planning: Planning) -> bytes:
 
 def _lower(job: Job) -> bytes:
     """A module whose function, but for planning, is called "kernel"."""
-    prepare()
     variants, planning = _shared
     if job.what == "planning":
         return _lower_planning(planning)
@@ -179,7 +179,6 @@ def _objects(task: tuple[Job, tuple[Level, ...], Path]) -> list[Path]:
 
 @cache
 def _loops(state: tuple[str, ...]) -> bytes:
-    prepare()
     return lower_loops(state)
 
 
@@ -187,7 +186,7 @@ def sources(planning: Planning, levels: Sequence[Level]) -> str:
     """A digest of all that is compiled and of what compiles it."""
     sha = hashlib.sha256(digests.sources_digest())
     # what lowers and compiles, beside what is compiled
-    here = [Path(__file__).with_name(f"{name}.py") for name in ("lower", "numba_speed", "objects", "compile")]
+    here = [Path(__file__).with_name(f"{name}.py") for name in ("loops", "compile")]
     for path in (*here, *planning.files):
         sha.update(path.read_bytes())
     sha.update(repr((tuple(levels), numba.__version__, llvmlite.__version__)).encode())

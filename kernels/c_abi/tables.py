@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 from fastpool.kernels import plan, registry, rows
 from fastpool.kernels.c_abi.compile import PREFIX, Job, jobs, shared_name, symbol
-from fastpool.kernels.c_abi.objects import Level
 from fastpool.kernels.cpu.engine import SPLIT
+from fastpool.kernels.native.objects import Level
 from fastpool.kernels.table import Table
 
 HERE = Path(__file__).parent

@@ -25,17 +25,17 @@ from fastpool.kernels.cpu.fused_scatter import make_fused_scatter
 from fastpool.kernels.cpu.lanes_passes import make_fused_lanes_passes
 from fastpool.kernels.cpu.match import make_match
 from fastpool.kernels.cpu.match_passes import make_match_passes
-from fastpool.kernels.cpu.memory import SIGNATURE
+from fastpool.kernels.cpu.memory import PASSES, SIGNATURE
 from fastpool.kernels.cpu.passes import make_passes
 from fastpool.kernels.cpu.scatter import make_scatter
 from fastpool.kernels.cpu.slide import make_slide
 from fastpool.kernels.cpu.stacked import make_stacked
 from fastpool.kernels.cpu.stacked_index import make_stacked_index
 from fastpool.kernels.cpu.sweep import make_sweep
+from fastpool.kernels.native import just_in_time
 from fastpool.kernels.programs import Program
 from fastpool.kernels.registry import Variant
 
-PASSES = types.void(types.CPointer(types.int64))
 WHOLE = {
     "scatter": make_scatter,
     "check": make_check,
@@ -138,7 +138,15 @@ def name_by_content(function: Any) -> None:
             part.__qualname__ += f"_{digest}"
 
 
-def _compile(signature: Any, function: Any, name: str, cache_dir: str) -> Any:
+def _compile(signature: Any, function: Any, name: str, cache_dir: str, level: str) -> Any:
+    function.__name__ = function.__qualname__ = name
+    taken = just_in_time.level(level)
+    code = taken and just_in_time.compile_function(function, signature, taken, cache_dir)
+    return code or compile_by_numba(signature, function, name, cache_dir)
+
+
+def compile_by_numba(signature: Any, function: Any, name: str, cache_dir: str) -> Any:
+    """The same where the library's way does not lead: on other systems, and for functions that call the interpreter."""
     # Numba numbers the cached versions of a function by what its index file holds. Kernels of one name, compiled by two
     # processes at a time, could get the same number, and one of them the other's code: each has a name of its own.
     function.__name__ = function.__qualname__ = name
@@ -150,8 +158,11 @@ def _compile(signature: Any, function: Any, name: str, cache_dir: str) -> Any:
     return _decorate(decorator, function, cache_dir)
 
 
-def compile_kernel(variant: Variant, walk: str = "sweep", cache_dir: str = "") -> Kernel:
-    """The kernel of a variant and a walk, from memory, from the disk cache, or from the compiler."""
+def compile_kernel(variant: Variant, walk: str = "sweep", cache_dir: str = "", level: str = "") -> Kernel:
+    """The kernel of a variant and a walk, from memory, from the disk cache, or from the compiler.
+
+    ``level`` is the name of the level of instructions, or "" for the highest that the processor has.
+    """
     kernel = _kernels.get((variant, walk))
     if kernel is not None:
         return kernel
@@ -160,30 +171,31 @@ def compile_kernel(variant: Variant, walk: str = "sweep", cache_dir: str = "") -
             digest = digests.digest(variant.reduction)
             if walk in WHOLE:
                 name = variant.name if walk == variant.role else f"{variant.name}_{walk}"
-                whole = _compile(SIGNATURE, WHOLE[walk](variant, digest), name, cache_dir)
+                whole = _compile(SIGNATURE, WHOLE[walk](variant, digest), name, cache_dir, level)
                 _kernels[variant, walk] = Kernel(whole)
             else:
                 make_walk, make = SPLIT[walk]
                 if (variant, make) not in _passes:
                     name = variant.name if make is make_passes else f"{variant.name}_{walk}"
-                    _passes[variant, make] = _compile(PASSES, make(variant, digest), name, cache_dir)
+                    _passes[variant, make] = _compile(PASSES, make(variant, digest), name, cache_dir, level)
                 passes = _passes[variant, make]
                 if walk not in _walks:
                     sources = int.from_bytes(digests.sources_digest()[:7], "little")
-                    _walks[walk] = _compile(SIGNATURE, make_walk(sources), walk, cache_dir)
+                    _walks[walk] = _compile(SIGNATURE, make_walk(sources), walk, cache_dir, level)
                 _kernels[variant, walk] = Kernel(_walks[walk], passes)
         return _kernels[variant, walk]
 
 
-def compile_program(program: Program, cache_dir: str = "") -> Kernel:
-    """The kernel of a program, from memory, from the disk cache, or from the compiler."""
+def compile_program(program: Program, cache_dir: str = "", level: str = "") -> Kernel:
+    """The kernel of a program, from memory, from the disk cache, or from the compiler; ``level`` as there."""
     kernel = _programs.get(program)
     if kernel is not None:
         return kernel
     with _lock:
         if program not in _programs:
             sources = int.from_bytes(digests.sources_digest()[:7], "little")
-            _programs[program] = Kernel(_compile(SIGNATURE, make_program(program, sources), program.name, cache_dir))
+            function = make_program(program, sources)
+            _programs[program] = Kernel(_compile(SIGNATURE, function, program.name, cache_dir, level))
         return _programs[program]
 
 

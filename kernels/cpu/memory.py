@@ -49,6 +49,8 @@ SIGNATURE = types.void(
     types.int64,
 )
 """(plan, bufs, work, begin, end): the one signature that all kernels share."""
+PASSES = types.void(types.CPointer(types.int64))
+"""That of passes, which a walk calls with what it has put into its words."""
 
 
 @intrinsic(prefer_literal=True)

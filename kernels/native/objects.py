@@ -1,4 +1,4 @@
-"""From LLVM modules to object files: the back half of compiling ahead of time, once for each level of a processor."""
+"""From LLVM modules to object files: the back half of compiling, once for each level of a processor."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ import functools
 import hashlib
 import platform
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -37,21 +39,28 @@ LEVELS = {
 """The levels of each kind of processor, the lowest first."""
 
 OPTIONS = ("-disable-lsr",)
-"""Options of LLVM. A third of the time went into finding addresses that x86 computes for nothing."""
+"""Options of LLVM, each on or off. A third of the time went into finding addresses that x86 computes for nothing."""
 
 _SOURCE = Path(__file__).read_text(encoding="utf-8")
 
 
+@contextmanager
+def _options() -> Iterator[None]:
+    """While it lasts, LLVM has our options: they hold for a process, and others compile in it, too."""
+    for option in OPTIONS:
+        ll.set_option("fastpool", f"{option}=true")
+    try:
+        yield
+    finally:
+        for option in OPTIONS:
+            ll.set_option("fastpool", f"{option}=false")
+
+
 @functools.cache
 def prepare() -> None:
-    """Sets LLVM up, for this process and those that are forked from it.
-
-    Before anything is lowered: Numba optimises too, and the bytes would depend on what a process compiled before.
-    """
+    """Sets LLVM up in this process."""
     ll.initialize_native_target()
     ll.initialize_native_asmprinter()
-    for option in OPTIONS:
-        ll.set_option("fastpool", option)
 
 
 def _machine(level: Level) -> ll.TargetMachine:
@@ -73,7 +82,8 @@ class Simple(NamedTuple):
 def simplify(bitcode: bytes) -> Simple:
     """Simplifies a module as far as all levels have that in common."""
     module = ll.parse_bitcode(bitcode)
-    _optimise(module, _machine(next(iter(LEVELS[platform.machine()]))), 1, vectorise=False)
+    with _options():
+        _optimise(module, _machine(next(iter(LEVELS[platform.machine()]))), 1, vectorise=False)
     # Numba's names have numbers that count what was compiled before in the process
     module.name = "fastpool"
     internal = [*module.functions, *module.global_variables]
@@ -96,8 +106,9 @@ def emit(simple: Simple, level: Level, symbol: str = "") -> bytes:
     if symbol:
         module.get_function("kernel").name = symbol
     machine = _machine(level)
-    _optimise(module, machine, 3, vectorise=True)
-    return bytes(machine.emit_object(module))
+    with _options():
+        _optimise(module, machine, 3, vectorise=True)
+        return bytes(machine.emit_object(module))
 
 
 def _optimise(module: ll.ModuleRef, machine: ll.TargetMachine, speed: int, vectorise: bool) -> None:
