@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import inspect
 import random
 import types
 
+import numba
 import numpy as np
 import pytest
 
@@ -16,26 +18,47 @@ from fastpool.build import MODULES, functions
 from fastpool.kernels import plan as P
 from fastpool.kernels import rows as T
 from fastpool.kernels import table as tables
+from fastpool.kernels.native import just_in_time
+from fastpool.kernels.native.lower import Function, lower
 from fastpool.kernels.registry import FORMS, ROLES
 from fastpool.problem import Problem
 from tests.problems import make
 
 BLOCKS = {"spec", "plan", "request", "table", "found", "verdicts"}
 PLANNED = [form for form in FORMS if form.family != "reference"]
+# what one of these compiles, which takes most of their time, serves the others
+together = pytest.mark.xdist_group("planning")
 OPS = ("max", "min", "mean", "sum", "lp")
 DTYPES = ("u8", "i16", "i64", "f16", "bf16", "f32", "f64", "c64", "b1")
 
 
+def lowered(function: types.FunctionType, name: str):
+    """How a planning function is compiled: blocks are pointers, all else integers."""
+    for known in MODULES:
+        for called in functions(known):
+            if called not in _registered:
+                numba.extending.register_jitable(called)
+                _registered.add(called)
+    block = numba.types.CPointer(numba.int64)
+    arguments = [block if name in BLOCKS else numba.int64 for name in inspect.signature(function).parameters]
+    # the compiler finds out what is returned
+    return Function(name, function, numba.core.typing.signature(None, *arguments))
+
+
 @functools.cache
 def compiled(module: types.ModuleType, name: str):
-    """A function of a planning module, compiled; those that it calls become known to the compiler first."""
-    numba = pytest.importorskip("numba")
-    for known in MODULES:
-        for function in functions(known):
-            if function not in _registered:
-                numba.extending.register_jitable(function)
-                _registered.add(function)
-    return numba.njit(getattr(module, name))
+    """A function of a planning module, compiled as those of the library are; arrays are given as where they begin."""
+    function = getattr(module, name)
+    if (level := just_in_time.level()) is None:
+        return lowered(function, name) and numba.njit(function)
+    address = just_in_time._load(just_in_time._compiled(function, lowered(function, name).signature, level))
+    names = inspect.signature(function).parameters
+    call = ctypes.CFUNCTYPE(ctypes.c_int64, *(ctypes.c_void_p if name in BLOCKS else ctypes.c_int64 for name in names))
+
+    def run(*given):
+        return call(address)(*(thing.ctypes.data if isinstance(thing, np.ndarray) else thing for thing in given))
+
+    return run
 
 
 _registered: set[types.FunctionType] = set()
@@ -129,6 +152,7 @@ def compiled_plan(spec: list[int]) -> tuple[list[int], int]:
     return plan.tolist(), compiled(planning, "refusal")(numbers, plan)
 
 
+@together
 def test_compiled_plans_equal_those_of_python():
     rng = random.Random(0)
     seen = set()
@@ -140,6 +164,7 @@ def test_compiled_plans_equal_those_of_python():
     assert seen == {(form.name, role) for form in PLANNED for role in form.roles}
 
 
+@together
 def test_compiled_choices_equal_those_of_python():
     """The whole way from a request to its tasks, over the table as a block of plain integers."""
     rng = random.Random(4)
@@ -173,11 +198,7 @@ def test_compiled_choices_equal_those_of_python():
 @pytest.mark.parametrize("module", MODULES, ids=lambda module: module.__name__)
 def test_every_function_compiles(module):
     """Also those that no plan in this file happens to call."""
-    numba = pytest.importorskip("numba")
-    block = numba.int64[::1]
-    for function in functions(module):
-        arguments = [block if name in BLOCKS else numba.int64 for name in inspect.signature(function).parameters]
-        compiled(module, function.__name__).compile(tuple(arguments))
+    assert lower("every", [lowered(function, f"every_{function.__name__}") for function in functions(module)])
 
 
 def test_plans_of_one_problem_agree():
@@ -254,6 +275,7 @@ def huge_problem(rng: random.Random) -> Problem:
             return problem
 
 
+@together
 def test_no_plan_of_an_accepted_problem_passes_64_bits():
     """Python's integers grow where compiled ones would wrap round."""
     rng = random.Random(2)
