@@ -51,6 +51,12 @@ def bits(array: Array) -> Array:
     return np.ascontiguousarray(array).view(f"u{min(array.itemsize, 8)}")
 
 
+def same(found: Array, expected: Array, told: str = "") -> None:
+    """Fails where integers differ. NumPy's assertion looks for NaN first: a fifth of the time of some tests."""
+    if not np.array_equal(found, expected):
+        np.testing.assert_array_equal(found, expected, told)
+
+
 def ulp(dtype: str, size: Array) -> Array:
     """Distance from ``size`` to the next larger number of the type."""
     _, exponent = np.frexp(np.abs(size).astype(np.longdouble))
@@ -123,14 +129,16 @@ class Blank:
         order = "F" if memory == "fortran" else "C"
         self.base = np.empty(sizes, dtype, order)
         self.base.view(np.uint8).fill(77) if self.base.size and order == "C" else self.base.fill(1)
-        self.around = np.ones(sizes, np.bool_)
-        self.around[part] = False
-        self.before = self.base[self.around]
         self.array = self.base[part]
+        if self.array.size < self.base.size:
+            self.around = np.ones(sizes, np.bool_)
+            self.around[part] = False
+            self.before = self.base[self.around]
 
     def check(self) -> None:
         """Only the array was written."""
-        np.testing.assert_array_equal(bits(self.base[self.around]), bits(self.before))
+        if self.array.size < self.base.size:
+            same(bits(self.base[self.around]), bits(self.before))
 
 
 @dataclass(frozen=True)
@@ -154,7 +162,7 @@ def pool(problem: Problem, x: Array, memory: str = "contiguous") -> Result:
     )
     before = x.copy()
     dispatch.forward(problem, x, y.array, None if found is None else found.array)
-    np.testing.assert_array_equal(bits(x), bits(before))
+    same(bits(x), bits(before))
     y.check()
     if found is not None:
         found.check()
