@@ -16,6 +16,7 @@ import pytest
 from numba import njit, types
 from numba.extending import register_jitable
 
+import fastpool
 from fastpool import library
 from fastpool.kernels.cpu import engine
 from fastpool.kernels.cpu.memory import SIGNATURE
@@ -227,3 +228,30 @@ def test_options_of_the_compiler_do_not_last():
     assert assembly() == before
     with objects._options():
         assert assembly() != before
+
+
+@pytest.mark.slow
+def test_a_mean_of_ones_own_is_the_code_of_the_built_in_one(known_reductions):
+    """Byte for byte: it takes no longer."""
+
+    @fastpool.reduction
+    class Mean:
+        identity = 0.0
+        state = "wide"
+
+        def combine(a, b):  # noqa: N805
+            return a + b
+
+        def lower(s, count):  # noqa: N805
+            return s / count if count != 0 else s
+
+    def code(op):
+        task = fastpool.explain(fastpool.pool, np.zeros((2, 64, 64), np.float32), 2, op=op).tasks[0]
+        assert task.form.fused
+        kernel = engine.WHOLE[task.form.walk(task.role)](task.variant, 0)
+        kernel.__name__ = "kernel"
+        image = just_in_time._compiled(kernel, SIGNATURE, just_in_time.level())
+        return {section.name(): section.data() for section in ll.ObjectFileRef.from_data(image).sections()}[b".text"]
+
+    assert len(code("mean")) > 1000
+    assert code(Mean) == code("mean")
