@@ -123,6 +123,8 @@ def cuda():
 
 
 NO_OPERATIONS = {
+    "LiftPooling": "its predictions and updates are convolutions of a network, learned with it; the split that they "
+    "start from is `stride_pool`, and with one filter pair, given or learned, it is `wavelet_pool` or `ldw_pool2d`",
     "region proposals (R-CNN, Fast R-CNN)": "drivers around `roi_pool` and `roi_align`, which are here",
     "window output size, padding, stride": "arguments of every function; the rule is in [Semantics](semantics.md)",
     "networks by name (LeNet, AlexNet, ZFNet, VGG, GoogLeNet, ResNet, NiN, SegNet, U-Net, YOLO, ...)": (
