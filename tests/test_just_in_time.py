@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import inspect
+import itertools
 import math
 import platform
 import sys
@@ -25,7 +26,7 @@ from fastpool.kernels.native import just_in_time, objects
 pytestmark = pytest.mark.skipif(just_in_time.level() is None, reason="Numba compiles on this system")
 
 
-def compiled(function, cache_dir=""):
+def compiled(function, cache_dir):
     return just_in_time.compile_function(function, SIGNATURE, just_in_time.level(), str(cache_dir))
 
 
@@ -107,8 +108,9 @@ def test_a_disk_that_fails_is_only_slower(tmp_path):
 
 
 @pytest.mark.parametrize("first", ["run", "lowered"])
-def test_what_kernels_call_can_be_run_and_compiled_into_others(first):
+def test_what_kernels_call_can_be_run_and_compiled_into_others(first, tmp_path):
     """What is only lowered cannot be run; what can be run is of another processor's level."""
+    folders = itertools.count()
 
     @njit
     def inner(number):
@@ -123,7 +125,8 @@ def test_what_kernels_call_can_be_run_and_compiled_into_others(first):
         return shared(number) * 2
 
     def lowered():
-        assert first_word(compiled(make(shared)), 5) == 16
+        # into a folder of its own: what is found on the disk is not lowered
+        assert first_word(compiled(make(shared), tmp_path / str(next(folders))), 5) == 16
 
     def run():
         assert shared(5) == 16
@@ -136,14 +139,14 @@ def test_what_kernels_call_can_be_run_and_compiled_into_others(first):
     assert types.Dispatcher(shared).dispatcher is shared
 
 
-def test_a_function_of_libm_and_one_of_numba_are_found():
+def test_a_function_of_libm_and_one_of_numba_are_found(tmp_path):
     def by_libm(number):
         return np.int64(1000 * math.cos(float(number)))
 
     def by_numba(number):
         return np.int64(1000 * math.frexp(number + 3.0)[0])
 
-    assert [first_word(compiled(make(change)), 0) for change in (by_libm, by_numba)] == [1000, 750]
+    assert [first_word(compiled(make(change), tmp_path), 0) for change in (by_libm, by_numba)] == [1000, 750]
 
 
 ADDRESS = ctypes.CFUNCTYPE(ctypes.c_int64, ctypes.c_int64)(abs)
@@ -190,9 +193,9 @@ def test_numba_compiles_what_is_left_to_it(why, monkeypatch, tmp_path):
     assert first_word(code, -7) == (-6 if why == "no level" else 7)
 
 
-def test_nothing_is_lowered_while_numba_compiles():
+def test_nothing_is_lowered_while_numba_compiles(tmp_path):
     with numba.core.compiler_lock.global_compiler_lock:
-        assert compiled(make(plus_one)) is None
+        assert compiled(make(plus_one), tmp_path) is None
 
 
 LOOP = """
@@ -215,7 +218,7 @@ done:
 """
 
 
-def test_options_of_the_compiler_do_not_last():
+def test_options_of_the_compiler_do_not_last(tmp_path):
     """They hold for all that LLVM does in a process, and others use it, too."""
 
     def assembly():
@@ -224,7 +227,7 @@ def test_options_of_the_compiler_do_not_last():
 
     objects.prepare()
     before = assembly()
-    compiled(make(plus_one))
+    compiled(make(plus_one), tmp_path)
     assert assembly() == before
     with objects._options():
         assert assembly() != before
