@@ -66,7 +66,7 @@ CPU_LEVEL = Variable(
     "`v2`, `v3` or `v4`",
     "unset: the highest that the processor has",
     "The level of x86-64 whose kernels the C library runs, and that others are compiled for just in time, if the "
-    "processor has it. Read once, by the library itself.",
+    "processor has it. The library reads it once, by itself.",
 )
 CACHE_DIR = Variable(
     "FASTPOOL_CACHE_DIR",

@@ -1,6 +1,6 @@
 """The operations beyond windows of one size, and own reductions, beside the library that has each of them.
 
-As in ``ratios``, what is compared takes turns, each in a process of its own. Below 1 fastpool is faster.
+As in ``ratios``, what is compared takes turns, each library in a process of its own. Below 1 fastpool is faster.
 """
 
 import os

@@ -36,9 +36,9 @@ class Session:
 
     def __init__(self, peers: Iterable[str], threads: int) -> None:
         self.threads = threads
-        asked = {FLOOR: None, OURS: None, **dict.fromkeys(peers)}
-        self._left_out = {family.BUILT_IN} - set(asked)
-        self._workers = [Worker(name, threads) for name in asked if name != family.BUILT_IN]
+        names = (FLOOR, OURS, *peers)
+        self._built_in = family.BUILT_IN in names
+        self._workers = [Worker(name, threads) for name in names if name != family.BUILT_IN]
 
     def __enter__(self) -> Session:
         return self
@@ -90,9 +90,11 @@ class Session:
                 (row.unsupported if answer["unsupported"] else row.failed)[worker.name] = answer["why"]
                 continue
             for mode in answer["modes"]:
-                if mode in self._left_out:
-                    continue
-                name = mode if mode == family.BUILT_IN else f"{worker.name} {mode}".rstrip()
+                name = f"{worker.name} {mode}".rstrip()
+                if mode == family.BUILT_IN:
+                    if not self._built_in:
+                        continue
+                    name = mode
                 if mode in answer["errors"]:
                     wrong = judge(answer["errors"][mode])
                     if wrong:
