@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 
-def say(*words: object) -> None:
+def say(*words: object, sep: str = " ") -> None:
     """Prints at once."""
-    print(*words, flush=True)
+    print(*words, sep=sep, flush=True)

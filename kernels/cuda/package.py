@@ -5,11 +5,14 @@ The simulator (``NUMBA_ENABLE_CUDASIM=1``) runs the same kernel bodies in plain 
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import importlib
 import types as python_types
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 from numba import config
 from numba import cuda as cuda
 
@@ -22,6 +25,23 @@ NAME = "numba-cuda"
 """What to install for a GPU."""
 
 _known: dict[Any, Any] = {}
+
+
+def _load_arrays() -> None:
+    """Loads the package's functions on arrays, of which numba-cuda 0.30 names one that NumPy has no longer since 2.5.
+
+    Without it nothing is compiled, and there is no newer numba-cuda. Earlier ones have no such module.
+    """
+    np.row_stack = np.vstack
+    try:
+        with contextlib.suppress(ModuleNotFoundError):
+            importlib.import_module("numba.cuda.np.arrayobj")
+    finally:
+        del np.row_stack
+
+
+if not SIMULATED and not hasattr(np, "row_stack"):
+    _load_arrays()
 
 
 def missing() -> str:
