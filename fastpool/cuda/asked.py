@@ -62,13 +62,13 @@ class Taken(NamedTuple):
 
 
 def reciprocal(divisor: int) -> tuple[int, int]:
-    """(factor, shift) with ``n // divisor == n * factor >> shift`` for ``n`` below 2**31.
+    """(factor, shift) with ``n // divisor == 2 * n * factor >> 32 >> shift`` for ``n`` below 2**31.
 
-    The factor is the next integer above ``2**shift / divisor``: its error, below ``divisor <= 2**(shift - 31)``, times
-    ``n`` stays below ``2**shift``.
+    The factor is the next integer above ``2**(31 + shift) / divisor``, and below 2**32: its error, below
+    ``divisor <= 2**shift``, times ``n`` stays below ``2**(31 + shift)``.
     """
-    shift = 31 + (divisor - 1).bit_length()
-    return -(-(1 << shift) // divisor), shift
+    shift = (divisor - 1).bit_length()
+    return -(-(1 << 31 + shift) // divisor), shift
 
 
 def axes_of(plan: list[int]) -> list[int]:

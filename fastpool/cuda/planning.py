@@ -124,10 +124,11 @@ def _steps(
     from fastpool.cuda.asked import Asked, Taken
     from fastpool.kernels.cuda import engine
     from fastpool.kernels.cuda.memory import NAMES
-    from fastpool.kernels.cuda.parts import parameter
+    from fastpool.kernels.cuda.parts import parameter, with_parameter
 
     variant = table.variants[table[row + T.NUMBER]]
     plans = {family: base_plan(request, table, row, role, kind, family) for family in ("rows", "lanes")}
+    variant = with_parameter(variant, plans["rows"][P.PARAM])
     asked = Asked(variant, plans, aligned)
     verdicts: list[tuple[str, str]] = []
     wanted = _forced([form for form, _ in forms.FORMS])

@@ -13,6 +13,12 @@ from llvmlite import ir
 from numba.cuda import types
 from numba.cuda.extending import intrinsic
 
+try:
+    from numba.cuda.core.targetconfig import ConfigStack
+# versions before numba-cuda 0.18 have Numba's
+except ImportError:
+    from numba.core.targetconfig import ConfigStack
+
 _GLOBAL = 1
 _I16, _I32, _I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 
@@ -122,6 +128,62 @@ def vector_load(count):
 
 
 @functools.cache
+def vector_load_or(count):
+    """``load_vector_or(array, at, p, i, there, other)``: as ``vector_load``, or ``other`` where it is not ``there``.
+
+    Without a branch, so that the loads of several rows wait together.
+    """
+
+    @intrinsic
+    def load_vector_or(typing_context, array, at, p, i, there, other):
+        size = p.dtype.bitwidth // 8
+        piece = min(count, max(16 // size, 1))
+
+        def generate(context, builder, signature, arguments):
+            element = context.get_value_type(p.dtype)
+            start = context.cast(builder, arguments[1], signature.args[1], types.int64)
+            place = _place(context, builder, arguments[2], arguments[3], signature.args[3], _words(piece * size))
+            value = context.cast(builder, arguments[5], signature.args[5], p.dtype)
+            fill = ir.Constant(ir.VectorType(element, piece), ir.Undefined)
+            for j in range(piece):
+                fill = builder.insert_element(fill, value, _I32(j))
+            for k in range(count // piece):
+                at = builder.gep(place, [_I64(k)])
+                words = _load_words_or(builder, at, piece * size, arguments[4], fill)
+                loaded = builder.bitcast(words, ir.VectorType(element, piece))
+                for j in range(piece):
+                    to = _element(context, builder, array, arguments[0], builder.add(start, _I64(k * piece + j)))
+                    builder.store(builder.extract_element(loaded, _I32(j)), to)
+            return context.get_dummy_value()
+
+        return types.void(array, at, p, i, there, other), generate
+
+    return load_vector_or
+
+
+def _load_words_or(builder, place, size, there, fill):
+    """Loads a vector where it is there, into registers that hold ``fill``."""
+    many, bits = max(size // 4, 1), min(8 * size, 32)
+    kind = ir.IntType(max(bits, 16))
+    vector = builder.bitcast(fill, ir.VectorType(ir.IntType(bits), many))
+    parts = [builder.extract_element(vector, _I32(i)) for i in range(many)]
+    parts = [builder.zext(part, kind) if bits < 16 else part for part in parts]
+    names = ", ".join(f"${i}" for i in range(many))
+    names = f"{{{names}}}" if many > 1 else names
+    text = f"@${many + 1} ld.global{f'.v{many}' if many > 1 else ''}.{'b' if bits > 8 else 'u'}{bits} {names}, [${many}];"
+    letter = "r" if bits == 32 else "h"
+    constraints = ",".join([f"={letter}"] * many + ["l", "b"] + [str(i) for i in range(many)])
+    result = kind if many == 1 else ir.LiteralStructType([kind] * many)
+    function = ir.FunctionType(result, [place.type, ir.IntType(1), *[kind] * many])
+    loaded = builder.call(ir.InlineAsm(function, text, constraints), [place, there, *parts])
+    words = ir.Constant(ir.VectorType(ir.IntType(bits), many), ir.Undefined)
+    for i in range(many):
+        word = loaded if many == 1 else builder.extract_value(loaded, i)
+        words = builder.insert_element(words, builder.trunc(word, ir.IntType(bits)) if bits < 16 else word, _I32(i))
+    return words
+
+
+@functools.cache
 def vector_store(count):
     """``store_vector(p, i, array)``: writes the first ``count`` elements of a thread's array to neighbouring ones."""
 
@@ -162,10 +224,55 @@ def scaled(typing_context, n, factor, shift):
     """The quotient of a number below 2**31 by one of which ``planning.reciprocal`` has made a factor and a shift."""
 
     def generate(context, builder, signature, arguments):
-        number, times, places = (builder.zext(value, _I64) for value in arguments)
-        return builder.trunc(builder.lshr(builder.mul(number, times), places), _I32)
+        number, times, places = arguments
+        twice = builder.zext(builder.add(number, number), _I64)
+        high = builder.lshr(builder.mul(twice, builder.zext(times, _I64)), _I64(32))
+        return builder.lshr(builder.trunc(high, _I32), places)
 
     return types.int32(types.int32, types.int32, types.int32), generate
+
+
+@intrinsic
+def wide(typing_context, a, b):
+    """The product of two integers of 32 bits in 64: one instruction, where integers of 64 bits take four."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.mul(*(builder.sext(value, _I64) for value in arguments))
+
+    return types.int64(types.int32, types.int32), generate
+
+
+@intrinsic
+def ahead(typing_context, p, i):
+    """A pointer's element ``i`` as the first one of another pointer."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.gep(arguments[0], [context.cast(builder, arguments[1], signature.args[1], types.int64)])
+
+    return p(p, i), generate
+
+
+@intrinsic
+def largest(typing_context, a, b):
+    """The larger of two float32, or NaN where one of them is: of +0 and -0 either."""
+
+    def generate(context, builder, signature, arguments):
+        if _capability() >= (8, 0):
+            kind = ir.FunctionType(ir.FloatType(), [ir.FloatType()] * 2)
+            return builder.call(ir.InlineAsm(kind, "max.NaN.f32 $0, $1, $2;", "=f,f,f"), arguments)
+        first, second = arguments
+        takes = builder.or_(
+            builder.fcmp_ordered(">", first, second), builder.fcmp_unordered("uno", first, first)
+        )
+        return builder.select(takes, first, second)
+
+    return types.float32(types.float32, types.float32), generate
+
+
+def _capability():
+    """The compute capability that is compiled for."""
+    flags = ConfigStack.top_or_none()
+    return tuple(getattr(flags, "compute_capability", None) or (0, 0))
 
 
 def _assembly(text, result, operand, constraints):

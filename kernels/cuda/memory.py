@@ -39,6 +39,7 @@ VECTOR_BYTES = 16
 
 _twins: Any = importlib.import_module(f"fastpool.kernels.cuda.{'simulated' if SIMULATED else 'instructions'}")
 
+ahead = _twins.ahead
 as_bfloat16 = _twins.as_bfloat16
 as_float16 = _twins.as_float16
 divide = _twins.divide
@@ -46,13 +47,16 @@ exponential = _twins.exponential
 from_bfloat16 = _twins.from_bfloat16
 from_bits = _twins.from_bits
 from_float16 = _twins.from_float16
+largest = _twins.largest
 load = _twins.load
 logarithm = _twins.logarithm
 multiply = _twins.multiply
 scaled = _twins.scaled
 store = _twins.store
 vector_load = _twins.vector_load
+vector_load_or = _twins.vector_load_or
 vector_store = _twins.vector_store
+wide = _twins.wide
 
 
 def plain(v):

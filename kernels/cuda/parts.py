@@ -6,13 +6,16 @@ reduction is defined once.
 
 from __future__ import annotations
 
+import functools
+import math
 import struct
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from fastpool.kernels import reductions as R
-from fastpool.kernels.cuda.memory import DECODE, ENCODE, SCALARS, multiply, plain
+from fastpool.kernels.cuda.memory import DECODE, ENCODE, SCALARS, largest, multiply, plain
 from fastpool.kernels.cuda.package import device
 from fastpool.kernels.elements import HALVES
 from fastpool.kernels.reductions import Function
@@ -65,6 +68,33 @@ def parameter(variant: Variant, bits: int) -> Any:
         # the mask of integer keys, where the states are numbers all the same
         return real(1 + 2 * bits)
     return real(number if variant.state[0][0] == "f" else bits)
+
+
+@functools.cache
+def with_parameter(variant: Variant, bits: int) -> Variant:
+    """A selection with its parameter compiled in: of its keys nothing is left but a sign, or inverted bits.
+
+    Those of 16-bit floats are numbers here: to convert an element and to combine it takes an instruction each, while its
+    integer key takes eight.
+    """
+    if variant.half and variant.role == "forward":
+        lowest = replace(R.MAX, identity=(-math.inf,))
+        variant = replace(variant, reduction=lowest, source=variant.half, output=variant.half, state=("f32",))
+    reduction = variant.reduction
+    if not reduction.keyed:
+        return variant
+    constant = parameter(variant, bits)
+    key, element = reduction.lift, reduction.lower
+
+    def lift(x, p):
+        return key(x, constant)
+
+    def lower(s, count, inside, p):
+        return element(s, count, inside, constant)
+
+    largest_first = constant == (1 if variant.state[0][0] == "f" else 0)
+    name = variant.name if largest_first else variant.name.replace("max", "min", 1)
+    return replace(variant, name=name, reduction=replace(reduction, lift=lift, lower=lower))
 
 
 def count_of(variant: Variant) -> Any:
@@ -147,6 +177,9 @@ def rounded_square(x, p):
 _LIFTS = {R.square: rounded_square}
 """What stands for a reduction's function here, where it would be compiled to other bits."""
 
+_COMBINES = {(R.larger, "f32"): largest}
+"""What stands for it by the type of its states, where there is an instruction for it: by ``pick`` it takes three."""
+
 
 def make_parts(variant: Variant) -> Parts:
     """The parts of a variant, as functions of the device."""
@@ -180,7 +213,9 @@ def make_parts(variant: Variant) -> Parts:
         def leaf(v, divisor, p):
             return real(lift(decode(v), p))
 
-    combine_values = device(reduction.combine)
+    combine_values = _COMBINES.get((reduction.combine, variant.state[0]))
+    if combine_values is None or pair:
+        combine_values = device(reduction.combine)
 
     def combine_pair(a, b):
         return combine_values(a, b)

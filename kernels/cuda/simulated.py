@@ -51,6 +51,18 @@ def vector_load(count):
 
 
 @functools.cache
+def vector_load_or(count):
+    """``load_vector_or(array, at, p, i, there, other)``: as ``vector_load``, or ``other`` where it is not ``there``."""
+
+    def load_vector_or(array, at, p, i, there, other):
+        begin = p.place(i, count) if there else 0
+        for j in range(count):
+            array[at + j] = p.memory[begin + j] if there else other
+
+    return load_vector_or
+
+
+@functools.cache
 def vector_store(count):
     """``store_vector(p, i, array)``: writes the first ``count`` elements of a thread's array to neighbouring ones."""
 
@@ -69,7 +81,22 @@ def divide(a, b):
 
 def scaled(n, factor, shift):
     """The quotient of a number below 2**31 by one of which ``planning.reciprocal`` has made a factor and a shift."""
-    return np.int32(int(n) * (int(factor) & 0xFFFFFFFF) >> int(shift))
+    return np.int32((2 * int(n) * (int(factor) & 0xFFFFFFFF) >> 32) >> int(shift))
+
+
+def wide(a, b):
+    """The product of two integers of 32 bits in 64."""
+    return np.int64(a) * np.int64(b)
+
+
+def ahead(p, i):
+    """A pointer's element ``i`` as the first one of another pointer."""
+    return Pointer(p.memory, p.first + int(i))
+
+
+def largest(a, b):
+    """The larger of two float32, or NaN where one of them is."""
+    return a if (a > b) | (a != a) else b
 
 
 def from_float16(bits):

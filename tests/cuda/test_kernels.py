@@ -134,7 +134,7 @@ def test_quotients_by_products_are_exact(divisor: int, limit: int) -> None:
     numbers |= {n // divisor * divisor - 1 for n in numbers if n >= divisor}
     for n in numbers:
         if 0 <= n < limit:
-            assert n * factor >> shift == n // divisor, n
+            assert (2 * n * factor >> 32) >> shift == n // divisor, n
 
 
 def test_a_large_problem_is_planned_in_64_bits() -> None:
