@@ -112,7 +112,9 @@ def common_refusal(asked: Asked, plan: list[int]) -> str:
     fields = (P.SOURCE_STRIDE, P.OUTPUT_STRIDE, P.AUX_STRIDE, P.JUMP)
     if max(extent(plan, field) for field in fields) > NARROW or plan[P.TAPS] > NARROW:
         return NOT_NARROW
-    if plan[P.LANES] > NARROW:
+    outer = [P.HEADER + a * P.AXIS for a in range(plan[P.OUTER])]
+    steps = [abs(plan[at + field]) for at in outer for field in (P.SOURCE_STRIDE, P.OUTPUT_STRIDE, P.AUX_STRIDE)]
+    if max([plan[P.LANES], *steps]) > NARROW:
         return NOT_NARROW
     return ""
 

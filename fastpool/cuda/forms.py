@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from fastpool.cuda.along import OTHER_WINDOW, across, back_across, rows, rows_loose
 from fastpool.cuda.asked import (
     BACKWARD,
     FORWARD,
@@ -19,72 +20,22 @@ from fastpool.cuda.asked import (
     axes_of,
     common_refusal,
     extent,
-    has_aux,
     hot_window,
     lane_vector,
     numbers_of,
-    row_vector,
     window_of,
 )
 from fastpool.cuda.sharing import blocks, chunks, tiles
 from fastpool.kernels import plan as P
-from fastpool.kernels.registry import SIZES
 
 Attempt = Callable[[Asked], "Taken | str"]
 
 
 MOST_ORDERED = 15
 
-OTHER_WINDOW = "is for windows of 2 taps 2 apart, or 3 taps 2 or 1 apart, along each axis"
-NOT_IN_VECTORS = "reads and writes whole, aligned vectors along rows, as long as their outputs times the stride"
-NOT_IN_ROWS = "is for rows of neighbours, of two or four outputs at least"
 NO_LANES = "is for lanes that are neighbours in memory, in whole, aligned vectors"
 SHARING = "makes gradients of windows that share no element"
 ORDERED = "adds up to 15 taps along an axis, counted ones without dilation"
-
-
-def rows(asked: Asked) -> Taken | str:
-    """Vectors along rows, for windows that are compiled in."""
-    if asked.variant.role not in (*FORWARD, *BACKWARD):
-        return NO_ROLE
-    plan = asked.plans["rows"]
-    refusal = common_refusal(asked, plan)
-    if refusal:
-        return refusal
-    window = hot_window(plan)
-    if window is None:
-        return OTHER_WINDOW
-    vector = row_vector(asked, plan, window, asked.variant.role in BACKWARD)
-    if vector == 0:
-        return NOT_IN_VECTORS
-    last = axes_of(plan)[2]
-    threads, numbers = numbers_of(plan, plan[last + P.OUTPUT] // vector, None)
-    return Taken("rows", (window, vector, plan[last + P.PAD]), threads, numbers)
-
-
-def rows_loose(asked: Asked) -> Taken | str:
-    """Some outputs of a row for each thread, for windows that are compiled in and rows of any length."""
-    variant = asked.variant
-    if variant.role not in (*FORWARD, *BACKWARD):
-        return NO_ROLE
-    plan = asked.plans["rows"]
-    refusal = common_refusal(asked, plan)
-    if refusal:
-        return refusal
-    window = hot_window(plan)
-    if window is None:
-        return OTHER_WINDOW
-    last = axes_of(plan)[2]
-    backward, width = variant.role in BACKWARD, plan[last + P.OUTPUT]
-    fields = (P.SOURCE_STRIDE, P.OUTPUT_STRIDE, *((P.AUX_STRIDE,) if has_aux(variant) else ()))
-    outputs = 2 if SIZES[variant.output] == 8 or len(variant.state) == 2 else 4
-    if any(plan[last + field] != 1 for field in fields) or width < outputs or (backward and plan[last + P.PAD] > 1):
-        return NOT_IN_ROWS
-    threads, numbers = numbers_of(plan, -(-width // outputs), None)
-    if threads > NARROW - 1024:
-        return NOT_NARROW
-    arguments = (window, outputs, plan[last + P.PAD], True) if backward else (window, outputs, -1)
-    return Taken("rows", arguments, threads, numbers)
 
 
 def _lanes(asked: Asked, hot: bool, vectors: bool) -> Taken | str:
@@ -113,6 +64,10 @@ def _lanes(asked: Asked, hot: bool, vectors: bool) -> Taken | str:
     vector = lane_vector(asked, plan, 16 if hot or free else 4) if vectors else 1
     if vector == 0:
         return NO_LANES
+    if hot:
+        taken = (across if variant.role in FORWARD else back_across)(asked, plan, vector)
+        if not isinstance(taken, str):
+            return taken
     last = axes_of(plan)[2]
     threads, numbers = numbers_of(plan, plan[P.LANES] // vector, plan[last + P.OUTPUT])
     if threads > NARROW - 1024:

@@ -12,13 +12,14 @@ from typing import Any
 import numpy as np
 
 from fastpool.kernels.cuda import numbers as N
-from fastpool.kernels.cuda.back_rows import neutral, windows_of
+from fastpool.kernels.cuda.back_rows import neutral
+from fastpool.kernels.cuda.back_strips import windows_of
 from fastpool.kernels.cuda.lanes import make_accesses
 from fastpool.kernels.cuda.memory import DECODE, ENCODE, SCALARS, divide
 from fastpool.kernels.cuda.package import cuda as cuda
 from fastpool.kernels.cuda.package import device, rebound
 from fastpool.kernels.cuda.parts import make_parts, shares
-from fastpool.kernels.cuda.rows import Window
+from fastpool.kernels.cuda.strips import Window
 from fastpool.kernels.cuda.thread import between, make_coordinates
 from fastpool.kernels.registry import Variant
 

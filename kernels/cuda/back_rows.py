@@ -1,16 +1,10 @@
-"""Gradients along rows: a thread makes a vector of neighbouring elements, for windows whose numbers are compiled in.
+"""Gradients of sums along rows, for windows whose numbers are compiled in.
 
-It reads, of each row of windows that holds its elements, the gradients (and indices) of all windows that hold one of
-them: a whole vector, and a few beside it. Which of these a given element belongs to is known at compile time::
+Rows of windows are added first, along the first axis and then the second, then the windows of a row: with up to three
+along an axis that is the order of summation. A window beside all others counts as the state of no tap.
 
-    kernel 3, stride 2, padding 1       elements   8   9  10  11        windows 4 and 5 are the vector
-                                        windows    4  4 5  5  5 6       window 6 stands beside it
-
-A gradient of sums adds rows of windows first, along the first axis and then the second, then the windows of a row: with
-up to three along an axis that is the order of summation. A window beside all others counts as the state of no tap. A
-gradient of a selection adds, in row-major order, the windows whose index names the element.
-
-Reads ``source`` and, by role, indices or x from ``aux``; writes ``output``.
+Reads ``source`` and, where the reduction needs it, x from ``aux``; writes ``output``. See ``back_strips`` for what a
+thread makes.
 """
 
 from __future__ import annotations
@@ -19,21 +13,18 @@ from typing import Any
 
 import numpy as np
 
+from fastpool.kernels import reductions as R
 from fastpool.kernels.cuda import numbers as N
-from fastpool.kernels.cuda.memory import DECODE, ENCODE, SCALARS, load, store, vector_load, vector_store
+from fastpool.kernels.cuda.back_strips import Tile, make_placed
+from fastpool.kernels.cuda.memory import DECODE, SCALARS, ahead, load, store, vector_load, vector_store
 from fastpool.kernels.cuda.package import cuda as cuda
 from fastpool.kernels.cuda.package import device, rebound
-from fastpool.kernels.cuda.parts import make_parts, shares
-from fastpool.kernels.cuda.rows import Window
-from fastpool.kernels.cuda.thread import between, make_coordinates
+from fastpool.kernels.cuda.parts import Divisor, make_parts, make_quotient, shares
+from fastpool.kernels.cuda.strips import in_turn, make_coordinates, make_images
+from fastpool.kernels.cuda.thread import between
 from fastpool.kernels.registry import Variant
 
 _INT, _LONG = np.int32, np.int64
-
-
-def windows_of(kernel: int, stride: int) -> int:
-    """Windows that hold one position, at most."""
-    return (kernel - 1) // stride + 1
 
 
 def neutral(variant: Variant) -> Any:
@@ -42,164 +33,153 @@ def neutral(variant: Variant) -> Any:
     return real(-0.0) if variant.state[0][0] == "f" else real(0)
 
 
-def make_rows_gather(variant: Variant, window: Window, vector: int, left: int, loose: bool = False) -> Any:
-    """The kernel of a gradient of sums: ``kernel(source, output, aux, p, n)``, with ``n`` as in ``numbers``.
+def make_share(variant: Variant, fixed: Divisor) -> tuple[Any, bool]:
+    """(``share(v, d, r, p)``, what a window gives each of its elements; whether it needs ``r``, which is 1 / d)."""
+    real = SCALARS[variant.state[0]]
+    decode, leaf = device(DECODE[variant.source]), make_parts(variant).leaf
+    quotient = make_quotient(variant.state[0], fixed) if variant.reduction.pull is R.share_gradient else None
 
-    ``vector`` elements a thread, a multiple of the stride; ``left`` padding before a row. ``loose``: rows may be of any
-    length, and are read and written element by element.
-    """
-    (k0, k1, k2), (s0, s1, s2) = window
-    w0, w1, w2 = windows_of(k0, s0), windows_of(k1, s1), windows_of(k2, s2)
-    nothing, leaf, combine, _, finish, _ = make_parts(variant)
-    coordinates, sharing = make_coordinates(1), shares(variant)
-    main, first = vector // s2, left // s2 - w2 + 1
-    columns = (vector - 1 + left) // s2 - first + 1
+    def by_product(v, d, r, p):
+        return real(quotient(real(decode(v)), real(d), r))
+
+    def by_division(v, d, r, p):
+        return leaf(v, d, p)
+
+    return device(by_division if quotient is None else by_product), quotient is not None
+
+
+def make_rows_gather(variant: Variant, made: Tile) -> Any:
+    """The kernel of a variant: ``kernel(source, output, aux, p, n)``, with ``n`` as in ``numbers``."""
+    (k0, k1, k2), (s0, s1, s2) = made.window
+    w0, w1, _ = made.holders
+    loose, vector, left, deep, strip = made.loose, made.vector, made.left, made.deep, made.strip
+    main, first, columns, slabs, rows = made.main, made.first, made.columns, made.slabs, made.rows
+    nothing, _, combine, _, finish, _ = make_parts(variant)
+    share, needs_inverse = make_share(variant, made.fixed)
+    counts_taps = shares(variant) and made.fixed is Divisor.OWN
+    coordinates, image = make_coordinates(deep, made.outer), make_images(made.outer)
     load_main, store_outputs, load_given = vector_load(main), vector_store(vector), vector_load(vector)
     source_type, output_type, aux_type = (SCALARS[dtype] for dtype in (variant.source, variant.output, variant.aux))
     state_type = SCALARS[variant.state[0]]
+    in_slab, kept = slabs * columns, slabs * rows * columns
     none, reads_x = neutral(variant), variant.reduction.push_reads_x
+    placed0, placed1, placed2 = (make_placed(axis) for axis in range(3))
+
+    def make_read(b0: int, b1: int) -> Any:
+        """The shares of a row of windows."""
+
+        def read(row, raw, x, q0, q1, c, inverse, p, n, total, slab):
+            f1 = _INT(q1 * strip - (w1 - 1 - b1))
+            f0 = _INT(q0 - (w0 - 1 - b0))
+            o1, there = placed1(f1, n)
+            at = _INT(o1 * _INT(n[N.STEP1]))
+            if deep:
+                o0, there0 = placed0(f0, n)
+                there, at = there & there0, _INT(at + o0 * _INT(n[N.STEP0]))
+            lead = _INT(1)
+            if counts_taps:
+                lead = _INT(between(_INT(f1 * s1 - _INT(n[N.PAD1])), k1, n[N.LOW1], n[N.HIGH1]))
+                if deep:
+                    lead = _INT(lead * between(_INT(f0 * s0 - _INT(n[N.PAD0])), k0, n[N.LOW0], n[N.HIGH0]))
+            if not loose:
+                load_main(raw, 0, ahead(x, _INT(at + c * main)), 0)
+            for u in range(columns):
+                place = first + u
+                o2, inside = placed2(_INT(c * main + place), n)
+                by = n[N.DIVISOR]
+                if counts_taps:
+                    by = _LONG(lead * between(_INT((c * main + place) * s2 - left), k2, n[N.LOW2], n[N.HIGH2]))
+                if (place >= 0) & (place < main) & (not loose):
+                    row[u] = share(raw[place], by, inverse, p) if there else nothing()
+                else:
+                    row[u] = share(load(x, _INT(at + o2)), by, inverse, p) if there & inside else nothing()
+
+        return device(read)
+
+    def make_along0(b0: int, b1: int) -> Any:
+        """A row of windows, added to those before it along axis 0."""
+        read = make_read(b0, b1)
+        held = [a0 for a0, _ in made.taps(0, b0)]
+        # slabs that this is the first row of windows of
+        new = [a0 for a0 in held if all(a0 != other for b in range(b0) for other, _ in made.taps(0, b))]
+        begun, ended, began = held[0], held[-1] + 1, (new[-1] + 1 if new else 0)
+
+        def along0(row, raw, x, q0, q1, c, inverse, p, n, total, slab):
+            read(row, raw, x, q0, q1, c, inverse, p, n, total, slab)
+            for a0 in range(begun, ended):
+                for u in range(columns):
+                    s = row[u]
+                    if a0 >= began:
+                        s = combine(slab[a0 * columns + u], s)
+                    slab[a0 * columns + u] = s
+
+        return device(along0)
+
+    def make_along1(b1: int) -> Any:
+        """Those of one place along axis 1, added to those before them."""
+        slab_of = in_turn([make_along0(b0, b1) for b0 in range(w0)])
+        held = [a1 for a1, _ in made.taps(1, b1)]
+        begun, ended = held[0], held[-1] + 1
+
+        def along1(row, raw, x, q0, q1, c, inverse, p, n, total, slab):
+            slab_of(row, raw, x, q0, q1, c, inverse, p, n, total, slab)
+            for a0 in range(slabs):
+                for a1 in range(begun, ended):
+                    for u in range(columns):
+                        at = (a0 * rows + a1) * columns + u
+                        total[at] = combine(total[at], slab[a0 * columns + u])
+
+        return device(along1)
+
+    every_row = in_turn([make_along1(b1) for b1 in range(made.steps(1))])
 
     def kernel(source, output, aux, p, n):
         t = _INT(_INT(cuda.blockIdx.x) * _INT(cuda.blockDim.x) + _INT(cuda.threadIdx.x))
         if t >= _INT(n[N.COUNT]):
             return
-        c, _, i1, i0, near, far = coordinates(t, n)
-        raw = cuda.local.array(main, source_type)
-        slab, total = cuda.local.array(columns, state_type), cuda.local.array(columns, state_type)
-        p0, p1 = _INT(i0 + _INT(n[N.PAD0])), _INT(i1 + _INT(n[N.PAD1]))
-        x = _LONG(near) * n[N.STEP_NEAR] + _LONG(far) * n[N.STEP_FAR]
-        for u in range(columns):
+        c, q1, q0, near, far = coordinates(t, n)
+        raw, row = cuda.local.array(main, source_type), cuda.local.array(columns, state_type)
+        slab, total = cuda.local.array(in_slab, state_type), cuda.local.array(kept, state_type)
+        i0 = _INT(q0 * s0 - _INT(n[N.PAD0])) if deep else _INT(0)
+        i1 = _INT(q1 * (strip * s1) - _INT(n[N.PAD1]))
+        x = ahead(source, image(near, far, n[N.STEP_NEAR], n[N.STEP_FAR]))
+        inverse = state_type(1)
+        if needs_inverse:
+            inverse = state_type(1) / state_type(_INT(n[N.DIVISOR]))
+        for u in range(kept):
             total[u] = none
-        for b in range(w1):
-            o1 = _INT(p1 // s1 - (w1 - 1 - b))
-            fits1 = p1 - o1 * s1 < k1
-            for u in range(columns):
-                slab[u] = none
-            for a in range(w0):
-                o0 = _INT(p0 // s0 - (w0 - 1 - a))
-                # a tap of the window must lie on the position
-                if fits1 & (p0 - o0 * s0 < k0):
-                    there = (o0 >= 0) & (o0 < _INT(n[N.SIZE0])) & (o1 >= 0) & (o1 < _INT(n[N.SIZE1]))
-                    at = x + _INT(o0 * _INT(n[N.STEP0]) + o1 * _INT(n[N.STEP1]) + c * main)
-                    lead = _INT(1)
-                    if sharing:
-                        lead = _INT(between(_INT(o0 * s0 - _INT(n[N.PAD0])), k0, n[N.LOW0], n[N.HIGH0]))
-                        lead = _INT(lead * between(_INT(o1 * s1 - _INT(n[N.PAD1])), k1, n[N.LOW1], n[N.HIGH1]))
-                    if there and not loose:
-                        load_main(raw, 0, source, at)
-                    for u in range(columns):
-                        place = first + u
-                        o2 = _INT(c * main + place)
-                        s = nothing()
-                        if there & (o2 >= 0) & (o2 < _INT(n[N.SIZE2])):
-                            divisor = n[N.DIVISOR]
-                            if sharing and divisor == 0:
-                                divisor = _LONG(lead * between(_INT(o2 * s2 - left), k2, n[N.LOW2], n[N.HIGH2]))
-                            if (place >= 0) & (place < main) & (not loose):
-                                s = leaf(raw[place], divisor, p)
-                            else:
-                                s = leaf(load(source, at + place), divisor, p)
-                        slab[u] = combine(slab[u], s)
-            for u in range(columns):
-                total[u] = combine(total[u], slab[u])
-        made = cuda.local.array(vector, output_type)
-        given = cuda.local.array(vector, aux_type)
-        if reads_x:
-            by = _LONG(near) * n[N.AUX_NEAR] + _LONG(far) * n[N.AUX_FAR]
-            by += _INT(i0 * _INT(n[N.AUX0]) + i1 * _INT(n[N.AUX1]) + c * vector)
-            if loose:
-                for e in range(vector):
-                    if c * vector + e < _INT(n[N.WINDOWS2]):
-                        given[e] = load(aux, by + e)
-            else:
-                load_given(given, 0, aux, by)
-        for e in range(vector):
-            s = none
-            for u in range(columns):
-                tap = e + left - s2 * (first + u)
-                if (tap >= 0) & (tap < k2):
-                    s = combine(s, total[u])
-            made[e] = finish(s, _LONG(1), _LONG(1), given[e], p)
-        to = _LONG(near) * n[N.OUT_NEAR] + _LONG(far) * n[N.OUT_FAR]
-        to += _INT(i0 * _INT(n[N.OUT0]) + i1 * _INT(n[N.OUT1]) + c * vector)
-        if loose:
-            for e in range(vector):
-                if c * vector + e < _INT(n[N.WINDOWS2]):
-                    store(output, to + e, made[e])
-        else:
-            store_outputs(output, to, made)
-
-    return rebound(kernel)
-
-
-def make_rows_scatter(variant: Variant, window: Window, vector: int, left: int, loose: bool = False) -> Any:
-    """The kernel of a gradient of a selection, likewise."""
-    (k0, k1, k2), (s0, s1, s2) = window
-    w0, w1, w2 = windows_of(k0, s0), windows_of(k1, s1), windows_of(k2, s2)
-    decode, encode = device(DECODE[variant.source]), device(ENCODE[variant.output])
-    coordinates, by_tap = make_coordinates(1), variant.aux != "i64"
-    main, first = vector // s2, left // s2 - w2 + 1
-    columns = (vector - 1 + left) // s2 - first + 1
-    load_main, store_outputs = vector_load(main), vector_store(vector)
-    source_type, output_type, aux_type = (SCALARS[dtype] for dtype in (variant.source, variant.output, variant.aux))
-    state_type = SCALARS[variant.state[0]]
-
-    def kernel(source, output, aux, p, n):
-        t = _INT(_INT(cuda.blockIdx.x) * _INT(cuda.blockDim.x) + _INT(cuda.threadIdx.x))
-        if t >= _INT(n[N.COUNT]):
-            return
-        c, _, i1, i0, near, far = coordinates(t, n)
-        raw, raw_index = cuda.local.array(main, source_type), cuda.local.array(main, aux_type)
-        total = cuda.local.array(vector, state_type)
-        p0, p1 = _INT(i0 + _INT(n[N.PAD0])), _INT(i1 + _INT(n[N.PAD1]))
-        x = _LONG(near) * n[N.STEP_NEAR] + _LONG(far) * n[N.STEP_FAR]
-        y = _LONG(near) * n[N.AUX_NEAR] + _LONG(far) * n[N.AUX_FAR]
-        flat = _LONG(0)
-        if not by_tap:
-            flat = i0 * n[N.UNIT0] + i1 * n[N.UNIT1] + near * n[N.UNIT_NEAR] + far * n[N.UNIT_FAR]
-            flat += (c * vector) * n[N.UNIT2]
-        for e in range(vector):
-            total[e] = 0
-        for a in range(w0):
-            o0 = _INT(p0 // s0 - (w0 - 1 - a))
-            for b in range(w1):
-                o1 = _INT(p1 // s1 - (w1 - 1 - b))
-                j0, j1 = _INT(p0 - o0 * s0), _INT(p1 - o1 * s1)
-                there = (o0 >= 0) & (o0 < _INT(n[N.SIZE0])) & (o1 >= 0) & (o1 < _INT(n[N.SIZE1]))
-                if there & (j0 < k0) & (j1 < k1):
-                    at = x + _INT(o0 * _INT(n[N.STEP0]) + o1 * _INT(n[N.STEP1]) + c * main)
-                    by = y + _INT(o0 * _INT(n[N.AUX0]) + o1 * _INT(n[N.AUX1]) + c * main)
-                    lead = _INT(j0 * _INT(n[N.JUMP0]) + j1 * _INT(n[N.JUMP1]))
-                    if not loose:
-                        load_main(raw, 0, source, at)
-                        load_main(raw_index, 0, aux, by)
-                    for u in range(columns):
-                        place = first + u
-                        o2 = _INT(c * main + place)
-                        if (o2 >= 0) & (o2 < _INT(n[N.SIZE2])):
-                            if (place >= 0) & (place < main) & (not loose):
-                                g, named = raw[place], raw_index[place]
-                            else:
-                                g, named = load(source, at + place), load(aux, by + place)
+        every_row(row, raw, x, q0, q1, c, inverse, p, n, total, slab)
+        made_now, given = cuda.local.array(vector, output_type), cuda.local.array(vector, aux_type)
+        y = ahead(output, image(near, far, n[N.OUT_NEAR], n[N.OUT_FAR]))
+        z = ahead(aux, image(near, far, n[N.AUX_NEAR], n[N.AUX_FAR])) if reads_x else aux
+        for a0 in range(slabs):
+            for a1 in range(rows):
+                p0, p1 = _INT(i0 + a0), _INT(i1 + a1)
+                inside = (p1 >= 0) & (p1 < _INT(n[N.WINDOWS1]))
+                to, by = _INT(p1 * _INT(n[N.OUT1]) + c * vector), _INT(p1 * _INT(n[N.AUX1]) + c * vector)
+                if deep:
+                    inside = inside & (p0 >= 0) & (p0 < _INT(n[N.TILE1]))
+                    to, by = _INT(to + p0 * _INT(n[N.OUT0])), _INT(by + p0 * _INT(n[N.AUX0]))
+                if inside:
+                    if reads_x:
+                        if loose:
                             for e in range(vector):
-                                tap = e + left - s2 * place
-                                if (tap >= 0) & (tap < k2):
-                                    if by_tap:
-                                        own = aux_type(lead + tap * _INT(n[N.JUMP2]))
-                                    else:
-                                        own = aux_type(flat + e * n[N.UNIT2])
-                                    if named == own:
-                                        total[e] = state_type(total[e] + decode(g))
-        made = cuda.local.array(vector, output_type)
-        for e in range(vector):
-            made[e] = encode(total[e])
-        to = _LONG(near) * n[N.OUT_NEAR] + _LONG(far) * n[N.OUT_FAR]
-        to += _INT(i0 * _INT(n[N.OUT0]) + i1 * _INT(n[N.OUT1]) + c * vector)
-        if loose:
-            for e in range(vector):
-                if c * vector + e < _INT(n[N.WINDOWS2]):
-                    store(output, to + e, made[e])
-        else:
-            store_outputs(output, to, made)
+                                if c * vector + e < _INT(n[N.WINDOWS2]):
+                                    given[e] = load(z, by + e)
+                        else:
+                            load_given(given, 0, z, by)
+                    for e in range(vector):
+                        s = none
+                        for u in range(columns):
+                            tap = e + left - s2 * (first + u)
+                            if (tap >= 0) & (tap < k2):
+                                s = combine(s, total[(a0 * rows + a1) * columns + u])
+                        made_now[e] = finish(s, _LONG(1), _LONG(1), given[e], p)
+                    if loose:
+                        for e in range(vector):
+                            if c * vector + e < _INT(n[N.WINDOWS2]):
+                                store(y, to + e, made_now[e])
+                    else:
+                        store_outputs(y, to, made_now)
 
     return rebound(kernel)

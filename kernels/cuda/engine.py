@@ -13,14 +13,20 @@ import numpy as np
 
 from fastpool.kernels.cuda import numbers as N
 from fastpool.kernels.cuda.back_lanes import make_lanes_gather, make_lanes_scatter
-from fastpool.kernels.cuda.back_rows import make_rows_gather, make_rows_scatter
+from fastpool.kernels.cuda.back_lanes_hot import make_lanes_hot_gather, make_lanes_hot_scatter
+from fastpool.kernels.cuda.back_rows import make_rows_gather
+from fastpool.kernels.cuda.back_scatter import make_rows_scatter
+from fastpool.kernels.cuda.back_strips import Tile
 from fastpool.kernels.cuda.blocks import make_blocks
 from fastpool.kernels.cuda.chunks import make_chunks
 from fastpool.kernels.cuda.general import make_general, make_general_scatter
 from fastpool.kernels.cuda.lanes import make_lanes
+from fastpool.kernels.cuda.lanes_hot import make_lanes_hot
 from fastpool.kernels.cuda.memory import NAMES
 from fastpool.kernels.cuda.parts import parameter_type
 from fastpool.kernels.cuda.rows import make_rows
+from fastpool.kernels.cuda.rows_select import make_rows_select
+from fastpool.kernels.cuda.strips import Strip
 from fastpool.kernels.cuda.tiles import make_tiles
 from fastpool.kernels.registry import Variant
 
@@ -54,15 +60,24 @@ def kernel(make: str, variant: Variant, *arguments: Any) -> Kernel:
         number = np.int64 if arguments[0] else np.int32
         maker = make_general_scatter if variant.role == "scatter" else make_general
         return Kernel(name, maker(variant, number), ("int64", *types), real, 1)
-    maker = _MAKERS[make][variant.role if variant.role in ("gather", "scatter") else "forward"]
+    maker = _MAKERS[make][_way(make, variant)]
     return Kernel(name, maker(variant, *arguments), types, real, N.NUMBERS)
+
+
+def _way(make: str, variant: Variant) -> str:
+    """Which of a form's makers has a variant's kernel."""
+    if variant.role in ("gather", "scatter"):
+        return variant.role
+    return "select" if make == "rows" and variant.reduction.select else "forward"
 
 
 def _words(make: str, arguments: tuple[Any, ...]) -> list[str]:
     """What makes a kernel different from others of its form, for its name."""
     words = []
     for argument in arguments:
-        if isinstance(argument, tuple):
+        if isinstance(argument, Strip | Tile):
+            words.append(argument.word)
+        elif isinstance(argument, tuple):
             pairs = zip(*argument, strict=True)
             words.append("".join(f"k{k}s{s}" for k, s in pairs if (k, s) != (1, 1)))
         elif isinstance(argument, bool):
@@ -76,6 +91,12 @@ _MAKERS: dict[str, dict[str, Any]] = {
     "blocks": {"forward": make_blocks},
     "chunks": {"forward": make_chunks},
     "tiles": {"forward": make_tiles},
-    "rows": {"forward": make_rows, "gather": make_rows_gather, "scatter": make_rows_scatter},
+    "rows": {
+        "forward": make_rows,
+        "select": make_rows_select,
+        "gather": make_rows_gather,
+        "scatter": make_rows_scatter,
+    },
+    "lanes_hot": {"forward": make_lanes_hot, "gather": make_lanes_hot_gather, "scatter": make_lanes_hot_scatter},
     "lanes": {"forward": make_lanes, "gather": make_lanes_gather, "scatter": make_lanes_scatter},
 }

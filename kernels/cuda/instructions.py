@@ -9,6 +9,7 @@ from __future__ import annotations
 import functools
 import math
 
+import numpy as np
 from llvmlite import ir
 from numba.cuda import types
 from numba.cuda.extending import intrinsic
@@ -20,6 +21,7 @@ except ImportError:
     from numba.core.targetconfig import ConfigStack
 
 _GLOBAL = 1
+_LEAST, _MOST = np.float32(1e-30), np.float32(1e30)
 _I16, _I32, _I64 = ir.IntType(16), ir.IntType(32), ir.IntType(64)
 
 
@@ -128,62 +130,6 @@ def vector_load(count):
 
 
 @functools.cache
-def vector_load_or(count):
-    """``load_vector_or(array, at, p, i, there, other)``: as ``vector_load``, or ``other`` where it is not ``there``.
-
-    Without a branch, so that the loads of several rows wait together.
-    """
-
-    @intrinsic
-    def load_vector_or(typing_context, array, at, p, i, there, other):
-        size = p.dtype.bitwidth // 8
-        piece = min(count, max(16 // size, 1))
-
-        def generate(context, builder, signature, arguments):
-            element = context.get_value_type(p.dtype)
-            start = context.cast(builder, arguments[1], signature.args[1], types.int64)
-            place = _place(context, builder, arguments[2], arguments[3], signature.args[3], _words(piece * size))
-            value = context.cast(builder, arguments[5], signature.args[5], p.dtype)
-            fill = ir.Constant(ir.VectorType(element, piece), ir.Undefined)
-            for j in range(piece):
-                fill = builder.insert_element(fill, value, _I32(j))
-            for k in range(count // piece):
-                at = builder.gep(place, [_I64(k)])
-                words = _load_words_or(builder, at, piece * size, arguments[4], fill)
-                loaded = builder.bitcast(words, ir.VectorType(element, piece))
-                for j in range(piece):
-                    to = _element(context, builder, array, arguments[0], builder.add(start, _I64(k * piece + j)))
-                    builder.store(builder.extract_element(loaded, _I32(j)), to)
-            return context.get_dummy_value()
-
-        return types.void(array, at, p, i, there, other), generate
-
-    return load_vector_or
-
-
-def _load_words_or(builder, place, size, there, fill):
-    """Loads a vector where it is there, into registers that hold ``fill``."""
-    many, bits = max(size // 4, 1), min(8 * size, 32)
-    kind = ir.IntType(max(bits, 16))
-    vector = builder.bitcast(fill, ir.VectorType(ir.IntType(bits), many))
-    parts = [builder.extract_element(vector, _I32(i)) for i in range(many)]
-    parts = [builder.zext(part, kind) if bits < 16 else part for part in parts]
-    names = ", ".join(f"${i}" for i in range(many))
-    names = f"{{{names}}}" if many > 1 else names
-    text = f"@${many + 1} ld.global{f'.v{many}' if many > 1 else ''}.{'b' if bits > 8 else 'u'}{bits} {names}, [${many}];"
-    letter = "r" if bits == 32 else "h"
-    constraints = ",".join([f"={letter}"] * many + ["l", "b"] + [str(i) for i in range(many)])
-    result = kind if many == 1 else ir.LiteralStructType([kind] * many)
-    function = ir.FunctionType(result, [place.type, ir.IntType(1), *[kind] * many])
-    loaded = builder.call(ir.InlineAsm(function, text, constraints), [place, there, *parts])
-    words = ir.Constant(ir.VectorType(ir.IntType(bits), many), ir.Undefined)
-    for i in range(many):
-        word = loaded if many == 1 else builder.extract_value(loaded, i)
-        words = builder.insert_element(words, builder.trunc(word, ir.IntType(bits)) if bits < 16 else word, _I32(i))
-    return words
-
-
-@functools.cache
 def vector_store(count):
     """``store_vector(p, i, array)``: writes the first ``count`` elements of a thread's array to neighbouring ones."""
 
@@ -244,10 +190,22 @@ def wide(typing_context, a, b):
 
 @intrinsic
 def ahead(typing_context, p, i):
-    """A pointer's element ``i`` as the first one of another pointer."""
+    """A pointer's element ``i`` as the first one of another pointer.
+
+    From an index of 32 bits it is one instruction. Elements at constant distances behind it cost none, while LLVM,
+    which does not see through it, would add up indices in 64 bits for each of them.
+    """
+    size = p.dtype.bitwidth // 8
 
     def generate(context, builder, signature, arguments):
-        return builder.gep(arguments[0], [context.cast(builder, arguments[1], signature.args[1], types.int64)])
+        pointer, index = arguments
+        if i != types.int32:
+            wide_index = context.cast(builder, index, i, types.int64)
+            return builder.gep(pointer, [wide_index])
+        kind = ir.FunctionType(_I64, [_I32, _I64])
+        text = f"mad.wide.s32 $0, $1, {size}, $2;"
+        place = builder.call(ir.InlineAsm(kind, text, "=l,r,l"), [index, builder.ptrtoint(pointer, _I64)])
+        return builder.inttoptr(place, pointer.type)
 
     return p(p, i), generate
 
@@ -261,9 +219,7 @@ def largest(typing_context, a, b):
             kind = ir.FunctionType(ir.FloatType(), [ir.FloatType()] * 2)
             return builder.call(ir.InlineAsm(kind, "max.NaN.f32 $0, $1, $2;", "=f,f,f"), arguments)
         first, second = arguments
-        takes = builder.or_(
-            builder.fcmp_ordered(">", first, second), builder.fcmp_unordered("uno", first, first)
-        )
+        takes = builder.or_(builder.fcmp_ordered(">", first, second), builder.fcmp_unordered("uno", first, first))
         return builder.select(takes, first, second)
 
     return types.float32(types.float32, types.float32), generate
@@ -330,6 +286,30 @@ def from_bits(typing_context, bits):
         return builder.bitcast(arguments[0], ir.DoubleType())
 
     return types.float64(types.int64), generate
+
+
+@intrinsic
+def fma(typing_context, a, b, c):
+    """The sum of a product and a float32, rounded once."""
+
+    def generate(context, builder, signature, arguments):
+        kind = ir.FunctionType(ir.FloatType(), [ir.FloatType()] * 3)
+        return builder.call(ir.InlineAsm(kind, "fma.rn.f32 $0, $1, $2, $3;", "=f,f,f,f"), arguments)
+
+    return types.float32(types.float32, types.float32, types.float32), generate
+
+
+def corrected(s, d, r):
+    """The quotient of a float32 by a small integer ``d``, rounded as IEEE 754 says, where ``r`` is 1 / d, rounded.
+
+    A product and one correction, whose bits are those of the quotient: for the divisors of ``planning`` they were
+    compared for all fractions of s. Very small and very large ones are divided.
+    """
+    q = s * r
+    t = fma(fma(-q, d, s), r, q)
+    if (abs(t) > _LEAST) & (abs(t) < _MOST):
+        return t
+    return s if s == 0 else s / d
 
 
 def exponential(value):

@@ -19,7 +19,7 @@ from fastpool.kernels.cuda.memory import SCALARS, load, store, vector_load, vect
 from fastpool.kernels.cuda.package import cuda as cuda
 from fastpool.kernels.cuda.package import device, rebound
 from fastpool.kernels.cuda.parts import count_of, make_parts
-from fastpool.kernels.cuda.rows import Window
+from fastpool.kernels.cuda.strips import Window
 from fastpool.kernels.cuda.thread import between, make_coordinates, make_states
 from fastpool.kernels.registry import Variant
 

@@ -42,6 +42,7 @@ _twins: Any = importlib.import_module(f"fastpool.kernels.cuda.{'simulated' if SI
 ahead = _twins.ahead
 as_bfloat16 = _twins.as_bfloat16
 as_float16 = _twins.as_float16
+corrected = _twins.corrected
 divide = _twins.divide
 exponential = _twins.exponential
 from_bfloat16 = _twins.from_bfloat16
@@ -54,7 +55,6 @@ multiply = _twins.multiply
 scaled = _twins.scaled
 store = _twins.store
 vector_load = _twins.vector_load
-vector_load_or = _twins.vector_load_or
 vector_store = _twins.vector_store
 wide = _twins.wide
 

@@ -6,6 +6,7 @@ reduction is defined once.
 
 from __future__ import annotations
 
+import enum
 import functools
 import math
 import struct
@@ -15,7 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastpool.kernels import reductions as R
-from fastpool.kernels.cuda.memory import DECODE, ENCODE, SCALARS, largest, multiply, plain
+from fastpool.kernels.cuda.memory import DECODE, ENCODE, SCALARS, corrected, largest, multiply, plain
 from fastpool.kernels.cuda.package import device
 from fastpool.kernels.elements import HALVES
 from fastpool.kernels.reductions import Function
@@ -74,8 +75,8 @@ def parameter(variant: Variant, bits: int) -> Any:
 def with_parameter(variant: Variant, bits: int) -> Variant:
     """A selection with its parameter compiled in: of its keys nothing is left but a sign, or inverted bits.
 
-    Those of 16-bit floats are numbers here: to convert an element and to combine it takes an instruction each, while its
-    integer key takes eight.
+    Those of 16-bit floats are numbers here: to convert an element and to combine it takes an instruction each, its
+    integer key eight.
     """
     if variant.half and variant.role == "forward":
         lowest = replace(R.MAX, identity=(-math.inf,))
@@ -92,7 +93,8 @@ def with_parameter(variant: Variant, bits: int) -> Variant:
     def lower(s, count, inside, p):
         return element(s, count, inside, constant)
 
-    largest_first = constant == (1 if variant.state[0][0] == "f" else 0)
+    # masks of integers have their last bit for the smallest alone
+    largest_first = constant == 1 if variant.state[0][0] == "f" else constant & 1 == 0
     name = variant.name if largest_first else variant.name.replace("max", "min", 1)
     return replace(variant, name=name, reduction=replace(reduction, lift=lift, lower=lower))
 
@@ -100,6 +102,28 @@ def with_parameter(variant: Variant, bits: int) -> Variant:
 def count_of(variant: Variant) -> Any:
     """The type in which ``finish`` takes a divisor: an integer with pairs, which count taps themselves."""
     return np.int64 if len(variant.state) == 2 else SCALARS[variant.state[0]]
+
+
+def absent(variant: Variant) -> Any:
+    """The element that changes no state, which may stand for a tap beside the input; None if there is none.
+
+    A tap of a selection with an index does not replace one that is as large, so the lowest element does here, too.
+    """
+    reduction, dtype = variant.reduction, variant.source
+    floats = dtype in HALVES or dtype[0] == "f"
+    if not reduction.select:
+        known = reduction.combine is R.add and reduction.lift in (R.value, R.square)
+        return SCALARS[dtype](0) if known and len(variant.state) == 1 else None
+    if reduction.follow is None and len(variant.state) == 2:
+        number = math.nan
+    else:
+        first = SCALARS[variant.state[0]](reduction.identity[0])
+        s = (first, 0) if len(variant.state) == 2 else first
+        number = reduction.lower(s, 1, 1, None)
+    if not floats:
+        return SCALARS[dtype](number)
+    bits = np.float16(number).view(np.uint16) if dtype == "f16" else np.float32(number).view(np.uint32) >> 16
+    return np.uint16(bits) if dtype in HALVES else SCALARS[dtype](number)
 
 
 def _make_decode(variant: Variant, dtype: str) -> Any:
@@ -152,6 +176,65 @@ def _make_finish(variant: Variant) -> Any:
             return encode(s)
 
     return finish
+
+
+KNOWN = (3, 5, 7, 9, 11, 13, 15, 21, 25, 27, 35, 45, 49, 63, 75, 81, 121, 125, 147, 169, 225)
+"""Odd divisors, also times a power of two, for which ``memory.corrected`` was compared for all fractions."""
+
+
+class Divisor(enum.IntEnum):
+    """What is known of the divisors of a kernel's windows when it is compiled."""
+
+    OWN = 0
+    """Each has its own."""
+
+    ONE = 1
+    """They have one."""
+
+    POWER = 2
+    """They have one, a power of two."""
+
+    KNOWN = 3
+    """They have one of ``KNOWN``."""
+
+
+def divisor_of(count: int) -> Divisor:
+    """What is known of a divisor of all windows, or of 0 where there is none."""
+    if count == 0:
+        return Divisor.OWN
+    odd = count // (count & -count)
+    return Divisor.POWER if odd == 1 else Divisor.KNOWN if odd in KNOWN else Divisor.ONE
+
+
+def make_quotient(state: str, divisor: Divisor) -> Any:
+    """``quotient(s, d, r)`` of a state by all windows' divisor, by a product with its reciprocal ``r``; or None."""
+    real = SCALARS[state]
+
+    def multiplied(s, d, r):
+        return real(s * r)
+
+    if divisor is Divisor.POWER and state[0] == "f":
+        return device(multiplied)
+    return device(corrected) if divisor is Divisor.KNOWN and state == "f32" else None
+
+
+def make_mean(variant: Variant, divisor: Divisor) -> tuple[Any, bool]:
+    """(``finish(s, d, r, inside, p)`` of windows with that divisor, whether it needs its reciprocal ``r``)."""
+    finish = _make_finish(variant)
+    quotient = None
+    if variant.reduction.lower is R.quotient and len(variant.state) == 1:
+        quotient = make_quotient(variant.state[0], divisor)
+    encode = device(ENCODE[variant.output])
+
+    def by_product(s, d, r, inside, p):
+        return encode(quotient(s, d, r))
+
+    finish = device(finish)
+
+    def by_division(s, d, r, inside, p):
+        return finish(s, d, inside, 0, p)
+
+    return device(by_division if quotient is None else by_product), quotient is not None
 
 
 def _make_place(variant: Variant) -> Any:

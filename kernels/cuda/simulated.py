@@ -51,18 +51,6 @@ def vector_load(count):
 
 
 @functools.cache
-def vector_load_or(count):
-    """``load_vector_or(array, at, p, i, there, other)``: as ``vector_load``, or ``other`` where it is not ``there``."""
-
-    def load_vector_or(array, at, p, i, there, other):
-        begin = p.place(i, count) if there else 0
-        for j in range(count):
-            array[at + j] = p.memory[begin + j] if there else other
-
-    return load_vector_or
-
-
-@functools.cache
 def vector_store(count):
     """``store_vector(p, i, array)``: writes the first ``count`` elements of a thread's array to neighbouring ones."""
 
@@ -128,6 +116,11 @@ def multiply(a, b):
 def from_bits(bits):
     """The float64 that the bits of an integer stand for."""
     return np.int64(bits).view(np.float64)
+
+
+def corrected(s, d, r):
+    """The quotient of two float32."""
+    return np.float32(s / d)
 
 
 def exponential(value):

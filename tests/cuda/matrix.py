@@ -6,11 +6,12 @@ A case is a problem with the arrays' order in memory. ``run`` answers it on the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastpool.cuda import planning, running
+from fastpool.cuda import along, planning, running
 from fastpool.cuda.place import Place
 from fastpool.kernels.registry import Ask
 from fastpool.memory import element_strides
@@ -142,6 +143,18 @@ def run(case: Case, expected: Expected, device: Device = SIMULATOR) -> tuple[Res
     dx.check()
     tasks = planning.tasks(problem)
     return Result(problem, tuple(task.name for task in tasks), dx.array), tasks
+
+
+@contextmanager
+def in_strips() -> Iterator[None]:
+    """Lets threads make as much as they can, however few are left: the problems here are small."""
+    enough, along.ENOUGH = along.ENOUGH, 0
+    planning._tasks.cache_clear()
+    try:
+        yield
+    finally:
+        along.ENOUGH = enough
+        planning._tasks.cache_clear()
 
 
 def is_selection(case: Case) -> bool:

@@ -10,17 +10,33 @@ import pytest
 from fastpool.cuda import forms, planning, running, sharing
 from fastpool.cuda.asked import reciprocal
 from fastpool.problem import Problem
-from tests.cuda.matrix import SIMULATOR, Case, cases, check, expected_of, is_forward, run
+from tests.cuda.matrix import SIMULATOR, Case, cases, check, expected_of, in_strips, is_forward, run
 from tests.problems import make
 from tests.strategies import bits, real_numbers, storage
 
 CASES = tuple(cases())
 
 
+def forms_of(case: Case) -> set[str]:
+    """Names of the forms that a case's tasks have."""
+    return {task.form for task in planning.tasks(case.problem)}
+
+
 @pytest.mark.parametrize("case", [case for case in CASES if is_forward(case)], ids=lambda case: case.name)
 def test_kernels_give_the_answer_of_the_reference(case: Case) -> None:
     expected = expected_of(case)
     result, _ = run(case, expected)
+    check(case, expected, result)
+
+
+STRIPPED = [case for case in CASES if {"rows_hot", "rows_loose", "lanes_hot", "points_hot"} & forms_of(case)]
+
+
+@pytest.mark.parametrize("case", STRIPPED, ids=lambda case: case.name)
+def test_threads_that_make_more_give_the_same_answer(case: Case) -> None:
+    expected = expected_of(case)
+    with in_strips():
+        result, _ = run(case, expected)
     check(case, expected, result)
 
 
