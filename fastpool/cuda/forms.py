@@ -27,6 +27,7 @@ from fastpool.cuda.asked import (
     window_of,
 )
 from fastpool.cuda.sharing import blocks, chunks, tiles
+from fastpool.cuda.unrolled import shared_lanes, shared_rows, unrolled_lanes, unrolled_rows
 from fastpool.kernels import plan as P
 from fastpool.kernels.registry import SIZES
 
@@ -166,6 +167,10 @@ FORMS: tuple[tuple[str, Attempt], ...] = (
     ("rows_loose", rows_loose),
     ("points_hot", points_hot),
     ("tiles", tiles),
+    ("unrolled_lanes", unrolled_lanes),
+    ("unrolled_rows", unrolled_rows),
+    ("shared_lanes", shared_lanes),
+    ("shared_rows", shared_rows),
     ("chunks", chunks),
     ("blocks", blocks),
     ("lanes", lanes),

@@ -21,7 +21,9 @@ from fastpool.kernels.cuda.lanes import make_lanes
 from fastpool.kernels.cuda.memory import NAMES
 from fastpool.kernels.cuda.parts import parameter_type
 from fastpool.kernels.cuda.rows import make_rows
+from fastpool.kernels.cuda.shared import make_shared
 from fastpool.kernels.cuda.tiles import make_tiles
+from fastpool.kernels.cuda.unrolled import make_unrolled
 from fastpool.kernels.registry import Variant
 
 
@@ -61,6 +63,11 @@ def kernel(make: str, variant: Variant, *arguments: Any) -> Kernel:
 def _words(make: str, arguments: tuple[Any, ...]) -> list[str]:
     """What makes a kernel different from others of its form, for its name."""
     words = []
+    if make in ("unrolled", "shared"):
+        sizes, vector, many, *rest = arguments
+        words = ["k" + "x".join(map(str, sizes)), f"v{vector}", f"n{many}"]
+        words += ["".join(map(str, map(int, word))) if isinstance(word, tuple) else str(int(word)) for word in rest]
+        return words
     for argument in arguments:
         if isinstance(argument, tuple):
             pairs = zip(*argument, strict=True)
@@ -75,6 +82,8 @@ def _words(make: str, arguments: tuple[Any, ...]) -> list[str]:
 _MAKERS: dict[str, dict[str, Any]] = {
     "blocks": {"forward": make_blocks},
     "chunks": {"forward": make_chunks},
+    "unrolled": {"forward": make_unrolled},
+    "shared": {"forward": make_shared},
     "tiles": {"forward": make_tiles},
     "rows": {"forward": make_rows, "gather": make_rows_gather, "scatter": make_rows_scatter},
     "lanes": {"forward": make_lanes, "gather": make_lanes_gather, "scatter": make_lanes_scatter},
