@@ -27,7 +27,7 @@ from fastpool.cuda.asked import (
     window_of,
 )
 from fastpool.cuda.sharing import blocks, chunks, tiles
-from fastpool.cuda.unrolled import shared_lanes, shared_rows, unrolled_lanes, unrolled_rows
+from fastpool.cuda.unrolled import runs, shared_lanes, shared_rows, unrolled_lanes, unrolled_rows
 from fastpool.kernels import plan as P
 from fastpool.kernels.registry import SIZES
 
@@ -162,15 +162,16 @@ def general(asked: Asked) -> Taken | str:
 
 
 FORMS: tuple[tuple[str, Attempt], ...] = (
+    ("unrolled_lanes", unrolled_lanes),
+    ("unrolled_rows", unrolled_rows),
     ("rows_hot", rows),
     ("lanes_hot", lanes_hot),
     ("rows_loose", rows_loose),
     ("points_hot", points_hot),
     ("tiles", tiles),
-    ("unrolled_lanes", unrolled_lanes),
-    ("unrolled_rows", unrolled_rows),
     ("shared_lanes", shared_lanes),
     ("shared_rows", shared_rows),
+    ("runs", runs),
     ("chunks", chunks),
     ("blocks", blocks),
     ("lanes", lanes),

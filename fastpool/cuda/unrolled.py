@@ -23,6 +23,7 @@ from fastpool.cuda.asked import (
 )
 from fastpool.kernels import plan as P
 from fastpool.kernels.cuda import numbers as N
+from fastpool.kernels.cuda.runs import GROUP
 from fastpool.kernels.registry import SIZES, Variant
 
 THREADS = 256
@@ -33,11 +34,17 @@ MOST_THREADS = 512
 MOST_TAPS = 64
 """Taps that a thread combines for an output of its own; FEW_TAPS are not shared among threads."""
 
-MOST_COLUMN = 128
+MOST_COLUMN = 256
 """Taps of a column, which a thread combines; and LEAST_COLUMN: of fewer, a thread reads too little for its work."""
 
 LEAST_COLUMN = 4
 MOST_COLUMNS = 256
+
+SHARED_TAPS = 32
+"""Threads share windows of so many taps or more, as in ``sharing``."""
+
+FEW_LANES = 8
+"""Lanes that are so few are read as parts of a row."""
 
 FEW_TAPS = 32
 ENOUGH_THREADS = 1 << 15
@@ -52,7 +59,8 @@ WIDEST_WINDOW = 32
 OUTSIDE = "is for windows that lie inside of the input"
 LARGE = "is for windows of few taps, which one thread combines"
 NO_COLUMNS = "is for columns of some taps, and of fewer than one thread may combine"
-SHARED_BETTER = "leaves few windows of many taps to threads that share one"
+SHARED_BETTER = "leaves few windows of many taps, and few lanes, to threads that share a window"
+NOT_ONE_AXIS = "is for windows of many taps along one axis"
 NO_NEIGHBOURS = "is for lanes that are neighbours in memory"
 NOT_BESIDE = "is for windows side by side along a row, whose elements are neighbours in memory"
 APART = "reads vectors of a row: here rows are no whole ones"
@@ -137,7 +145,7 @@ def _vector(asked: Asked, bytes_: int, *multiples: int) -> int:
     return vector
 
 
-def _made(plan: list[int], n: list[int]) -> tuple[bool, tuple[bool, ...]]:
+def _made(n: list[int]) -> tuple[bool, tuple[bool, ...]]:
     """The last arguments of a kernel: whether it is given its divisor, and which coordinates there are."""
     return n[N.DIVISOR] != 0, _there(n)
 
@@ -155,6 +163,8 @@ def unrolled_lanes(asked: Asked) -> Taken | str:
     taps = sizes[0] * sizes[1] * sizes[2]
     if taps > MOST_TAPS:
         return LARGE
+    if plan[P.LANES] <= FEW_LANES and sizes[0] * sizes[1] >= LEAST_COLUMN and _rows_beside(plan, plan[P.LANES]):
+        return SHARED_BETTER
     last = axes_of(plan)[2]
     multiples = [plan[P.LANES], plan[last + P.SOURCE_STRIDE], *_strides(variant, plan)]
     for field in (P.OUTPUT_STRIDE, *((P.AUX_STRIDE,) if variant.role == "index" else ())):
@@ -170,10 +180,10 @@ def unrolled_lanes(asked: Asked) -> Taken | str:
         return NOT_NARROW
     n = list(numbers)
     _merged(asked, n, 0, 0)
-    return Taken("unrolled", (sizes, vector, vector, True, *_made(plan, n)), threads, tuple(n))
+    return Taken("unrolled", (sizes, vector, vector, True, *_made(n)), threads, tuple(n))
 
 
-def _rows_beside(asked: Asked, plan: list[int], lanes: int) -> bool:
+def _rows_beside(plan: list[int], lanes: int) -> bool:
     """Whether windows lie side by side along rows of neighbours in memory, of ``lanes`` for each position."""
     at = axes_of(plan)[2]
     if plan[at + P.DILATION] != 1 and plan[at + P.KERNEL] > 1:
@@ -188,7 +198,7 @@ def unrolled_rows(asked: Asked) -> Taken | str:
     refusal = _refusal(asked, plan)
     if refusal:
         return refusal
-    if not _rows_beside(asked, plan, 1):
+    if not _rows_beside(plan, 1):
         return NOT_BESIDE
     sizes, _, _ = window_of(plan)
     last, wide = axes_of(plan)[2], sizes[2] * SIZES[variant.source]
@@ -221,12 +231,16 @@ def unrolled_rows(asked: Asked) -> Taken | str:
     n = list(numbers)
     whole_rows = n[N.OUT2] == 1 or windows == 1
     _merged(asked, n, windows if whole_rows else 0, windows * sizes[2] if whole_rows else 0)
-    return Taken("unrolled", (sizes, vector, outputs, False, *_made(plan, n)), threads, tuple(n))
+    return Taken("unrolled", (sizes, vector, outputs, False, *_made(n)), threads, tuple(n))
 
 
 def _units(per: int, count: int) -> int:
-    """Units of a block, of ``per`` threads each, of ``count`` in all."""
-    return max(1, min(THREADS // per, count // ENOUGH_BLOCKS))
+    """Units of a block, of ``per`` threads each, of ``count`` in all: full blocks, or a power of two of units.
+
+    They are compiled in, and a kernel for each batch would be too many.
+    """
+    full, enough = max(THREADS // per, 1), max(count // ENOUGH_BLOCKS, 1)
+    return full if enough >= full else 1 << enough.bit_length() - 1
 
 
 def _shared(
@@ -243,7 +257,9 @@ def _shared(
     one_run = one_run and (n[N.STEP0] == sizes[1] * sizes[2] * lanes or sizes[0] == 1)
     whole = alone and one_run and n[N.STEP2] == lanes and n[N.DILATION0] == n[N.DILATION1] == n[N.DILATION2] == 1
     _merged(asked, n, 0, 0)
-    arguments = (sizes, vector, units, elements, lanes, across, whole, *_made(plan, n))
+    last = axes[2]
+    ragged = plan[P.LANES] % lanes != 0 if across else plan[last + P.OUTPUT] % (elements // sizes[2] // lanes) != 0
+    arguments = (sizes, vector, units, elements, lanes, across, whole, ragged, *_made(n))
     return Taken("shared", arguments, count, tuple(n), block=units * per, each=units)
 
 
@@ -253,7 +269,7 @@ def shared_lanes(asked: Asked) -> Taken | str:
     refusal = _refusal(asked, plan)
     if refusal:
         return refusal
-    if plan[P.SOURCE_LANE] != 1 or plan[P.LANES] < 8:
+    if plan[P.SOURCE_LANE] != 1 or plan[P.LANES] <= FEW_LANES:
         return NO_NEIGHBOURS
     sizes, _, _ = window_of(plan)
     if not LEAST_COLUMN <= sizes[0] * sizes[1] <= MOST_COLUMN or not 1 < sizes[2] <= MOST_COLUMNS:
@@ -275,13 +291,13 @@ def shared_lanes(asked: Asked) -> Taken | str:
 def shared_rows(asked: Asked) -> Taken | str:
     """Columns of windows side by side for threads that share them, where neighbours in memory are columns."""
     across, variant = asked.plans["lanes"], asked.variant
-    few = across[P.SOURCE_LANE] == 1 and 1 < across[P.LANES] <= 8
+    few = across[P.SOURCE_LANE] == 1 and 1 < across[P.LANES] <= FEW_LANES
     plan = across if few else asked.plans["rows"]
     refusal = _refusal(asked, plan)
     if refusal:
         return refusal
     lanes = plan[P.LANES] if few else 1
-    if not _rows_beside(asked, plan, lanes):
+    if not _rows_beside(plan, lanes):
         return NOT_BESIDE
     sizes, _, _ = window_of(plan)
     column = sizes[0] * sizes[1]
@@ -305,3 +321,48 @@ def shared_rows(asked: Asked) -> Taken | str:
         return NO_COLUMNS
     _, numbers = numbers_of(plan, pieces, None)
     return _shared(asked, plan, list(numbers), sizes, vector, elements, lanes, False)
+
+
+def runs(asked: Asked) -> Taken | str:
+    """Windows of many taps along one axis, whose taps threads share: neighbours in memory, or across lanes."""
+    plan, variant = asked.plans["lanes"], asked.variant
+    across = plan[P.SOURCE_LANE] == 1 and plan[P.LANES] > FEW_LANES
+    if not across:
+        plan = asked.plans["rows"]
+    refusal = _refusal(asked, plan)
+    if refusal:
+        return refusal
+    sizes, _, dilations = window_of(plan)
+    taps, last = sizes[2], axes_of(plan)[2]
+    if sizes[0] * sizes[1] != 1 or taps < SHARED_TAPS:
+        return NOT_ONE_AXIS
+    if not across and (plan[last + P.SOURCE_STRIDE] != 1 or dilations[2] != 1):
+        return NOT_BESIDE
+    entries = taps // GROUP + taps % GROUP
+    lanes = 64 // SIZES[variant.source] if across else 1
+    while lanes * entries > MOST_THREADS and lanes * SIZES[variant.source] > 32:
+        lanes //= 2
+    if lanes * entries > MOST_THREADS:
+        return NO_COLUMNS
+    strides = _strides(variant, plan)
+    vector = 1 if across else min(_vector(asked, 16, plan[last + P.WINDOW_STRIDE], *strides), GROUP)
+    windows = plan[last + P.OUTPUT]
+    _, numbers = numbers_of(plan, -(-plan[P.LANES] // lanes) if across else windows, 1 if across else None)
+    n = list(numbers)
+    if not across:
+        # windows are a coordinate of their own
+        _set(n, "OUTPUTS2", windows)
+        _set(n, "VECTORS", 1)
+        n[N.LANES] = 1
+    units = _units(lanes * entries, n[N.COUNT])
+    if n[N.COUNT] * lanes * entries > NARROW - 1024:
+        return NOT_NARROW
+    _merged(asked, n, 0, 0)
+    return Taken(
+        "runs",
+        (taps, vector, units, lanes, *_made(n)),
+        n[N.COUNT],
+        tuple(n),
+        block=units * lanes * entries,
+        each=units,
+    )

@@ -21,6 +21,7 @@ from fastpool.kernels.cuda.lanes import make_lanes
 from fastpool.kernels.cuda.memory import NAMES
 from fastpool.kernels.cuda.parts import parameter_type
 from fastpool.kernels.cuda.rows import make_rows
+from fastpool.kernels.cuda.runs import make_runs
 from fastpool.kernels.cuda.shared import make_shared
 from fastpool.kernels.cuda.tiles import make_tiles
 from fastpool.kernels.cuda.unrolled import make_unrolled
@@ -63,9 +64,13 @@ def kernel(make: str, variant: Variant, *arguments: Any) -> Kernel:
 def _words(make: str, arguments: tuple[Any, ...]) -> list[str]:
     """What makes a kernel different from others of its form, for its name."""
     words = []
-    if make in ("unrolled", "shared"):
+    if make in ("unrolled", "shared", "runs"):
         sizes, vector, many, *rest = arguments
-        words = ["k" + "x".join(map(str, sizes)), f"v{vector}", f"n{many}"]
+        words = [
+            "k" + ("x".join(map(str, sizes)) if isinstance(sizes, tuple) else str(sizes)),
+            f"v{vector}",
+            f"n{many}",
+        ]
         words += ["".join(map(str, map(int, word))) if isinstance(word, tuple) else str(int(word)) for word in rest]
         return words
     for argument in arguments:
@@ -84,6 +89,7 @@ _MAKERS: dict[str, dict[str, Any]] = {
     "chunks": {"forward": make_chunks},
     "unrolled": {"forward": make_unrolled},
     "shared": {"forward": make_shared},
+    "runs": {"forward": make_runs},
     "tiles": {"forward": make_tiles},
     "rows": {"forward": make_rows, "gather": make_rows_gather, "scatter": make_rows_scatter},
     "lanes": {"forward": make_lanes, "gather": make_lanes_gather, "scatter": make_lanes_scatter},

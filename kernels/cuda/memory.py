@@ -49,6 +49,7 @@ from_float16 = _twins.from_float16
 load = _twins.load
 logarithm = _twins.logarithm
 multiply = _twins.multiply
+product = _twins.product
 scaled = _twins.scaled
 store = _twins.store
 vector_load = _twins.vector_load

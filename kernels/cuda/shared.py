@@ -21,18 +21,18 @@ from typing import Any
 import numpy as np
 
 from fastpool.kernels.cuda import numbers as N
-from fastpool.kernels.cuda.memory import SCALARS, divide, store
+from fastpool.kernels.cuda.memory import SCALARS, divide, product, store
 from fastpool.kernels.cuda.package import cuda as cuda
 from fastpool.kernels.cuda.package import rebound
 from fastpool.kernels.cuda.parts import count_of, make_parts
 from fastpool.kernels.cuda.thread import make_states
-from fastpool.kernels.cuda.trees import make_kept, make_place, make_taps, make_vectors, product
+from fastpool.kernels.cuda.trees import make_kept, make_place, make_taps, make_vectors
 from fastpool.kernels.registry import Variant
 
 GROUP, GROUPED = 8, 24
 """Columns that are combined by a thread first, where a window has so many: one thread would wait for each in turn."""
 
-_INT, _LONG = np.int32, np.int64
+_INT, _PLACE = np.int32, np.uint32
 
 
 def make_shared(
@@ -44,6 +44,7 @@ def make_shared(
     lanes: int,
     across: bool,
     whole: bool,
+    ragged: bool,
     given: bool,
     there: tuple[bool, ...],
 ) -> Any:
@@ -51,7 +52,8 @@ def make_shared(
 
     ``sizes`` are the window's; a thread reads vectors of ``vector``. A block takes ``units`` of ``elements`` elements.
     Across lanes, ``VECTORS`` are groups of ``lanes`` lanes; else pieces of a row of ``LANES * OUTPUTS2`` outputs.
-    ``whole``: the window is the whole image, whose elements are one run of memory. ``given`` and ``there`` are as in
+    ``whole``: the window is the whole image, whose elements are one run of memory. ``ragged``: the last
+    unit of a row, or of the lanes, is not whole. ``given`` and ``there`` are as in
     ``unrolled``.
     """
     parts = make_parts(variant)
@@ -62,10 +64,9 @@ def make_shared(
     taps = make_taps(parts, vectors, sizes[:2], vector)
     coordinates = make_place(there)
     k0, k1, k2 = sizes
-    grouped = GROUP if k2 >= GROUPED else 1
-    groups = k2 // grouped if grouped > 1 else 0
+    groups = k2 // GROUP if k2 >= GROUPED else 0
     one_group = make_kept(parts, get, GROUP)
-    kept = make_kept(parts, get, k2, grouped)
+    kept = make_kept(parts, get, k2, *([GROUP] if groups > 0 else []))
     numbered, number = variant.role == "index", count_of(variant)
     count = k0 * k1 * k2
     source_type, state_type, count_type = (
@@ -75,7 +76,7 @@ def make_shared(
     counted_places = places if len(variant.state) == 2 else 1
     per, made = elements // vector, elements // k2
     threads = units * per
-    pitch = k2 * lanes
+    pitch, windows = k2 * lanes, made // lanes
 
     def kernel(source, output, aux, p, n):
         shared = cuda.shared.array(places, state_type)
@@ -106,13 +107,14 @@ def make_shared(
                 first = _INT(first + i2 * _INT(n[N.STEP2]) + j2 * steps[2] + c * lanes + lane)
             else:
                 first = _INT(first + c * elements + e)
-        active = start + r < _INT(n[N.COUNT])
-        if across:
-            active = active & (c * lanes + lane < _INT(n[N.LANES]))
-        else:
-            active = active & (c * elements + e < _INT(n[N.WINDOWS2]) * k2 * lanes)
+        active = _INT(start + r) < _INT(n[N.COUNT])
+        if ragged:
+            if across:
+                active = active & (_INT(c * lanes + lane) < _INT(n[N.LANES]))
+            else:
+                active = active & (_INT(c * elements + e) < _INT(_INT(n[N.WINDOWS2]) * pitch))
         if active:
-            base = product(near, n[N.STEP_NEAR]) + product(far, n[N.STEP_FAR]) + first
+            base = product(near, _INT(n[N.STEP_NEAR])) + product(far, _INT(n[N.STEP_FAR])) + first
             s = taps((steps, jumps, raw, source, base, p), _INT(0), _INT(0))
             put_vector(shared, shared_counts, _INT(r * elements + e), s)
         cuda.syncthreads()
@@ -127,7 +129,7 @@ def make_shared(
                 u = _INT(item - g * (units * made))
                 w = divide(u, _INT(lanes))
                 at = _INT(w * pitch + u - w * lanes + g * (GROUP * lanes))
-                put(shared, shared_counts, at, one_group(own, at, _INT(0)))
+                put(shared, shared_counts, _PLACE(at), one_group(own, at, _INT(0)))
             cuda.syncthreads()
         for turn in range(-(-units * made // threads)):
             item = _INT(thread + turn * threads)
@@ -139,19 +141,25 @@ def make_shared(
             lane = _INT(u - w * lanes)
             at = _INT(r * elements + w * pitch + lane)
             c, o2, o1, o0, near, far = coordinates(_INT(start + r), n)
-            active = start + r < _INT(n[N.COUNT])
+            active = _INT(start + r) < _INT(n[N.COUNT])
             if across:
                 lane = _INT(c * lanes + lane)
-                active = active & (lane < _INT(n[N.LANES]))
+                if ragged:
+                    active = active & (lane < _INT(n[N.LANES]))
             else:
-                o2 = _INT(c * (made // lanes) + w)
-                active = active & (o2 < _INT(n[N.WINDOWS2]))
+                o2 = _INT(c * windows + w)
+                if ragged:
+                    active = active & (o2 < _INT(n[N.WINDOWS2]))
             if active:
                 s = kept(own, at, _INT(0))
                 divisor, inside = number(count), _INT(count)
                 if given:
                     divisor, inside = number(n[N.DIVISOR]), _INT(-1)
-                to = product(near, n[N.OUT_NEAR]) + product(far, n[N.OUT_FAR]) + product(lane, n[N.OUT_LANE])
+                to = (
+                    product(near, _INT(n[N.OUT_NEAR]))
+                    + product(far, _INT(n[N.OUT_FAR]))
+                    + product(lane, _INT(n[N.OUT_LANE]))
+                )
                 to += _INT(o0 * _INT(n[N.OUT0]) + o1 * _INT(n[N.OUT1]) + o2 * _INT(n[N.OUT2]))
                 store(output, to, finish(s, divisor, inside, 0, p))
                 if numbered:
@@ -159,7 +167,11 @@ def make_shared(
                     i2 = _INT(o2 * _INT(n[N.STRIDE2]))
                     flat = i0 * n[N.UNIT0] + i1 * n[N.UNIT1] + i2 * n[N.UNIT2] + near * n[N.UNIT_NEAR]
                     flat += far * n[N.UNIT_FAR] + lane * n[N.UNIT_LANE]
-                    by = product(near, n[N.AUX_NEAR]) + product(far, n[N.AUX_FAR]) + product(lane, n[N.AUX_LANE])
+                    by = (
+                        product(near, _INT(n[N.AUX_NEAR]))
+                        + product(far, _INT(n[N.AUX_FAR]))
+                        + product(lane, _INT(n[N.AUX_LANE]))
+                    )
                     by += _INT(o0 * _INT(n[N.AUX0]) + o1 * _INT(n[N.AUX1]) + o2 * _INT(n[N.AUX2]))
                     store(aux, by, place(s, flat))
 

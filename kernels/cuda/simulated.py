@@ -72,6 +72,12 @@ def scaled(n, factor, shift):
     return np.int32(int(n) * (int(factor) & 0xFFFFFFFF) >> int(shift))
 
 
+def product(a, b):
+    """The product of two integers of 32 bits, in 64 bits."""
+    assert max(abs(int(a)), abs(int(b))) < 2**31
+    return np.int64(a) * np.int64(b)
+
+
 def from_float16(bits):
     """The float32 that the bits of a float16 stand for."""
     return np.float32(np.uint16(bits).view(np.float16))

@@ -27,7 +27,8 @@ from fastpool.kernels.cuda.thread import part
 STEPS, JUMPS = 0, 1
 """What every context begins with: of the three axes, how far taps are apart in memory, and in their numbers."""
 
-_INT, _LONG = np.int32, np.int64
+_INT, _LONG, _PLACE = np.int32, np.int64, np.uint32
+"""Places in a thread's or a block's own arrays have no sign: one below 0 would count from the end, as in Python."""
 
 
 def digits(count: int) -> list[tuple[int, int]]:
@@ -62,17 +63,17 @@ def _behind(left: Any, block: Any, combine: Any, first: int, axis: int) -> Any:
     return device(both)
 
 
-def make_tree(item: Any, combine: Any, count: int, axis: int, grouped: int = 1) -> Any:
+def make_tree(item: Any, combine: Any, count: int, axis: int, *grouped: int) -> Any:
     """``tree(context, at, amount)``: the state of ``count`` taps along an axis.
 
     ``item`` is that of one of them, or of what nests inside: ``item(context, at, amount)`` with a place in elements
-    and what is added to a tap's number. Where ``grouped`` is a power of two, whole groups of so many taps have been
-    combined, and lie where their first tap did.
+    and what is added to a tap's number. Whole groups of ``grouped`` taps, powers of two, have been combined,
+    and lie where their first tap did.
     """
     blocks, size = {1: item}, 1
     while 2 * size <= count:
         size *= 2
-        blocks[size] = item if size == grouped else _twice(blocks[size // 2], combine, size // 2, axis)
+        blocks[size] = item if size in grouped else _twice(blocks[size // 2], combine, size // 2, axis)
     tree = None
     for first, size in digits(count):
         tree = blocks[size] if tree is None else _behind(tree, blocks[size], combine, first, axis)
@@ -101,7 +102,7 @@ def make_vectors(parts: Parts, put: Any, size: int) -> Vectors:
             return moved(leaf(raw[i], _LONG(1), p), amount)
 
         return Vectors(device(gather_one), parts.combine, put)
-    size //= 2
+    size >>= 1
     gather_half, combine_half, put_half = make_vectors(parts, put, size)
 
     def gather(raw, i, p, amount):
@@ -111,8 +112,8 @@ def make_vectors(parts: Parts, put: Any, size: int) -> Vectors:
         return (combine_half(a[0], b[0]), combine_half(a[1], b[1]))
 
     def put_both(values, counts, at, s):
-        put_half(values, counts, at, s[0])
-        put_half(values, counts, at + size, s[1])
+        put_half(values, counts, _PLACE(at), s[0])
+        put_half(values, counts, _PLACE(at + size), s[1])
 
     return Vectors(device(gather), device(combine), device(put_both))
 
@@ -143,7 +144,7 @@ def make_taps(parts: Parts, vectors: Vectors, sizes: tuple[int, ...], vector: in
     return tree
 
 
-def make_kept(parts: Parts, get: Any, count: int, grouped: int = 1) -> Any:
+def make_kept(parts: Parts, get: Any, count: int, *grouped: int) -> Any:
     """``kept(context, at, amount)``: states along the last axis that lie in an array, or the groups of them.
 
     The context is ``(steps, jumps, values, counts)``.
@@ -151,9 +152,9 @@ def make_kept(parts: Parts, get: Any, count: int, grouped: int = 1) -> Any:
     moved = parts.moved
 
     def item(context, at, amount):
-        return moved(get(context[2], context[3], at), amount)
+        return moved(get(context[2], context[3], _PLACE(at)), amount)
 
-    return make_tree(device(item), parts.combine, count, 2, grouped)
+    return make_tree(device(item), parts.combine, count, 2, *grouped)
 
 
 def _make_level(place: int, kind: int) -> Any:
@@ -190,11 +191,3 @@ def make_place(there: tuple[bool, ...]) -> Any:
         return c, o2, o1, o0, near, far
 
     return device(place)
-
-
-def product(a, b):
-    """The product of a coordinate and a stride of 32 bits, in 64 bits."""
-    return _LONG(a) * _LONG(_INT(b))
-
-
-product = device(product)

@@ -19,12 +19,12 @@ import numpy as np
 
 from fastpool.kernels.cuda import numbers as N
 from fastpool.kernels.cuda.lanes import make_accesses
-from fastpool.kernels.cuda.memory import SCALARS
+from fastpool.kernels.cuda.memory import SCALARS, product
 from fastpool.kernels.cuda.package import cuda as cuda
 from fastpool.kernels.cuda.package import rebound
 from fastpool.kernels.cuda.parts import count_of, make_parts
 from fastpool.kernels.cuda.thread import make_states
-from fastpool.kernels.cuda.trees import make_kept, make_place, make_taps, make_vectors, product
+from fastpool.kernels.cuda.trees import make_kept, make_place, make_taps, make_vectors
 from fastpool.kernels.registry import Variant
 
 _INT, _LONG = np.int32, np.int64
@@ -72,7 +72,9 @@ def make_unrolled(
         i0, i1 = _INT(o0 * _INT(n[N.STRIDE0])), _INT(o1 * _INT(n[N.STRIDE1]))
         i2 = _INT(o2 * _INT(n[N.STRIDE2])) if across else _INT(0)
         first = _INT(i0 * _INT(n[N.STEP0]) + i1 * _INT(n[N.STEP1]) + i2 * _INT(n[N.STEP2]))
-        base = product(near, n[N.STEP_NEAR]) + product(far, n[N.STEP_FAR]) + product(c, columns) + first
+        base = (
+            product(near, _INT(n[N.STEP_NEAR])) + product(far, _INT(n[N.STEP_FAR])) + product(c, _INT(columns)) + first
+        )
         steps = (
             _INT(_INT(n[N.DILATION0]) * _INT(n[N.STEP0])),
             _INT(_INT(n[N.DILATION1]) * _INT(n[N.STEP1])),
@@ -96,13 +98,19 @@ def make_unrolled(
             made[m] = finish(s, divisor, inside, 0, p)
             if numbered:
                 beside[m] = place(s, flat + m * by_output)
-        to = product(near, n[N.OUT_NEAR]) + product(far, n[N.OUT_FAR])
+        to = product(near, _INT(n[N.OUT_NEAR])) + product(far, _INT(n[N.OUT_FAR]))
         by_vector = n[N.OUT_LANE] if across else n[N.OUT2]
-        to += _INT(o0 * _INT(n[N.OUT0]) + o1 * _INT(n[N.OUT1]) + o2 * _INT(n[N.OUT2])) + product(c * outputs, by_vector)
+        to += _INT(o0 * _INT(n[N.OUT0]) + o1 * _INT(n[N.OUT1]) + o2 * _INT(n[N.OUT2])) + product(
+            _INT(c * outputs), _INT(by_vector)
+        )
         write(output, to, made)
         if numbered:
             by_vector = n[N.AUX_LANE] if across else n[N.AUX2]
-            by = product(near, n[N.AUX_NEAR]) + product(far, n[N.AUX_FAR]) + product(c * outputs, by_vector)
+            by = (
+                product(near, _INT(n[N.AUX_NEAR]))
+                + product(far, _INT(n[N.AUX_FAR]))
+                + product(_INT(c * outputs), _INT(by_vector))
+            )
             write(aux, by + _INT(o0 * _INT(n[N.AUX0]) + o1 * _INT(n[N.AUX1]) + o2 * _INT(n[N.AUX2])), beside)
 
     return rebound(kernel)
