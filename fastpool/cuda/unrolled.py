@@ -53,6 +53,9 @@ ENOUGH_THREADS = 1 << 15
 ENOUGH_BLOCKS = 264
 """Two for each processor of an H200."""
 
+SHARED_BYTES = 48 << 10
+"""Memory that a block may share without asking the driver for more."""
+
 WIDEST_WINDOW = 32
 """Bytes of a row in a window that a thread reads alone: beyond, its neighbours' loads lie too far apart."""
 
@@ -60,6 +63,7 @@ OUTSIDE = "is for windows that lie inside of the input"
 LARGE = "is for windows of few taps, which one thread combines"
 NO_COLUMNS = "is for columns of some taps, and of fewer than one thread may combine"
 SHARED_BETTER = "leaves few windows of many taps, and few lanes, to threads that share a window"
+TOO_LARGE = "keeps the states of a window's columns, or groups, in shared memory: there are too many"
 NOT_ONE_AXIS = "is for windows of many taps along one axis"
 NO_NEIGHBOURS = "is for lanes that are neighbours in memory"
 NOT_BESIDE = "is for windows side by side along a row, whose elements are neighbours in memory"
@@ -243,6 +247,11 @@ def _units(per: int, count: int) -> int:
     return full if enough >= full else 1 << enough.bit_length() - 1
 
 
+def _state_bytes(variant: Variant) -> int:
+    """Bytes of a state in shared memory."""
+    return sum(SIZES[dtype] for dtype in variant.state)
+
+
 def _shared(
     asked: Asked, plan: list[int], n: list[int], sizes: Any, vector: int, elements: int, lanes: int, across: bool
 ) -> Taken | str:
@@ -251,6 +260,8 @@ def _shared(
     units = _units(per, count)
     if count * per > NARROW - 1024:
         return NOT_NARROW
+    if units * elements * _state_bytes(asked.variant) > SHARED_BYTES:
+        return TOO_LARGE
     axes = axes_of(plan)
     alone = all(at == 0 or plan[at + P.OUTPUT] == 1 for at in axes) and not (across and plan[P.LANES] != lanes)
     one_run = n[N.STEP1] == sizes[2] * lanes or sizes[1] == 1
@@ -357,6 +368,8 @@ def runs(asked: Asked) -> Taken | str:
     units = _units(lanes * entries, n[N.COUNT])
     if n[N.COUNT] * lanes * entries > NARROW - 1024:
         return NOT_NARROW
+    if units * lanes * taps * _state_bytes(variant) > SHARED_BYTES:
+        return TOO_LARGE
     _merged(asked, n, 0, 0)
     return Taken(
         "runs",
