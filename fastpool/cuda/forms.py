@@ -26,6 +26,7 @@ from fastpool.cuda.asked import (
     window_of,
 )
 from fastpool.cuda.sharing import blocks, chunks, tiles
+from fastpool.cuda.unrolled import runs, shared_lanes, shared_rows, unrolled_lanes, unrolled_rows
 from fastpool.kernels import plan as P
 
 Attempt = Callable[[Asked], "Taken | str"]
@@ -116,11 +117,16 @@ def general(asked: Asked) -> Taken | str:
 
 
 FORMS: tuple[tuple[str, Attempt], ...] = (
+    ("unrolled_lanes", unrolled_lanes),
+    ("unrolled_rows", unrolled_rows),
     ("rows_hot", rows),
     ("lanes_hot", lanes_hot),
     ("rows_loose", rows_loose),
     ("points_hot", points_hot),
     ("tiles", tiles),
+    ("shared_lanes", shared_lanes),
+    ("shared_rows", shared_rows),
+    ("runs", runs),
     ("chunks", chunks),
     ("blocks", blocks),
     ("lanes", lanes),

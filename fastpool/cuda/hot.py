@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
@@ -40,6 +41,9 @@ def promised(task: Task) -> int:
         written, stride = width // n[N.VECTORS], problem.stride[-1]
         read = written // stride if backward else written * stride
         return min(VECTOR_BYTES, read * size)
-    if task.form in ("lanes_hot", "lanes"):
+    if task.form == "unrolled_rows":
+        outputs = math.prod(problem.out_shape) // n[N.COUNT]
+        return math.gcd(VECTOR_BYTES, outputs * problem.kernel[-1] * size)
+    if task.form in ("unrolled_lanes", "lanes_hot", "lanes"):
         return min(VECTOR_BYTES, n[N.LANES] // n[N.VECTORS] * size)
     return 0

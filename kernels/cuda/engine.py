@@ -26,8 +26,11 @@ from fastpool.kernels.cuda.memory import NAMES
 from fastpool.kernels.cuda.parts import parameter_type
 from fastpool.kernels.cuda.rows import make_rows
 from fastpool.kernels.cuda.rows_select import make_rows_select
+from fastpool.kernels.cuda.runs import make_runs
+from fastpool.kernels.cuda.shared import make_shared
 from fastpool.kernels.cuda.strips import Strip
 from fastpool.kernels.cuda.tiles import make_tiles
+from fastpool.kernels.cuda.unrolled import make_unrolled
 from fastpool.kernels.registry import Variant
 
 
@@ -74,6 +77,15 @@ def _way(make: str, variant: Variant) -> str:
 def _words(make: str, arguments: tuple[Any, ...]) -> list[str]:
     """What makes a kernel different from others of its form, for its name."""
     words = []
+    if make in ("unrolled", "shared", "runs"):
+        sizes, vector, many, *rest = arguments
+        words = [
+            "k" + ("x".join(map(str, sizes)) if isinstance(sizes, tuple) else str(sizes)),
+            f"v{vector}",
+            f"n{many}",
+        ]
+        words += ["".join(map(str, map(int, word))) if isinstance(word, tuple) else str(int(word)) for word in rest]
+        return words
     for argument in arguments:
         if isinstance(argument, Strip | Tile):
             words.append(argument.word)
@@ -90,6 +102,9 @@ def _words(make: str, arguments: tuple[Any, ...]) -> list[str]:
 _MAKERS: dict[str, dict[str, Any]] = {
     "blocks": {"forward": make_blocks},
     "chunks": {"forward": make_chunks},
+    "unrolled": {"forward": make_unrolled},
+    "shared": {"forward": make_shared},
+    "runs": {"forward": make_runs},
     "tiles": {"forward": make_tiles},
     "rows": {
         "forward": make_rows,

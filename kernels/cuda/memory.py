@@ -52,11 +52,11 @@ largest = _twins.largest
 load = _twins.load
 logarithm = _twins.logarithm
 multiply = _twins.multiply
+product = _twins.product
 scaled = _twins.scaled
 store = _twins.store
 vector_load = _twins.vector_load
 vector_store = _twins.vector_store
-wide = _twins.wide
 
 
 def plain(v):

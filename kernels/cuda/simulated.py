@@ -72,11 +72,6 @@ def scaled(n, factor, shift):
     return np.int32((2 * int(n) * (int(factor) & 0xFFFFFFFF) >> 32) >> int(shift))
 
 
-def wide(a, b):
-    """The product of two integers of 32 bits in 64."""
-    return np.int64(a) * np.int64(b)
-
-
 def ahead(p, i):
     """A pointer's element ``i`` as the first one of another pointer."""
     return Pointer(p.memory, p.first + int(i))
@@ -85,6 +80,12 @@ def ahead(p, i):
 def largest(a, b):
     """The larger of two float32, or NaN where one of them is."""
     return a if (a > b) | (a != a) else b
+
+
+def product(a, b):
+    """The product of two integers of 32 bits, in 64 bits."""
+    assert max(abs(int(a)), abs(int(b))) < 2**31
+    return np.int64(a) * np.int64(b)
 
 
 def from_float16(bits):

@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastpool.kernels.cuda import numbers as N
-from fastpool.kernels.cuda.memory import SCALARS, ahead, vector_load, wide
+from fastpool.kernels.cuda.memory import SCALARS, ahead, product, vector_load
 from fastpool.kernels.cuda.package import device
 from fastpool.kernels.cuda.parts import Divisor, absent, make_parts
 from fastpool.kernels.cuda.thread import make_states, part
@@ -136,10 +136,10 @@ def make_images(outer: int) -> Any:
     """``image(near, far, step_near, step_far)``: how far an image lies from the first one."""
 
     def one(near, far, step_near, step_far):
-        return wide(near, _INT(step_near))
+        return product(near, _INT(step_near))
 
     def two(near, far, step_near, step_far):
-        return wide(near, _INT(step_near)) + wide(far, _INT(step_far))
+        return product(near, _INT(step_near)) + product(far, _INT(step_far))
 
     return device(one if outer == 1 else two)
 

@@ -48,6 +48,14 @@ WINDOWS: tuple[tuple[tuple[int, ...], Any, dict[str, Any]], ...] = (
     ((2, 3, 6, 7), (6, 7), {}),
     ((1, 1, 3, 50), (3, 41), {"s": (1, 3), "p": [1, 0]}),
     ((1, 1, 9, 20), 5, {"s": 1, "p": 2}),
+    # inside of the input, with their numbers compiled in: a thread each, or columns and runs that threads share
+    ((2, 3, 40), 4, {}),
+    ((1, 3, 9, 16), 4, {}),
+    ((2, 12, 7, 7), 7, {}),
+    ((1, 9, 11, 30), 5, {}),
+    ((1, 10, 5, 26), (5, 26), {}),
+    ((2, 9, 75), 37, {}),
+    ((1, 2, 4, 5, 6), (2, 5, 3), {}),
     # four pooled axes
     ((1, 2, 2, 3, 2, 3), (2, 2, 2, 3), {"s": 1}),
 )

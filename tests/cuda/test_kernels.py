@@ -76,7 +76,7 @@ def test_every_form_gives_the_same_bits(monkeypatch, op: str, form: str) -> None
 
 def test_a_form_that_is_not_there_cannot_be_forced(monkeypatch) -> None:
     monkeypatch.setenv("FASTPOOL_FORCE_KERNEL", "cuda_rows_k9")
-    with pytest.raises(ValueError, match=r"'cuda_rows_k9': no kernel form has this name; known: cuda_rows_hot, "):
+    with pytest.raises(ValueError, match=r"'cuda_rows_k9': no kernel form has this name; known: cuda_unrolled_lanes, "):
         planning.tasks(make("max", (1, 2, 6, 16), (2, 3), 2))
 
 
@@ -116,8 +116,10 @@ def test_arrays_that_are_not_aligned_are_read_one_by_one() -> None:
     problem = make("max", (1, 2, 4, 16), (2, 3), 2)
     memory = np.arange(1 + np.prod(problem.shape), dtype=np.float32)
     x = memory[1:].reshape(problem.shape)
-    assert [task.form for task in planning.tasks(problem)] == ["rows_hot"]
-    assert [task.form for task in planning.tasks(problem, False)] == ["rows_loose"]
+    assert [task.name for task in planning.tasks(problem)] == ["max_forward_f32__unrolled_k1x2x2_v4_n4_0_0_101010"]
+    assert [task.name for task in planning.tasks(problem, False)] == [
+        "max_forward_f32__unrolled_k1x2x2_v1_n1_0_0_101010"
+    ]
     y = np.empty(problem.out_shape, np.float32)
     running.forward(problem, x, y, None, SIMULATOR.place)
     np.testing.assert_array_equal(y, x.reshape(1, 2, 2, 2, 8, 2).max((3, 5)))
@@ -157,7 +159,7 @@ def test_a_large_problem_is_planned_in_64_bits() -> None:
     problem: Problem = make("max", (40, 64, 1024, 1024), (2, 3), 2)
     (task,) = planning.tasks(problem)
     # the place of an image is computed in 64 bits anyway
-    assert task.form == "rows_hot"
+    assert task.form == "unrolled_rows"
     far: Problem = make("max", (1, 4, 40000, 60000), (2, 3), 2)
     (task,) = planning.tasks(far)
     assert task.name.endswith("general_wide")
