@@ -86,7 +86,8 @@ def _key(name: str) -> str | bytes:
     return name if _environment is os.environ else os.environ.encodekey(name)
 
 
-_VERBOSE, _FORCE_KERNEL = (_key(variable.name) for variable in (VERBOSE, FORCE_KERNEL))
+SPEAKS = (_environment, _key(VERBOSE.name), _key(FORCE_KERNEL.name))
+"""A mapping, and what is in it where calls are to be told, or kernels to be chosen, so that each call has to look."""
 
 VERBOSE_VALUES = ("", "dispatch")
 ENGINES = ("aot", "c", "njit", "jit", "reference")
@@ -227,11 +228,6 @@ def engine() -> str:
         rule = f"the value must be one of {listed(ENGINES)}"
         raise ValueError(message("environment", f"{ENGINE.name}={value!r}", rule, "unset it for the fastest there is"))
     return value
-
-
-def asks_for_a_kernel() -> bool:
-    """Whether the environment wants calls to be told, or kernels to be chosen, so that each call has to look."""
-    return _VERBOSE in _environment or _FORCE_KERNEL in _environment
 
 
 def cache_dir() -> str:

@@ -24,6 +24,7 @@ TYPES = {
 class Dtype:
     def __init__(self, name: str) -> None:
         self.name = name
+        self.is_complex = name.startswith("complex")
 
     def __repr__(self) -> str:
         return f"torch.{self.name}"
@@ -62,6 +63,9 @@ def fake_torch() -> Any:
 
         def get_device(self) -> int:
             return self.number
+
+        def is_contiguous(self) -> bool:
+            return self.data.flags.c_contiguous
 
         def data_ptr(self) -> int:
             return self.data.__array_interface__["data"][0]
@@ -120,7 +124,7 @@ def fake_cupy() -> Any:
     class ndarray:  # noqa: N801
         def __init__(self, array: np.ndarray, device: int) -> None:
             self.array, self.device = array, Device(device)
-            self.data = types.SimpleNamespace(ptr=array.__array_interface__["data"][0])
+            self.data = types.SimpleNamespace(ptr=array.__array_interface__["data"][0], device_id=device)
             self.shape, self.strides, self.dtype = array.shape, array.strides, array.dtype
 
         @property
@@ -141,7 +145,7 @@ def fake_cupy() -> Any:
     cupy.ndarray, cupy.empty = ndarray, empty
     cupy.cuda = types.SimpleNamespace(
         Device=Device,
-        runtime=types.SimpleNamespace(is_hip=False),
+        runtime=types.SimpleNamespace(is_hip=False, getDevice=lambda: cupy.stack[-1]),
         get_current_stream=lambda device: types.SimpleNamespace(ptr=300 + device),
     )
     return cupy

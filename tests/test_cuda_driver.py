@@ -57,12 +57,17 @@ class Recorder:
         text._obj.value = b"an illegal memory access was encountered"
         return 0
 
-    def cuLaunchKernel(self, function, gx, gy, gz, bx, by, bz, shared, stream, params, extra):  # noqa: N802
-        assert params is None
+    def cuLaunchKernelEx(self, config, function, params, extra):  # noqa: N802
+        # CUlaunchConfig: seven numbers, a gap, a stream, a pointer and a number
+        words = struct.unpack("7I4xQQI", ctypes.string_at(ctypes.addressof(config._obj), 52))
+        *sizes, shared, stream, attributes, count = words
+        extra = extra._obj
+        assert (params, attributes, count) == (None, 0, 0)
         assert [extra[0], extra[2], extra[4]] == [1, 2, None]
         size = ctypes.c_size_t.from_address(extra[3]).value
+        data = ctypes.string_at(extra[1], size)
         self.launched.append(
-            (self.current[-1], function, (gx, gy, gz), (bx, by, bz), shared, stream, ctypes.string_at(extra[1], size))
+            (self.current[-1], function.value, tuple(sizes[:3]), tuple(sizes[3:]), shared, stream, data)
         )
         return self.status
 
@@ -79,23 +84,54 @@ def recorder(monkeypatch):
 
 def test_arguments_lie_in_slots_of_eight_bytes(recorder):
     rest = struct.pack("<f4xqq", 2.5, -7, 2**40)
-    launch = driver.Launch("kernel", 0, 12, (32, 8), (rest, 3))
-    launch((0x1000, 0x2000, 0), 99)
+    launch = driver.Launch("kernel", 0, 12, (32, 8), (0x3000,), rest)
+    launch(0x1000, 0x2000, 0, 99)
     ((device, function, grid, block, shared, stream, data),) = recorder.launched
     assert (device, function, grid, block, shared, stream) == (0, 77, (12, 1, 1), (32, 8, 1), 0, 99)
-    assert struct.unpack("<QQQf4xqq", data) == (0x1000, 0x2000, 0, 2.5, -7, 2**40)
+    assert struct.unpack("<QQQQf4xqq", data) == (0x3000, 0x1000, 0x2000, 0, 2.5, -7, 2**40)
 
 
 def test_each_launch_has_arguments_of_its_own(recorder):
-    launch = driver.Launch("kernel", 0, 1, (64, 1), (bytes(8), 1))
-    launch((1,), 0)
-    launch((2,), 0)
-    assert [struct.unpack("<QQ", call[-1])[0] for call in recorder.launched] == [1, 2]
+    launch = driver.Launch("kernel", 0, 1, (64, 1), (), bytes(8))
+    launch(1, 2, 3, 0)
+    launch(4, 5, 0, 7)
+    launch(1, 5, 3, 0)
+    sent = [(struct.unpack("<QQQQ", data), stream) for *_, stream, data in recorder.launched]
+    assert sent == [((1, 2, 3, 0), 0), ((4, 5, 0, 0), 7), ((1, 5, 3, 0), 0)]
+
+
+def test_a_launch_while_another_one_is_made(recorder):
+    """As from another thread: the driver has not read the first one's arguments when the second one comes."""
+    launch = driver.Launch("kernel", 0, 1, (64, 1), (), bytes(8))
+    inner, write = [True], recorder.cuLaunchKernelEx
+
+    def within(*arguments):
+        if inner.pop():
+            inner.append(False)
+            launch(7, 8, 9, 2)
+        return write(*arguments)
+
+    launch._call = within
+    launch(1, 2, 3, 1)
+    sent = [(struct.unpack("<QQQQ", data)[:3], stream) for *_, stream, data in recorder.launched]
+    assert sent == [((7, 8, 9), 2), ((1, 2, 3), 1)]
+    launch._call = write
+    launch(4, 5, 6, 1)
+    assert struct.unpack("<QQQQ", recorder.launched[-1][-1])[:3] == (4, 5, 6)
+
+
+def test_each_launch_looks_which_device_is_current(recorder):
+    launch = driver.Launch("kernel", 1, 1, (64, 1), (), bytes(8))
+    for now in (0, 1, 0):
+        recorder.current = [now]
+        launch(1, 2, 3, 0)
+        assert recorder.launched[-1][0] == 1
+        assert recorder.current == [now]
 
 
 def test_the_arrays_own_device_is_current_during_a_launch_and_no_longer(recorder):
-    launch = driver.Launch("kernel", 3, 1, (64, 1), (bytes(8), 1))
-    launch((1,), 0)
+    launch = driver.Launch("kernel", 3, 1, (64, 1), (), bytes(8))
+    launch(1, 2, 3, 0)
     assert recorder.launched[0][:2] == (3, 80)
     assert recorder.current == [0]
 
@@ -111,9 +147,9 @@ def test_memory_is_copied_once_and_freed_with_its_last_reference(recorder):
 
 
 def test_an_error_of_the_driver_says_what_was_done_and_what_it_means(recorder):
-    launch = driver.Launch("kernel", 0, 1, (64, 1), (bytes(8), 1))
+    launch = driver.Launch("kernel", 0, 1, (64, 1), (), bytes(8))
     recorder.status = 700
     with pytest.raises(
         RuntimeError, match=r"launching a kernel: the driver reports error 700, an illegal memory access"
     ):
-        launch((1,), 0)
+        launch(1, 2, 3, 0)

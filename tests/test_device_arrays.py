@@ -201,7 +201,7 @@ def test_vectors_need_aligned_memory(torch, gpu):
             np.testing.assert_array_equal(y.data, fastpool.max_pool2d(X, 2))
         if y.data_ptr() % 16 == 0:
             known = next(iter(_queued._known.values()))
-            assert aligned in known.queues
+            assert (known.aligned if aligned else known.loose) is not None
 
 
 @pytest.mark.parametrize("bad", [True, 2.0, (2, True), (2, 2.0), [2, True]])
@@ -346,3 +346,132 @@ def test_memory_of_known_calls_is_bounded(torch, monkeypatch):
     for size in range(1, 10):
         fastpool.max_pool1d(torch.Tensor(X), 1, size)
     assert len(_queued._known) <= 3
+
+
+def test_calls_that_differ_in_one_thing_are_told_apart(torch, gpu):
+    """Each of these is made twice, in turn, so that every one is known while the others are looked up."""
+    turned = np.ascontiguousarray(X.transpose(0, 2, 3, 1)).transpose(0, 3, 1, 2)
+    inputs = [X, turned, X[:, :, ::-1], X[:, :2], X.astype(np.float64), X.reshape(3, 2, 4, 6)]
+    words = [
+        {},
+        {"stride": 1},
+        {"stride": (1, 2)},
+        {"padding": 1},
+        {"padding": (1, 0)},
+        {"padding": [1, 0]},
+        {"dilation": 2},
+        {"ceil_mode": True},
+        {"layout": "channels_last"},
+        {"nan": "ignore"},
+    ]
+    for _ in range(2):
+        for x in inputs:
+            for more in words:
+                for pool in (fastpool.max_pool2d, fastpool.avg_pool2d):
+                    expected = pool(x, 2, **more)
+                    # the very same tensor with other memory, too
+                    given = torch.Tensor(X)
+                    given.data, given.dtype = x, getattr(torch, x.dtype.name)
+                    y = pool(given, 2, **more)
+                    np.testing.assert_array_equal(y.data, expected)
+                    # the strides of axes of length 1 say nothing
+                    assert [s for s, n in zip(y.data.strides, y.shape, strict=True) if n > 1] == [
+                        s for s, n in zip(expected.strides, y.shape, strict=True) if n > 1
+                    ]
+                    out = torch.Tensor(np.zeros_like(np.ascontiguousarray(expected)))
+                    assert pool(given, 2, out=out, **more) is out
+                    np.testing.assert_array_equal(out.data, expected)
+    assert gpu.quick > 200
+
+
+def test_gradients_that_differ_in_one_thing_are_told_apart(torch, gpu):
+    g = np.ones((2, 3, 2, 3), np.float32)
+    shapes = [X.shape, (2, 3, 5, 7), (2, 3, 5, 6)]
+    for _ in range(3):
+        for shape in shapes:
+            for include in (True, False):
+                expected = fastpool.avg_pool2d_backward(g, shape, 2, 2, 0, count_include_pad=include)
+                dx = fastpool.avg_pool2d_backward(torch.Tensor(g), shape, 2, 2, 0, count_include_pad=include)
+                np.testing.assert_array_equal(dx.data, expected)
+    gpu.planned.clear()
+    # as torch gives a shape: a tuple of a type of its own
+    size = type("Size", (tuple,), {})
+    for _ in range(2):
+        fastpool.avg_pool2d_backward(torch.Tensor(g), size(X.shape), 2, 2, 0)
+    assert gpu.planned == []
+    with pytest.raises(TypeError, match="x_or_shape"):
+        fastpool.avg_pool2d_backward(torch.Tensor(g), (2, 3, 4.0, 6), 2, 2, 0)
+
+
+def test_a_known_call_runs_on_the_device_and_stream_of_its_arrays(torch, gpu):
+    outs = [torch.Tensor(np.zeros((2, 3, 2, 3), np.float32), device=device) for device in (0, 1)]
+    for turn in range(3):
+        for device in (1, 0):
+            torch.streams[device] = 10 * turn + device
+            x = torch.Tensor(X, device=device)
+            assert fastpool.max_pool2d(x, 2).get_device() == device
+            assert gpu.runs[-1] == (device, 10 * turn + device)
+            fastpool.max_pool2d(x, 2, out=outs[device])
+            assert gpu.runs[-1] == (device, 10 * turn + device)
+    assert gpu.quick == 8
+
+
+def test_results_are_made_the_short_way_only_on_the_current_device(torch, gpu):
+    made = []
+
+    def quick(shape, strides, dtype):
+        assert type(shape) is type(strides) is tuple
+        made.append(torch.now)
+        return torch.empty_strided(shape, strides, dtype=dtype, device=f"cuda:{torch.now}")
+
+    torch._C._cuda_getDevice = lambda: torch.now
+    torch._C._dynamo = types.SimpleNamespace(guards=types.SimpleNamespace(_empty_strided_cuda=quick))
+    expected = fastpool.max_pool2d(X, 2)
+    for torch.now in (0, 1, 0):
+        for device in (0, 1):
+            y = fastpool.max_pool2d(torch.Tensor(X, device=device), 2)
+            assert y.get_device() == device
+            np.testing.assert_array_equal(y.data, expected)
+    # the first calls on each device, while 0 is the current one, are not known yet
+    assert made == [1, 0]
+
+
+def test_overlaps_of_known_calls(torch, gpu):
+    memory = np.zeros(400, np.float32)
+    apart = torch.Tensor(memory[200:236].reshape(2, 3, 2, 3))
+    x = torch.Tensor(memory[:144].reshape(X.shape))
+    for _ in range(2):
+        fastpool.max_pool2d(x, 2, out=apart)
+    gpu.planned.clear()
+    for begin in (144, 160, 364):
+        fastpool.max_pool2d(x, 2, out=torch.Tensor(memory[begin : begin + 36].reshape(2, 3, 2, 3)))
+    assert "max_pool2d" not in gpu.planned
+    for begin in (0, 50, 143):
+        with pytest.raises(ValueError, match="out overlaps x"):
+            fastpool.max_pool2d(x, 2, out=torch.Tensor(memory[begin : begin + 36].reshape(2, 3, 2, 3)))
+    later = torch.Tensor(memory[36:180].reshape(X.shape))
+    fastpool.max_pool2d(later, 2, out=torch.Tensor(memory[:36].reshape(2, 3, 2, 3)))
+    with pytest.raises(ValueError, match="out overlaps x"):
+        fastpool.max_pool2d(later, 2, out=torch.Tensor(memory[1:37].reshape(2, 3, 2, 3)))
+
+
+def test_calls_from_several_threads(torch, gpu):
+    from concurrent.futures import ThreadPoolExecutor
+
+    def work(seed):
+        x = np.random.default_rng(seed).random(X.shape, np.float32)
+        wanted = fastpool.max_pool2d(x, 2)
+        return all((fastpool.max_pool2d(torch.Tensor(x), 2).data == wanted).all() for _ in range(20))
+
+    with ThreadPoolExecutor(4) as pool:
+        assert all(pool.map(work, range(8)))
+
+
+def test_options_that_are_not_pythons_own(torch, gpu):
+    """They are looked at in full each time, and nothing like them is taken for them."""
+    x = torch.Tensor(X)
+    for size in (2, np.int64(2), np.int64(3), np.int32(2)):
+        for _ in range(2):
+            np.testing.assert_array_equal(fastpool.max_pool2d(x, size).data, fastpool.max_pool2d(X, int(size)))
+    with pytest.raises(TypeError, match="kernel_size"):
+        fastpool.max_pool2d(x, np.int64(2).tobytes())

@@ -3,56 +3,40 @@
 The checks of a call, its Problem, its kernel and the grid are found once. A call that is known again asks the arrays
 for their shape and place, has the result made, packs the addresses and launches. What must be told apart is the same as
 for arrays of NumPy (see ``_repeat``).
+
+Each step here is counted. Options are looked up as bytes, which tell 1 from True and from 1.0, inside of tuples, too;
+to compare their types takes longer, and to look at each of them. What is not Python's own is not kept, and no bytes of
+what was kept are equal to those of anything else.
 """
 
 from __future__ import annotations
 
-import marshal
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
+from contextlib import suppress
+from marshal import dumps
 from typing import TYPE_CHECKING, Any
 
 from fastpool import arrays, config
+from fastpool.arrays import Outline, Source
 from fastpool.functional._planned import Backward, Forward, Target
 from fastpool.functional._repeat import MOST, plain
 
 if TYPE_CHECKING:
-    from fastpool.arguments import Options
     from fastpool.device_lanes import Form, Lane
     from fastpool.problem import Problem
+
+Values = tuple[Any, ...]
 
 _lanes: dict[type, Lane] = {}
 """By type of array; filled by the first call with one."""
 
-_known: dict[Hashable, Any] = {}
+_known: dict[Hashable, _Known] = {}
+"""By all that the outcome of a call's checks depends on."""
 
+_environment, _VERBOSE, _FORCE_KERNEL = config.SPEAKS
 
-def _written(options: Options) -> Hashable:
-    """The options in a form that tells 1 from True and from 1.0, or None where that takes too long."""
-    types = tuple(map(type, options))
-    if tuple not in types and list not in types:
-        return (*options, types)
-    # inside of tuples types are told by the bytes
-    values: Any = (*options,)
-    return marshal.dumps(values, 2) if plain(values) else None
-
-
-def _key(called: str, options: Options, others: tuple[object, ...], given: tuple[Any, ...], kind: type) -> Hashable:
-    """What the outcome of a call's checks depends on, or None. All arrays must be of one type; None stays None."""
-    lane = _lanes[kind]
-    seen: list[Hashable] = [called, _written(options), others]
-    if seen[1] is None:
-        return None
-    for array in given:
-        if array is None:
-            seen.append(None)
-        elif type(array) is kind:
-            look = lane.look(array)
-            if look is None:
-                return None
-            seen.append(look)
-        else:
-            return None
-    return tuple(seen)
+_LOOKED_AT = (Outline, Source)
+"""Tuples that are no shape."""
 
 
 class _Result:
@@ -73,127 +57,216 @@ class _Result:
 
 
 class _Known:
-    """A call that was accepted: its arrays are those that it reads, and then those that it writes."""
+    """A call that was accepted: its arrays are those that it reads, and then those that it writes.
+
+    ``aligned`` and ``loose`` queue its one kernel, for arrays that all begin where vectors may and for any others; they
+    are None where there are two kernels, and until they are needed. ``apart`` has for each array that is written and
+    each that is read or written before it the distances between their addresses at which they would overlap.
+    """
 
     def __init__(self, lane: Lane, kind: Any, problem: Problem, read: list[Form | None], targets: list[Target]) -> None:
-        self.lane = lane
+        self.lane, self.address, self.stream = lane, lane.address, lane.stream
         self.problem = problem
         self.kind = kind
+        self.device: int = kind.device
         self.read = read
         self.results = [_Result(lane, kind, target) for target in targets]
-        self.queues: dict[bool, Callable[[int, int, int, int], None] | None] = {}
+        self.make = self.results[0].make
+        self.aligned: Callable[[int, int, int, int], None] | None = None
+        self.loose: Callable[[int, int, int, int], None] | None = None
+        self.looked = [False, False]
+        self.pair = len(targets) > 1
+        self.reads_x = problem.reads_x
+        forms = [*read, *[result.form for result in self.results]]
+        self.apart = [
+            [
+                None if other is None else (other.low - result.form.high, other.high - result.form.low)
+                for other in forms[: len(read) + at]
+            ]
+            for at, result in enumerate(self.results)
+        ]
+        self.least, self.most = self.apart[0][0] or (0, 0)
 
-    def run(self, source: int, output: int, aux: int) -> bool:
-        """Queues the one kernel of a call, for arrays at these addresses; whether there is only one."""
-        # vectors need addresses of their size
-        aligned = not (source | output | aux) & 15
-        try:
-            queue = self.queues[aligned]
-        except KeyError:
+    def queue(self, source: int, output: int, aux: int) -> bool:
+        """Queues the one kernel of a call that finds none ready; whether there is only one."""
+        loose = bool((source | output | aux) & 15)
+        if not self.looked[loose]:
             from fastpool.cuda import running
 
-            queue = self.queues[aligned] = running.ready(self.problem, self.kind.device, aligned)
+            found = running.ready(self.problem, self.device, not loose)
+            if loose:
+                self.loose = found
+            else:
+                self.aligned = found
+            self.looked[loose] = True
+        queue = self.loose if loose else self.aligned
         if queue is None:
             return False
-        queue(source, output, aux, self.lane.stream(self.kind.device))
+        queue(source, output, aux, self.stream(self.device))
         return True
 
-    def apart(self, read: tuple[Any, ...], written: tuple[Any, ...]) -> bool:
-        """Whether what is written lies apart, from end to end, from what is read or also written."""
-        address = self.lane.address
-        spans = [
-            (address(array) + form.low, address(array) + form.high)
-            for array, form in zip(read, self.read, strict=True)
-            if array is not None and form is not None
-        ]
-        for array, result in zip(written, self.results, strict=True):
-            low, high = address(array) + result.form.low, address(array) + result.form.high
-            if any(low < end and begin < high for begin, end in spans):
-                return False
-            spans.append((low, high))
-        return True
+    def overlap(self, read: tuple[Any, ...], written: tuple[Any, ...]) -> bool:
+        """Whether what is written may overlap, from end to end, what is read or also written."""
+        address = self.address
+        others = list(read)
+        for array, bounds in zip(written, self.apart, strict=True):
+            place = address(array)
+            for other, bound in zip(others, bounds, strict=True):
+                if other is not None and bound is not None and bound[0] < place - address(other) < bound[1]:
+                    return True
+            others.append(array)
+        return False
 
 
-def forward(called: str, x: Any, options: Options, out: Any, device: object, keepdims: object) -> Any:
+def forward(called: str, x: Any, options: Values, out: Any, device: Any, keepdims: Any) -> Any:
     """The result of a call that is known; None for any other."""
     kind = type(x)
     lane = _lanes.get(kind)
-    if lane is None or config.asks_for_a_kernel():
+    if lane is None or _VERBOSE in _environment or _FORCE_KERNEL in _environment:
         return None
-    outs = out if type(out) is tuple else (out,)
-    key = _key(called, options, (device, keepdims, type(keepdims), len(outs)), (x, *outs), kind)
     try:
-        known = _known.get(key)
-    except TypeError:
+        told = dumps((*options, device, keepdims), 2)
+    except ValueError:
         return None
+    if out is None:
+        known = _known.get((called, told, lane.look(x)))
+    elif type(out) is kind:
+        known = _known.get((called, told, lane.look(x), lane.look(out)))
+    else:
+        known = _known.get((called, told, lane.look(x), _look_at_pair(lane, kind, out)))
     if known is None:
         return None
+    if known.pair:
+        return _pair(known, x, out)
+    address = known.address
     if out is None:
-        made = tuple([result.make() for result in known.results])
-    elif known.apart((x,), outs):
-        made = outs
+        y = known.make()
+        source, output = address(x), address(y)
     else:
-        return None
-    address = lane.address
-    if not known.run(address(x), address(made[0]), address(made[1]) if len(made) > 1 else 0):
-        from fastpool import dispatch
+        y = out
+        source, output = address(x), address(y)
+        if known.least < output - source < known.most:
+            return None
+    queue = known.loose if (source | output) & 15 else known.aligned
+    if queue is not None:
+        queue(source, output, 0, known.stream(known.device))
+    elif not known.queue(source, output, 0):
+        _forward_steps(known, x, (y,))
+    if out is not None:
+        lane.wrote(out)
+    return y
 
-        data = [result.form.at(address(array), array) for result, array in zip(known.results, made, strict=True)]
-        x_data = known.read[0].at(address(x), x)
-        dispatch.forward_at(known.problem, x_data, data[0], data[1] if len(data) > 1 else None, known.kind.place(), "")
+
+def _look_at_pair(lane: Lane, kind: type, out: Any) -> Hashable:
+    """What is told of two arrays for results, or None, which no known call has."""
+    if type(out) is not tuple or len(out) != 2 or type(out[0]) is not kind or type(out[1]) is not kind:
+        return None
+    first, second = lane.look(out[0]), lane.look(out[1])
+    return None if first is None or second is None else (first, second)
+
+
+def _pair(known: _Known, x: Any, out: Any) -> Any:
+    """The two results of a known call."""
+    lane = known.lane
+    pair = out
     if out is None:
-        return made if len(made) > 1 else made[0]
-    for array in outs:
-        lane.wrote(array)
-    return out
+        first, second = known.results
+        pair = (first.make(), second.make())
+    elif known.overlap((x,), out):
+        return None
+    address = known.address
+    y, indices = pair
+    source, output, aux = address(x), address(y), address(indices)
+    queue = known.loose if (source | output | aux) & 15 else known.aligned
+    if queue is not None:
+        queue(source, output, aux, known.stream(known.device))
+    elif not known.queue(source, output, aux):
+        _forward_steps(known, x, pair)
+    if out is not None:
+        lane.wrote(y)
+        lane.wrote(indices)
+    return pair
+
+
+def _forward_steps(known: _Known, x: Any, written: tuple[Any, ...]) -> None:
+    """Runs a known call of two kernels."""
+    from fastpool import dispatch
+
+    address = known.address
+    data = [result.form.at(address(array), array) for result, array in zip(known.results, written, strict=True)]
+    assert known.read[0] is not None
+    x_data = known.read[0].at(address(x), x)
+    dispatch.forward_at(known.problem, x_data, data[0], data[1] if len(data) > 1 else None, known.kind.place(), "")
 
 
 def keep_forward(
-    called: str, x: Any, options: Options, out: Any, device: object, keepdims: object, call: Forward
+    called: str, x: Any, options: Values, out: Any, device: object, keepdims: object, call: Forward
 ) -> None:
     """Keeps what was found for a call whose arrays are on a GPU."""
     if call.to or 0 in call.problem.out_shape or not _open(x, call.x.kind):
         return
-    outs = out if type(out) is tuple else (out,)
-    key = _key(called, options, (device, keepdims, type(keepdims), len(outs)), (x, *outs), type(x))
-    if key is None:
-        return
     from fastpool.device_lanes import Form
 
+    kind, lane = type(x), _lanes[type(x)]
+    seen = [lane.look(x)]
+    if out is not None:
+        seen.append(lane.look(out) if type(out) is kind else _look_at_pair(lane, kind, out))
     targets = [target for target in (call.y, call.indices) if target is not None]
-    _keep(key, _Known(_lanes[type(x)], call.x.kind, call.problem, [Form.of(call.x.data)], targets))
+    known = _Known(lane, call.x.kind, call.problem, [Form.of(call.x.data)], targets)
+    _keep(called, (*options, device, keepdims), seen, known)
 
 
-def backward(called: str, grad: Any, x: Any, options: Options, out: Any, device: object, indices: Any) -> Any:
+def _look_at_gradient(lane: Lane, grad: Any, x: Any, indices: Any, out: Any) -> tuple[Any, ...]:
+    """What is told of the arrays of a backward; what has a None in it no known call has."""
+    kind, look = type(grad), lane.look
+    shape: Hashable = None
+    if type(x) is kind:
+        shape = look(x)
+    elif isinstance(x, tuple) and not isinstance(x, _LOOKED_AT):
+        shape = (x, *map(type, x))
+    return (
+        look(grad),
+        shape,
+        0 if indices is None else look(indices) if type(indices) is kind else None,
+        0 if out is None else look(out) if type(out) is kind else None,
+    )
+
+
+def backward(called: str, grad: Any, x: Any, options: Values, out: Any, device: Any, indices: Any) -> Any:
     """The gradient of a call that is known; None for any other."""
     kind = type(grad)
     lane = _lanes.get(kind)
-    if lane is None or config.asks_for_a_kernel():
+    if lane is None or _VERBOSE in _environment or _FORCE_KERNEL in _environment:
         return None
-    shape, array = (x, None) if type(x) is tuple else (None, x)
-    key = _key(called, options, _shape_key(device, shape), (grad, array, indices, out), kind)
     try:
-        known = _known.get(key)
-    except TypeError:
+        told = dumps((*options, device), 2)
+        known = _known.get((called, told, *_look_at_gradient(lane, grad, x, indices, out)))
+    except (TypeError, ValueError):
+        # options, or entries of a shape, that cannot be looked up
         return None
     if known is None:
         return None
+    array = x if type(x) is kind else None
     dx = out
     if out is None:
-        dx = known.results[0].make()
-    elif not known.apart((grad, array, indices), (out,)):
+        dx = known.make()
+    elif known.overlap((grad, array, indices), (out,)):
         return None
-    address = lane.address
-    x_used = array if known.problem.reads_x else None
+    address = known.address
+    x_used = array if known.reads_x else None
     aux = indices if indices is not None else x_used
-    if not known.run(address(grad), address(dx), 0 if aux is None else address(aux)):
+    source, output, third = address(grad), address(dx), 0 if aux is None else address(aux)
+    queue = known.loose if (source | output | third) & 15 else known.aligned
+    if queue is not None:
+        queue(source, output, third, known.stream(known.device))
+    elif not known.queue(source, output, third):
         from fastpool import dispatch
 
         data: Any = [
-            None if given is None else form.at(address(given), given)
+            None if form is None or given is None else form.at(address(given), given)
             for form, given in zip(known.read, (grad, x_used, indices), strict=True)
         ]
-        written = known.results[0].form.at(address(dx), dx)
+        written = known.results[0].form.at(output, dx)
         dispatch.backward_at(known.problem, data[0], written, data[1], data[2], known.kind.place(), "")
     if out is not None:
         lane.wrote(out)
@@ -201,25 +274,19 @@ def backward(called: str, grad: Any, x: Any, options: Options, out: Any, device:
 
 
 def keep_backward(
-    called: str, grad: Any, x: Any, options: Options, out: Any, device: object, indices: Any, call: Backward
+    called: str, grad: Any, x: Any, options: Values, out: Any, device: object, indices: Any, call: Backward
 ) -> None:
     """Keeps what was found for a call whose arrays are on a GPU."""
     if call.to or 0 in call.problem.shape or not _open(grad, call.grad.kind):
         return
-    shape, array = (x, None) if type(x) is tuple else (None, x)
-    key = _key(called, options, _shape_key(device, shape), (grad, array, indices, out), type(grad))
-    if key is None:
-        return
     from fastpool.device_lanes import Form
 
+    lane = _lanes[type(grad)]
     # where it is not read, what is written must lie apart from it all the same
-    x_form = None if array is None else Form.of(arrays.take(called, "x", array).data)
+    x_form = Form.of(arrays.take(called, "x", x).data) if type(x) is type(grad) else None
     read = [Form.of(call.grad.data), x_form, None if call.indices is None else Form.of(call.indices)]
-    _keep(key, _Known(_lanes[type(grad)], call.grad.kind, call.problem, read, [call.dx]))
-
-
-def _shape_key(device: object, shape: Any) -> tuple[object, ...]:
-    return (device, shape, None if shape is None else tuple(map(type, shape)))
+    known = _Known(lane, call.grad.kind, call.problem, read, [call.dx])
+    _keep(called, (*options, device), _look_at_gradient(lane, grad, x, indices, out), known)
 
 
 def _open(array: Any, kind: Any) -> bool:
@@ -234,11 +301,10 @@ def _open(array: Any, kind: Any) -> bool:
     return True
 
 
-def _keep(key: Hashable, known: Any) -> None:
-    if len(_known) >= MOST:
-        _known.clear()
-    try:
-        _known[key] = known
-    except TypeError:
-        # an option that cannot be looked up
-        return
+def _keep(called: str, values: Values, seen: Sequence[Hashable], known: _Known) -> None:
+    """Keeps a call, unless its arrays or its options cannot be told at once."""
+    if None not in seen and plain(values):
+        with suppress(TypeError):
+            if len(_known) >= MOST:
+                _known.clear()
+            _known[(called, dumps(values, 2), *seen)] = known

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fastpool.arguments import Options
 from fastpool.functional import _call
 from fastpool.functional._docs import Family, documented
 from fastpool.functional._types import A, Device, Layout, NanRule, Padding, Shape, Sizes
@@ -62,7 +61,7 @@ def avg_pool1d(
     >>> fastpool.avg_pool1d(x, 2, padding=1, count_include_pad=False)
     array([3. , 2.5, 3. , 9. ])
     """
-    options = Options(
+    options = (
         kernel_size,
         stride,
         padding,
@@ -70,8 +69,10 @@ def avg_pool1d(
         ceil_mode,
         layout,
         nan,
-        count_include_pad=count_include_pad,
-        divisor_override=divisor_override,
+        False,
+        "plane",
+        count_include_pad,
+        divisor_override,
     )
     return _call.forward("avg_pool1d", x, options, out, device)
 
@@ -105,7 +106,7 @@ def avg_pool2d(
     array([[[[ 3.5,  5.5,  7.5],
              [15.5, 17.5, 19.5]]]], dtype=float32)
     """
-    options = Options(
+    options = (
         kernel_size,
         stride,
         padding,
@@ -113,8 +114,10 @@ def avg_pool2d(
         ceil_mode,
         layout,
         nan,
-        count_include_pad=count_include_pad,
-        divisor_override=divisor_override,
+        False,
+        "plane",
+        count_include_pad,
+        divisor_override,
     )
     return _call.forward("avg_pool2d", x, options, out, device)
 
@@ -149,7 +152,7 @@ def avg_pool3d(
             [11.5],
             [15.5]]])
     """
-    options = Options(
+    options = (
         kernel_size,
         stride,
         padding,
@@ -157,8 +160,10 @@ def avg_pool3d(
         ceil_mode,
         layout,
         nan,
-        count_include_pad=count_include_pad,
-        divisor_override=divisor_override,
+        False,
+        "plane",
+        count_include_pad,
+        divisor_override,
     )
     return _call.forward("avg_pool3d", x, options, out, device)
 
@@ -191,7 +196,7 @@ def avg_pool1d_backward(
     >>> fastpool.avg_pool1d_backward(np.array([1.0, 2.0]), (4,), 2)
     array([0.5, 0.5, 1. , 1. ])
     """
-    options = Options(
+    options = (
         kernel_size,
         stride,
         padding,
@@ -199,8 +204,10 @@ def avg_pool1d_backward(
         ceil_mode,
         layout,
         nan,
-        count_include_pad=count_include_pad,
-        divisor_override=divisor_override,
+        False,
+        "plane",
+        count_include_pad,
+        divisor_override,
     )
     return _call.backward("avg_pool1d_backward", grad_output, x_or_shape, options, out, device)
 
@@ -234,7 +241,7 @@ def avg_pool2d_backward(
     array([[0.25, 0.75, 0.5 ],
            [0.25, 0.75, 0.5 ]])
     """
-    options = Options(
+    options = (
         kernel_size,
         stride,
         padding,
@@ -242,8 +249,10 @@ def avg_pool2d_backward(
         ceil_mode,
         layout,
         nan,
-        count_include_pad=count_include_pad,
-        divisor_override=divisor_override,
+        False,
+        "plane",
+        count_include_pad,
+        divisor_override,
     )
     return _call.backward("avg_pool2d_backward", grad_output, x_or_shape, options, out, device)
 
@@ -277,7 +286,7 @@ def avg_pool3d_backward(
     array([[[1., 1.],
             [1., 1.]]])
     """
-    options = Options(
+    options = (
         kernel_size,
         stride,
         padding,
@@ -285,7 +294,9 @@ def avg_pool3d_backward(
         ceil_mode,
         layout,
         nan,
-        count_include_pad=count_include_pad,
-        divisor_override=divisor_override,
+        False,
+        "plane",
+        count_include_pad,
+        divisor_override,
     )
     return _call.backward("avg_pool3d_backward", grad_output, x_or_shape, options, out, device)

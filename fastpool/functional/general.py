@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any, Literal, overload
 
-from fastpool.arguments import Options
 from fastpool.functional import _call
 from fastpool.functional._docs import Family, documented
 from fastpool.functional._types import A, Device, IndexKind, Indices, NanRule, Op, Padding, Shape, Sizes
@@ -132,19 +131,21 @@ def pool(
            [1, 1, 1]])
     """
     name, norm = named(op, norm_type)
-    options = Options(
+    options = (
         window,
         stride,
         padding,
         dilation,
         ceil_mode,
-        nan=nan,
-        return_indices=return_indices,
-        count_include_pad=count_include_pad,
-        divisor_override=divisor_override,
-        norm_type=norm,
-        op=name,
-        axes=axes,
+        "channels_first",
+        nan,
+        return_indices,
+        "plane",
+        count_include_pad,
+        divisor_override,
+        norm,
+        name,
+        axes,
     )
     return _call.forward("pool", x, options, out, device)
 
@@ -185,18 +186,20 @@ def pool_backward(
            [2., 2.]])
     """
     name, norm = named(op, norm_type)
-    options = Options(
+    options = (
         window,
         stride,
         padding,
         dilation,
         ceil_mode,
-        nan=nan,
-        index_kind=index_kind,
-        count_include_pad=count_include_pad,
-        divisor_override=divisor_override,
-        norm_type=norm,
-        op=name,
-        axes=axes,
+        "channels_first",
+        nan,
+        False,
+        index_kind,
+        count_include_pad,
+        divisor_override,
+        norm,
+        name,
+        axes,
     )
     return _call.backward("pool_backward", grad_output, x_or_shape, options, out, device, indices)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fastpool.arguments import Options
 from fastpool.functional import _call, avg_pool, lp_pool, max_pool, min_pool, sum_pool
 from fastpool.functional._docs import documented
 from fastpool.functional._types import A, Device, Layout, NanRule, Shape
@@ -45,7 +44,7 @@ def global_max_pool(
     >>> fastpool.global_max_pool(x, keepdims=True).shape
     (1, 2, 1, 1)
     """
-    options = Options(layout=layout, nan=nan)
+    options = (None, None, 0, 1, False, layout, nan)
     return _call.forward("global_max_pool", x, options, out, device, keepdims)
 
 
@@ -71,7 +70,7 @@ def global_min_pool(
     >>> fastpool.global_min_pool(x)
     array([[0., 6.]])
     """
-    options = Options(layout=layout, nan=nan)
+    options = (None, None, 0, 1, False, layout, nan)
     return _call.forward("global_min_pool", x, options, out, device, keepdims)
 
 
@@ -99,7 +98,7 @@ def global_avg_pool(
     >>> fastpool.global_avg_pool(x, layout="channels_last")
     array([[4.5, 5.5, 6.5]], dtype=float32)
     """
-    options = Options(layout=layout, nan=nan)
+    options = (None, None, 0, 1, False, layout, nan)
     return _call.forward("global_avg_pool", x, options, out, device, keepdims)
 
 
@@ -125,7 +124,7 @@ def global_sum_pool(
     >>> fastpool.global_sum_pool(x)
     array([[15, 51]], dtype=uint64)
     """
-    options = Options(layout=layout, nan=nan)
+    options = (None, None, 0, 1, False, layout, nan)
     return _call.forward("global_sum_pool", x, options, out, device, keepdims)
 
 
@@ -152,7 +151,7 @@ def global_lp_pool(
     >>> fastpool.global_lp_pool(x, 2)
     array([[5.]])
     """
-    options = Options(layout=layout, nan=nan, norm_type=norm_type)
+    options = (None, None, 0, 1, False, layout, nan, False, "plane", True, None, norm_type)
     return _call.forward("global_lp_pool", x, options, out, device, keepdims)
 
 
@@ -178,7 +177,7 @@ def global_max_pool_backward(
     >>> fastpool.global_max_pool_backward(np.array([[2.0]]), x)
     array([[[0., 2., 0.]]])
     """
-    options = Options(layout=layout, nan=nan)
+    options = (None, None, 0, 1, False, layout, nan)
     return _call.backward("global_max_pool_backward", grad_output, x, options, out, device)
 
 
@@ -204,7 +203,7 @@ def global_min_pool_backward(
     >>> fastpool.global_min_pool_backward(np.array([[2.0]]), x)
     array([[[2., 0., 0.]]])
     """
-    options = Options(layout=layout, nan=nan)
+    options = (None, None, 0, 1, False, layout, nan)
     return _call.backward("global_min_pool_backward", grad_output, x, options, out, device)
 
 
@@ -230,7 +229,7 @@ def global_avg_pool_backward(
     array([[[[0.5, 0.5, 0.5],
              [0.5, 0.5, 0.5]]]])
     """
-    options = Options(layout=layout, nan=nan)
+    options = (None, None, 0, 1, False, layout, nan)
     return _call.backward("global_avg_pool_backward", grad_output, x_or_shape, options, out, device)
 
 
@@ -255,7 +254,7 @@ def global_sum_pool_backward(
     >>> fastpool.global_sum_pool_backward(np.array([[3.0]]), (1, 1, 4))
     array([[[3., 3., 3., 3.]]])
     """
-    options = Options(layout=layout, nan=nan)
+    options = (None, None, 0, 1, False, layout, nan)
     return _call.backward("global_sum_pool_backward", grad_output, x_or_shape, options, out, device)
 
 
@@ -282,5 +281,5 @@ def global_lp_pool_backward(
     >>> fastpool.global_lp_pool_backward(np.array([[5.0]]), x, 2)
     array([[[ 3., -4.]]])
     """
-    options = Options(layout=layout, nan=nan, norm_type=norm_type)
+    options = (None, None, 0, 1, False, layout, nan, False, "plane", True, None, norm_type)
     return _call.backward("global_lp_pool_backward", grad_output, x, options, out, device)

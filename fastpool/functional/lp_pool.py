@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fastpool.arguments import Options
 from fastpool.functional import _call
 from fastpool.functional._docs import Family, documented
 from fastpool.functional._types import A, Device, Layout, NanRule, Padding, Sizes
@@ -58,7 +57,7 @@ def lp_pool1d(
     >>> fastpool.lp_pool1d(x, 2, 2)
     array([5., 5.])
     """
-    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan, norm_type=norm_type)
+    options = (kernel_size, stride, padding, dilation, ceil_mode, layout, nan, False, "plane", True, None, norm_type)
     return _call.forward("lp_pool1d", x, options, out, device)
 
 
@@ -89,7 +88,7 @@ def lp_pool2d(
     >>> fastpool.lp_pool2d(x, 2, 2)
     array([[5., 7.]])
     """
-    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan, norm_type=norm_type)
+    options = (kernel_size, stride, padding, dilation, ceil_mode, layout, nan, False, "plane", True, None, norm_type)
     return _call.forward("lp_pool2d", x, options, out, device)
 
 
@@ -120,7 +119,7 @@ def lp_pool3d(
     >>> fastpool.lp_pool3d(x, 2, 2)
     array([[[5.]]])
     """
-    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan, norm_type=norm_type)
+    options = (kernel_size, stride, padding, dilation, ceil_mode, layout, nan, False, "plane", True, None, norm_type)
     return _call.forward("lp_pool3d", x, options, out, device)
 
 
@@ -152,7 +151,7 @@ def lp_pool1d_backward(
     >>> fastpool.lp_pool1d_backward(np.array([5.0, 1.0]), x, 2, 2)
     array([ 3., -4.,  0.,  1.])
     """
-    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan, norm_type=norm_type)
+    options = (kernel_size, stride, padding, dilation, ceil_mode, layout, nan, False, "plane", True, None, norm_type)
     return _call.backward("lp_pool1d_backward", grad_output, x, options, out, device)
 
 
@@ -185,7 +184,7 @@ def lp_pool2d_backward(
     array([[ 1., -2.],
            [ 2.,  4.]])
     """
-    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan, norm_type=norm_type)
+    options = (kernel_size, stride, padding, dilation, ceil_mode, layout, nan, False, "plane", True, None, norm_type)
     return _call.backward("lp_pool2d_backward", grad_output, x, options, out, device)
 
 
@@ -218,5 +217,5 @@ def lp_pool3d_backward(
     array([[[ 1., -2.],
             [ 2.,  4.]]])
     """
-    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan, norm_type=norm_type)
+    options = (kernel_size, stride, padding, dilation, ceil_mode, layout, nan, False, "plane", True, None, norm_type)
     return _call.backward("lp_pool3d_backward", grad_output, x, options, out, device)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastpool.arguments import Options
 from fastpool.functional import _call
 from fastpool.functional._docs import Family, documented
 from fastpool.functional._types import A, Device, IndexKind, Layout, NanRule, Padding, Sizes, selecting
@@ -65,7 +64,7 @@ def max_pool1d(
     >>> fastpool.max_pool1d(x, 3, stride=1, padding="same")
     array([3., 4., 4., 5., 9., 9.])
     """
-    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan, return_indices=return_indices)
+    options = (kernel_size, stride, padding, dilation, ceil_mode, layout, nan, return_indices)
     return _call.forward("max_pool1d", x, options, out, device)
 
 
@@ -102,7 +101,7 @@ def max_pool2d(
     array([[[[ 7,  9, 11],
              [19, 21, 23]]]])
     """
-    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan, return_indices=return_indices)
+    options = (kernel_size, stride, padding, dilation, ceil_mode, layout, nan, return_indices)
     return _call.forward("max_pool2d", x, options, out, device)
 
 
@@ -136,7 +135,7 @@ def max_pool3d(
             [19],
             [23]]], dtype=uint8)
     """
-    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan, return_indices=return_indices)
+    options = (kernel_size, stride, padding, dilation, ceil_mode, layout, nan, return_indices)
     return _call.forward("max_pool3d", x, options, out, device)
 
 
@@ -169,7 +168,7 @@ def max_pool1d_backward(
     >>> fastpool.max_pool1d_backward(np.array([10.0, 20.0]), x, 2)
     array([10.,  0., 20.,  0.])
     """
-    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan, index_kind=index_kind)
+    options = (kernel_size, stride, padding, dilation, ceil_mode, layout, nan, False, index_kind)
     return _call.backward("max_pool1d_backward", grad_output, x, options, out, device, indices)
 
 
@@ -204,7 +203,7 @@ def max_pool2d_backward(
     array([[0., 0., 0.],
            [0., 2., 0.]])
     """
-    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan, index_kind=index_kind)
+    options = (kernel_size, stride, padding, dilation, ceil_mode, layout, nan, False, index_kind)
     return _call.backward("max_pool2d_backward", grad_output, x, options, out, device, indices)
 
 
@@ -237,5 +236,5 @@ def max_pool3d_backward(
     >>> fastpool.max_pool3d_backward(np.array([[[1.0]]]), x, 2).ravel()
     array([0., 0., 0., 0., 0., 0., 0., 1.])
     """
-    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan, index_kind=index_kind)
+    options = (kernel_size, stride, padding, dilation, ceil_mode, layout, nan, False, index_kind)
     return _call.backward("max_pool3d_backward", grad_output, x, options, out, device, indices)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastpool.arguments import Options
 from fastpool.functional import _call
 from fastpool.functional._docs import Family, documented
 from fastpool.functional._types import A, Device, IndexKind, Layout, NanRule, Padding, Sizes, selecting
@@ -63,7 +62,7 @@ def min_pool1d(
     >>> fastpool.min_pool1d(x, 2)
     array([1., 1., 5.])
     """
-    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan, return_indices=return_indices)
+    options = (kernel_size, stride, padding, dilation, ceil_mode, layout, nan, return_indices)
     return _call.forward("min_pool1d", x, options, out, device)
 
 
@@ -99,7 +98,7 @@ def min_pool2d(
     >>> indices.dtype, int(indices.max())
     (dtype('uint8'), 0)
     """
-    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan, return_indices=return_indices)
+    options = (kernel_size, stride, padding, dilation, ceil_mode, layout, nan, return_indices)
     return _call.forward("min_pool2d", x, options, out, device)
 
 
@@ -133,7 +132,7 @@ def min_pool3d(
             [4],
             [8]]], dtype=uint8)
     """
-    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan, return_indices=return_indices)
+    options = (kernel_size, stride, padding, dilation, ceil_mode, layout, nan, return_indices)
     return _call.forward("min_pool3d", x, options, out, device)
 
 
@@ -166,7 +165,7 @@ def min_pool1d_backward(
     >>> fastpool.min_pool1d_backward(np.array([10.0, 20.0]), x, 2)
     array([ 0., 10.,  0., 20.])
     """
-    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan, index_kind=index_kind)
+    options = (kernel_size, stride, padding, dilation, ceil_mode, layout, nan, False, index_kind)
     return _call.backward("min_pool1d_backward", grad_output, x, options, out, device, indices)
 
 
@@ -201,7 +200,7 @@ def min_pool2d_backward(
     array([[0., 0., 0.],
            [0., 2., 0.]])
     """
-    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan, index_kind=index_kind)
+    options = (kernel_size, stride, padding, dilation, ceil_mode, layout, nan, False, index_kind)
     return _call.backward("min_pool2d_backward", grad_output, x, options, out, device, indices)
 
 
@@ -234,5 +233,5 @@ def min_pool3d_backward(
     >>> fastpool.min_pool3d_backward(np.array([[[1.0]]]), x, 2).ravel()
     array([1., 0., 0., 0., 0., 0., 0., 0.])
     """
-    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan, index_kind=index_kind)
+    options = (kernel_size, stride, padding, dilation, ceil_mode, layout, nan, False, index_kind)
     return _call.backward("min_pool3d_backward", grad_output, x, options, out, device, indices)

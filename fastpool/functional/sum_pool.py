@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from fastpool.arguments import Options
 from fastpool.functional import _call
 from fastpool.functional._docs import Family, documented
 from fastpool.functional._types import A, Device, Layout, NanRule, Padding, Shape, Sizes
@@ -55,7 +54,7 @@ def sum_pool1d(
     >>> fastpool.sum_pool1d(x, 2)
     array([200, 200])
     """
-    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan)
+    options = (kernel_size, stride, padding, dilation, ceil_mode, layout, nan)
     return _call.forward("sum_pool1d", x, options, out, device)
 
 
@@ -86,7 +85,7 @@ def sum_pool2d(
     array([[[[14., 22., 30.],
              [62., 70., 78.]]]], dtype=float32)
     """
-    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan)
+    options = (kernel_size, stride, padding, dilation, ceil_mode, layout, nan)
     return _call.forward("sum_pool2d", x, options, out, device)
 
 
@@ -118,7 +117,7 @@ def sum_pool3d(
             [ 92.],
             [124.]]])
     """
-    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan)
+    options = (kernel_size, stride, padding, dilation, ceil_mode, layout, nan)
     return _call.forward("sum_pool3d", x, options, out, device)
 
 
@@ -148,7 +147,7 @@ def sum_pool1d_backward(
     >>> fastpool.sum_pool1d_backward(np.array([1.0, 2.0]), (3,), 2, stride=1)
     array([1., 3., 2.])
     """
-    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan)
+    options = (kernel_size, stride, padding, dilation, ceil_mode, layout, nan)
     return _call.backward("sum_pool1d_backward", grad_output, x_or_shape, options, out, device)
 
 
@@ -179,7 +178,7 @@ def sum_pool2d_backward(
     array([[1., 3., 2.],
            [1., 3., 2.]])
     """
-    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan)
+    options = (kernel_size, stride, padding, dilation, ceil_mode, layout, nan)
     return _call.backward("sum_pool2d_backward", grad_output, x_or_shape, options, out, device)
 
 
@@ -210,5 +209,5 @@ def sum_pool3d_backward(
     array([[[4., 4.],
             [4., 4.]]])
     """
-    options = Options(kernel_size, stride, padding, dilation, ceil_mode, layout, nan)
+    options = (kernel_size, stride, padding, dilation, ceil_mode, layout, nan)
     return _call.backward("sum_pool3d_backward", grad_output, x_or_shape, options, out, device)

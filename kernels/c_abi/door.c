@@ -93,10 +93,12 @@ static int is_constant(PyObject *a)
     return a == Py_None || PyBool_Check(a) || PyLong_CheckExact(a) || PyUnicode_CheckExact(a) || PyFloat_CheckExact(a);
 }
 
-/* Options are a tuple of a type of their own. */
+/* Options are a tuple, which may have a type of its own and may leave out the last ones. */
 static int same_options(PyObject *a, PyObject *b)
 {
     Py_ssize_t size = PyTuple_Size(a);
+    if (size != PyTuple_Size(b))
+        return 0;
     for (Py_ssize_t i = 0; i < size; i++)
         if (!same(PyTuple_GetItem(a, i), PyTuple_GetItem(b, i)))
             return 0;

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import functools
+import struct
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -21,11 +22,11 @@ _BUFFER, _SIZE, _END = 1, 2, 0
 @functools.cache
 def library() -> Any:
     """The driver's library, with the types of the functions that are used here."""
-    lib = ctypes.CDLL("libcuda.so.1")
-    word, pointer, number = ctypes.c_void_p, ctypes.POINTER, ctypes.c_uint
-    sizes = [number] * 7
-    lib.cuLaunchKernel.argtypes = [word, *sizes, word, word, word]
-    lib.cuCtxGetDevice.argtypes = [pointer(ctypes.c_int)]
+    lib: Any = ctypes.CDLL("libcuda.so.1")
+    word, pointer = ctypes.c_void_p, ctypes.POINTER
+    # Asked at each launch, and answered at once: it takes half as long if it does not release the interpreter's lock.
+    # It and a launch have no types here, since their arguments are objects of ctypes, made once.
+    lib.cuCtxGetDevice = ctypes.PyDLL("libcuda.so.1").cuCtxGetDevice
     lib.cuDeviceGet.argtypes = [pointer(ctypes.c_int), ctypes.c_int]
     lib.cuDevicePrimaryCtxRetain.argtypes = [pointer(word), ctypes.c_int]
     lib.cuCtxPushCurrent_v2.argtypes = [word]
@@ -93,33 +94,59 @@ class Memory:
                 library().cuMemFree_v2(address)
 
 
-class Launch:
-    """A kernel on a device, with its grid and all of its arguments but the addresses.
+class _Config(ctypes.Structure):
+    """CUlaunchConfig: how a kernel is launched, without attributes."""
 
-    Arguments lie in slots of eight bytes: the addresses, the parameter, the numbers.
+    _fields_ = (
+        ("grid", ctypes.c_uint * 3),
+        ("block", ctypes.c_uint * 3),
+        ("shared", ctypes.c_uint),
+        ("stream", ctypes.c_uint64),
+        ("attributes", ctypes.c_void_p),
+        ("count", ctypes.c_uint),
+    )
+
+
+class Launch:
+    """A kernel on a device, with its grid and all of its arguments but three addresses.
+
+    Arguments lie in slots of eight bytes: the addresses that come ``first`` at each launch, three that change, and the
+    ``rest``, which are the parameter and the numbers. A launch ``keeps`` what must live as long as it does.
     """
 
-    def __init__(self, kernel: Any, device: int, grid: int, block: tuple[int, int], shape: tuple[bytes, int]) -> None:
-        rest, pointers = shape
-        self.device = device
+    def __init__(
+        self,
+        kernel: Any,
+        device: int,
+        grid: int,
+        block: tuple[int, int],
+        first: tuple[int, ...],
+        rest: bytes,
+        keeps: object = None,
+    ) -> None:
+        self._keeps = keeps
+        self._device = device
         with current(device):
-            self.handle = package.loaded(kernel, device)
+            self._handle = package.loaded(kernel, device)
         lib = library()
-        self._call, self._where = lib.cuLaunchKernel, lib.cuCtxGetDevice
-        self._sizes = (grid, 1, 1, *block, 1, 0)
-        self._type = ctypes.c_uint64 * (pointers + len(rest) // 8)
-        self._blank = bytes(8 * pointers) + rest
-        self._count = pointers
+        # one structure instead of seven numbers, which ctypes converts in 3 us
+        self._call, self._where = lib.cuLaunchKernelEx, lib.cuCtxGetDevice
+        self._config = ((grid, 1, 1), (*block, 1))
+        self._type = ctypes.c_uint64 * (len(first) + 3 + len(rest) // 8)
+        self._blank = struct.pack(f"={len(first) + 3}Q", *first, 0, 0, 0) + rest
+        self._at = 8 * len(first)
         self._free: list[tuple[Any, ...]] = []
 
     def _packed(self) -> tuple[Any, ...]:
-        """(the slots, the array that tells the driver of them, a place for a device's number and how to pass that)."""
+        """(the slots, the structure, a place for a device's number and how to pass that, what a launch is given)."""
         slots = self._type.from_buffer_copy(self._blank)
         size, now = ctypes.c_size_t(ctypes.sizeof(self._type)), ctypes.c_int(-1)
         extra = (ctypes.c_void_p * 5)(_BUFFER, ctypes.addressof(slots), _SIZE, ctypes.addressof(size), _END)
-        return slots, extra, now, ctypes.byref(now), size
+        config = _Config(*self._config)
+        arguments = (ctypes.byref(config), ctypes.c_void_p(self._handle), None, ctypes.byref(extra))
+        return slots, config, now, ctypes.byref(now), arguments, size
 
-    def __call__(self, addresses: tuple[int, ...], stream: int) -> None:
+    def __call__(self, source: int, output: int, aux: int, stream: int) -> None:
         """Queues the kernel on a stream, for arrays at these addresses."""
         # The driver copies what is packed. Threads take blocks of their own, since a launch lets other threads run;
         # to make a block takes as long as the rest of a launch.
@@ -127,12 +154,18 @@ class Launch:
             packed = self._free.pop()
         except IndexError:
             packed = self._packed()
-        slots, extra, now, pointer, _ = packed
-        slots[: self._count] = addresses
-        if self._where(pointer) == 0 and now.value == self.device:
-            status = self._call(self.handle, *self._sizes, stream, None, extra)
+        slots, config, now, pointer, arguments, _ = packed
+        _pack(slots, self._at, source, output, aux)
+        if config.stream != stream:
+            config.stream = stream
+        if self._where(pointer) == 0 and now.value == self._device:
+            status = self._call(*arguments)
         else:
-            with current(self.device):
-                status = self._call(self.handle, *self._sizes, stream, None, extra)
+            with current(self._device):
+                status = self._call(*arguments)
         self._free.append(packed)
-        check(status, "launching a kernel")
+        if status:
+            check(status, "launching a kernel")
+
+
+_pack = struct.Struct("=3Q").pack_into
