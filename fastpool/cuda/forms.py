@@ -26,6 +26,7 @@ from fastpool.cuda.asked import (
     row_vector,
     window_of,
 )
+from fastpool.cuda.close import lane_planes, planes
 from fastpool.cuda.sharing import blocks, chunks, tiles
 from fastpool.kernels import plan as P
 from fastpool.kernels.registry import SIZES
@@ -165,6 +166,8 @@ FORMS: tuple[tuple[str, Attempt], ...] = (
     ("lanes_hot", lanes_hot),
     ("rows_loose", rows_loose),
     ("points_hot", points_hot),
+    ("planes", planes),
+    ("lane_planes", lane_planes),
     ("tiles", tiles),
     ("chunks", chunks),
     ("blocks", blocks),

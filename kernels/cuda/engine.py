@@ -20,6 +20,7 @@ from fastpool.kernels.cuda.general import make_general, make_general_scatter
 from fastpool.kernels.cuda.lanes import make_lanes
 from fastpool.kernels.cuda.memory import NAMES
 from fastpool.kernels.cuda.parts import parameter_type
+from fastpool.kernels.cuda.planes import Plane, make_lane_planes, make_planes
 from fastpool.kernels.cuda.rows import make_rows
 from fastpool.kernels.cuda.tiles import make_tiles
 from fastpool.kernels.registry import Variant
@@ -62,7 +63,9 @@ def _words(make: str, arguments: tuple[Any, ...]) -> list[str]:
     """What makes a kernel different from others of its form, for its name."""
     words = []
     for argument in arguments:
-        if isinstance(argument, tuple):
+        if isinstance(argument, Plane):
+            words.append(argument.word)
+        elif isinstance(argument, tuple):
             pairs = zip(*argument, strict=True)
             words.append("".join(f"k{k}s{s}" for k, s in pairs if (k, s) != (1, 1)))
         elif isinstance(argument, bool):
@@ -76,6 +79,8 @@ _MAKERS: dict[str, dict[str, Any]] = {
     "blocks": {"forward": make_blocks},
     "chunks": {"forward": make_chunks},
     "tiles": {"forward": make_tiles},
+    "planes": {"forward": make_planes},
+    "lane_planes": {"forward": make_lane_planes},
     "rows": {"forward": make_rows, "gather": make_rows_gather, "scatter": make_rows_scatter},
     "lanes": {"forward": make_lanes, "gather": make_lanes_gather, "scatter": make_lanes_scatter},
 }

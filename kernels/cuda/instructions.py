@@ -209,6 +209,46 @@ def vector_store(count):
     return store_vector
 
 
+_SHARED = 3
+
+
+@functools.cache
+def shared_load(count):
+    """``load_shared(array, at, shared, i)``: reads ``count`` neighbours of an array in shared memory, as one vector.
+
+    Element ``i`` must lie at a multiple of the vector's size, or of 16 bytes. To be called by the kernel itself, which
+    has made the array.
+    """
+
+    @intrinsic
+    def load_shared(typing_context, array, at, shared, i):
+        size = shared.dtype.bitwidth // 8
+        piece = min(count, max(16 // size, 1))
+
+        def generate(context, builder, signature, arguments):
+            # Numba aligns the array as its elements are
+            for made in builder.module.global_values:
+                if getattr(made, "addrspace", 0) == _SHARED:
+                    made.align = 16
+            vector = ir.VectorType(context.get_value_type(shared.dtype), piece)
+            start = context.cast(builder, arguments[1], signature.args[1], types.int64)
+            index = context.cast(builder, arguments[3], signature.args[3], types.int64)
+            place = _element(context, builder, signature.args[2], arguments[2], index)
+            place = builder.addrspacecast(place, vector.as_pointer(_SHARED))
+            for k in range(count // piece):
+                value = builder.load(builder.gep(place, [_I64(k)]), align=min(16, piece * size))
+                for j in range(piece):
+                    to = _element(
+                        context, builder, signature.args[0], arguments[0], builder.add(start, _I64(k * piece + j))
+                    )
+                    builder.store(builder.extract_element(value, _I32(j)), to)
+            return context.get_dummy_value()
+
+        return types.void(array, at, shared, i), generate
+
+    return load_shared
+
+
 @intrinsic
 def divide(typing_context, a, b):
     """The quotient of two integers of one type that are not negative, rounded down."""

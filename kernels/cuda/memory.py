@@ -52,6 +52,7 @@ load = _twins.load
 logarithm = _twins.logarithm
 multiply = _twins.multiply
 scaled = _twins.scaled
+shared_load = _twins.shared_load
 store = _twins.store
 vector_load = _twins.vector_load
 vector_load_or = _twins.vector_load_or

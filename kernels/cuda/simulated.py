@@ -74,6 +74,19 @@ def vector_store(count):
     return store_vector
 
 
+@functools.cache
+def shared_load(count):
+    """``load_shared(array, at, shared, i)``: reads ``count`` neighbours of an array in shared memory."""
+
+    def load_shared(array, at, shared, i):
+        assert 0 <= i <= len(shared) - count, f"element {int(i)} lies outside of the array"
+        assert int(i) * shared.itemsize % min(16, count * shared.itemsize) == 0, f"{count} elements at {int(i)}"
+        for j in range(count):
+            array[at + j] = shared[i + j]
+
+    return load_shared
+
+
 def divide(a, b):
     """The quotient of two integers that are not negative, rounded down."""
     return a // b

@@ -47,6 +47,10 @@ WINDOWS: tuple[tuple[tuple[int, ...], Any, dict[str, Any]], ...] = (
     ((2, 3, 6, 7), (6, 7), {}),
     ((1, 1, 3, 50), (3, 41), {"s": (1, 3), "p": [1, 0]}),
     ((1, 1, 9, 20), 5, {"s": 1, "p": 2}),
+    # one position apart in small planes: in vectors, whole rows, with lanes; rows longer than their outputs
+    ((2, 8, 6, 8), 5, {"s": 1, "p": 2}),
+    ((3, 8, 7, 5), (7, 5), {"s": 1, "p": (3, 2)}),
+    ((2, 8, 5, 9), (2, 6), {"s": 1, "p": [(1, 0), (0, 2)]}),
     # four pooled axes
     ((1, 2, 2, 3, 2, 3), (2, 2, 2, 3), {"s": 1}),
 )

@@ -1,0 +1,127 @@
+"""Forms of the GPU for windows one position apart whose numbers are compiled in: small planes, whole ones.
+
+As in ``forms``, each gives a kernel with its numbers, or the reason why it does not take a task.
+"""
+
+from __future__ import annotations
+
+from fastpool.cuda.asked import NO_ROLE, NOT_NARROW, Asked, Taken, axes_of, common_refusal, numbers_of, window_of
+from fastpool.kernels import plan as P
+from fastpool.kernels.cuda import numbers as N
+from fastpool.kernels.cuda.planes import Plane
+from fastpool.kernels.registry import SIZES
+
+MOST_LINE = 32
+"""Elements of a column, or of a row: a thread holds one."""
+
+CLOSE_TAPS = 12
+"""Taps of a window from which on it pays to combine along one axis, then the other."""
+
+PLANE_BYTES = 28 << 10
+"""Shared memory of a block, at most: a processor has room for six of them, or more."""
+
+BLOCK = (96, 480)
+"""Threads of a block, at least and at most."""
+
+TWICE = "takes taps in any order"
+FAR_APART = "is for windows of 12 taps or more, one position apart along both axes of a plane"
+NOT_SMALL = "is for planes of up to 32 elements along each axis"
+SCATTERED = "is for planes that lie behind each other without gaps, and begin at a vector"
+FEW_LANES = "is for channels that are neighbours in memory, and whole segments of 32 bytes"
+NO_TAP = "is for windows with a tap inside of the input"
+
+
+def _plane(asked: Asked, plan: list[int]) -> Plane | str:
+    """The plane of a task, of a block yet to be divided."""
+    variant = asked.variant
+    if variant.role != "forward":
+        return NO_ROLE
+    if not variant.reduction.repeatable or len(variant.state) != 1:
+        return TWICE
+    refusal = common_refusal(asked, plan)
+    if refusal:
+        return refusal
+    first, *axes = axes_of(plan)
+    sizes, strides, dilations = window_of(plan)
+    if first or not all(axes) or sizes[1] * sizes[2] < CLOSE_TAPS or {*strides, *dilations} != {1}:
+        return FAR_APART
+    pairs = []
+    for at in axes:
+        size, pad, outputs = plan[at + P.SOURCE], plan[at + P.PAD], plan[at + P.OUTPUT]
+        if max(size, outputs) > MOST_LINE or min(size, outputs) < 1:
+            return NOT_SMALL
+        # the first window ends on the input, and the last one begins there
+        if not (0 <= pad < plan[at + P.KERNEL] and outputs - 1 - pad < size):
+            return NO_TAP
+        pairs.append((plan[at + P.KERNEL], size, pad, outputs))
+    (k1, h, pad1, out1), (k2, w, pad2, out2) = pairs
+    return Plane(k1, k2, h, w, pad1, pad2, out1, out2, 1, 1, 0)
+
+
+def _are_behind(plan: list[int], field: int, rows: int, columns: int) -> bool:
+    """Whether planes have no gaps in them, and none between them."""
+    _, at1, at2 = axes_of(plan)
+    step = rows * columns
+    for a in reversed(range(plan[P.OUTER])):
+        at = P.HEADER + a * P.AXIS
+        if plan[at + P.OUTPUT] != 1 and plan[at + field] != step:
+            return False
+        step *= plan[at + P.OUTPUT]
+    return plan[at2 + field] == 1 and (plan[at1 + field] == columns or rows == 1)
+
+
+def planes(asked: Asked) -> Taken | str:
+    """Whole planes in shared memory, several for a block."""
+    plan, variant = asked.plans["rows"], asked.variant
+    plane = _plane(asked, plan)
+    if isinstance(plane, str):
+        return plane
+    source = _are_behind(plan, P.SOURCE_STRIDE, plane.size1, plane.size2)
+    if not (asked.aligned and source and _are_behind(plan, P.OUTPUT_STRIDE, plane.outputs1, plane.outputs2)):
+        return SCATTERED
+    size = max(SIZES[variant.state[0]], SIZES[variant.output])
+    vector = max(1, min(4, 16 // size))
+    plane = plane._replace(vector=0 if plane.outputs2 % vector or plane.pitch < plane.size2 else vector)
+    best: tuple[float, Plane] | None = None
+    for many in range(1, 65):
+        divided = plane._replace(planes=many)
+        # the block's first output begins at a vector
+        if divided.states * SIZES[variant.state[0]] > PLANE_BYTES or divided.threads > BLOCK[1]:
+            break
+        if many * plane.outputs1 * plane.outputs2 % vector:
+            continue
+        fill = divided.threads / max(divided.block, BLOCK[0])
+        if best is None or fill > best[0] + 0.02:
+            best = fill, divided
+    if best is None:
+        return NOT_SMALL
+    plane = best[1]
+    _, numbers = numbers_of(plan, 1, None)
+    n = list(numbers)
+    count = 1
+    for a in range(plan[P.OUTER]):
+        count *= plan[P.HEADER + a * P.AXIS + P.OUTPUT]
+    n[N.COUNT] = count
+    return Taken("planes", (plane,), count, tuple(n), block=plane.block, each=plane.planes)
+
+
+def lane_planes(asked: Asked) -> Taken | str:
+    """Some lanes of a whole plane in shared memory."""
+    plan, variant = asked.plans["lanes"], asked.variant
+    plane = _plane(asked, plan)
+    if isinstance(plane, str):
+        return plane
+    if plan[P.SOURCE_LANE] != 1 or plan[P.OUTPUT_LANE] != 1:
+        return FEW_LANES
+    steps = tuple(plan[at + field] for field in (P.SOURCE_STRIDE, P.OUTPUT_STRIDE) for at in axes_of(plan)[1:])
+    for lanes in (32, 16, 8):
+        divided = plane._replace(lanes=lanes, steps=steps)
+        segment = lanes * SIZES[variant.source]
+        small = divided.states * SIZES[variant.state[0]] <= PLANE_BYTES and divided.threads <= BLOCK[1]
+        if small and segment >= 32 and plan[P.LANES] % lanes == 0:
+            blocks, numbers = numbers_of(plan, plan[P.LANES] // lanes, None)
+            blocks //= divided.outputs1
+            if blocks > 1 << 30:
+                return NOT_NARROW
+            return Taken("lane_planes", (divided,), blocks, numbers, block=divided.block, each=1)
+    return FEW_LANES
