@@ -91,7 +91,7 @@ def planes(asked: Asked) -> Taken | str:
         if many * plane.outputs1 * plane.outputs2 % vector:
             continue
         fill = divided.threads / max(divided.block, BLOCK[0])
-        if best is None or fill > best[0] + 0.02:
+        if best is None or fill > best[0] + 0.04:
             best = fill, divided
     if best is None:
         return NOT_SMALL

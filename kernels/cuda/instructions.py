@@ -170,7 +170,9 @@ def _load_words_or(builder, place, size, there, fill):
     parts = [builder.zext(part, kind) if bits < 16 else part for part in parts]
     names = ", ".join(f"${i}" for i in range(many))
     names = f"{{{names}}}" if many > 1 else names
-    text = f"@${many + 1} ld.global{f'.v{many}' if many > 1 else ''}.{'b' if bits > 8 else 'u'}{bits} {names}, [${many}];"
+    text = (
+        f"@${many + 1} ld.global{f'.v{many}' if many > 1 else ''}.{'b' if bits > 8 else 'u'}{bits} {names}, [${many}];"
+    )
     letter = "r" if bits == 32 else "h"
     constraints = ",".join([f"={letter}"] * many + ["l", "b"] + [str(i) for i in range(many)])
     result = kind if many == 1 else ir.LiteralStructType([kind] * many)
@@ -212,16 +214,53 @@ def vector_store(count):
 _SHARED = 3
 
 
+def _shared_place(context, builder, array_type, array, arguments, kinds, pointee):
+    """The address of element ``i + j`` of an array in shared memory.
+
+    A place and a constant: sums of 32 bits, which may wrap, are not taken apart by the compiler.
+    """
+    made = context.make_array(array_type)(context, builder, array)
+    place = made.data
+    for index, kind in zip(arguments, kinds, strict=True):
+        place = builder.gep(place, [context.cast(builder, index, kind, types.int64)])
+    return builder.addrspacecast(place, pointee.as_pointer(_SHARED))
+
+
+@intrinsic
+def shared_get(typing_context, shared, i, j):
+    """Element ``i + j`` of an array in shared memory; ``j`` is a constant."""
+
+    def generate(context, builder, signature, arguments):
+        element = context.get_value_type(shared.dtype)
+        place = _shared_place(context, builder, shared, arguments[0], arguments[1:], signature.args[1:], element)
+        return builder.load(place)
+
+    return shared.dtype(shared, i, j), generate
+
+
+@intrinsic
+def shared_put(typing_context, shared, i, j, value):
+    """Writes element ``i + j`` of an array in shared memory; ``j`` is a constant."""
+
+    def generate(context, builder, signature, arguments):
+        element = context.get_value_type(shared.dtype)
+        place = _shared_place(context, builder, shared, arguments[0], arguments[1:3], signature.args[1:3], element)
+        builder.store(context.cast(builder, arguments[3], signature.args[3], shared.dtype), place)
+        return context.get_dummy_value()
+
+    return types.void(shared, i, j, value), generate
+
+
 @functools.cache
 def shared_load(count):
-    """``load_shared(array, at, shared, i)``: reads ``count`` neighbours of an array in shared memory, as one vector.
+    """``load_shared(array, at, shared, i, j)``: reads ``count`` neighbours from ``i + j`` on, as one vector.
 
-    Element ``i`` must lie at a multiple of the vector's size, or of 16 bytes. To be called by the kernel itself, which
-    has made the array.
+    They are of an array in shared memory, and ``j`` is a constant. Element ``i`` must lie at a multiple of the vector's
+    size, or of 16 bytes. To be called by the kernel itself, which has made the array.
     """
 
     @intrinsic
-    def load_shared(typing_context, array, at, shared, i):
+    def load_shared(typing_context, array, at, shared, i, j):
         size = shared.dtype.bitwidth // 8
         piece = min(count, max(16 // size, 1))
 
@@ -230,21 +269,18 @@ def shared_load(count):
             for made in builder.module.global_values:
                 if getattr(made, "addrspace", 0) == _SHARED:
                     made.align = 16
+            kinds = signature.args
             vector = ir.VectorType(context.get_value_type(shared.dtype), piece)
-            start = context.cast(builder, arguments[1], signature.args[1], types.int64)
-            index = context.cast(builder, arguments[3], signature.args[3], types.int64)
-            place = _element(context, builder, signature.args[2], arguments[2], index)
-            place = builder.addrspacecast(place, vector.as_pointer(_SHARED))
+            start = context.cast(builder, arguments[1], kinds[1], types.int64)
+            place = _shared_place(context, builder, shared, arguments[2], arguments[3:], kinds[3:], vector)
             for k in range(count // piece):
                 value = builder.load(builder.gep(place, [_I64(k)]), align=min(16, piece * size))
-                for j in range(piece):
-                    to = _element(
-                        context, builder, signature.args[0], arguments[0], builder.add(start, _I64(k * piece + j))
-                    )
-                    builder.store(builder.extract_element(value, _I32(j)), to)
+                for v in range(piece):
+                    to = _element(context, builder, kinds[0], arguments[0], builder.add(start, _I64(k * piece + v)))
+                    builder.store(builder.extract_element(value, _I32(v)), to)
             return context.get_dummy_value()
 
-        return types.void(array, at, shared, i), generate
+        return types.void(array, at, shared, i, j), generate
 
     return load_shared
 
@@ -301,9 +337,7 @@ def largest(typing_context, a, b):
             kind = ir.FunctionType(ir.FloatType(), [ir.FloatType()] * 2)
             return builder.call(ir.InlineAsm(kind, "max.NaN.f32 $0, $1, $2;", "=f,f,f"), arguments)
         first, second = arguments
-        takes = builder.or_(
-            builder.fcmp_ordered(">", first, second), builder.fcmp_unordered("uno", first, first)
-        )
+        takes = builder.or_(builder.fcmp_ordered(">", first, second), builder.fcmp_unordered("uno", first, first))
         return builder.select(takes, first, second)
 
     return types.float32(types.float32, types.float32), generate

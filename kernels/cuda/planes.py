@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastpool.kernels.cuda import numbers as N
-from fastpool.kernels.cuda.memory import SCALARS, divide, load, shared_load, store, vector_store
+from fastpool.kernels.cuda.memory import SCALARS, divide, load, shared_get, shared_load, shared_put, store, vector_store
 from fastpool.kernels.cuda.package import cuda as cuda
 from fastpool.kernels.cuda.package import rebound
 from fastpool.kernels.cuda.parts import make_parts
@@ -126,7 +126,7 @@ def make_planes(variant: Variant, plane: Plane) -> Any:
             down(line, made)
             to = _INT(q * (out1 * pitch) + c + before)
             for r in range(out1):
-                states[to + r * pitch] = made[r]
+                shared_put(states, to, r * pitch, made[r])
 
     def write_piece(output, p, line, to):
         """Writes neighbouring outputs."""
@@ -145,7 +145,7 @@ def make_planes(variant: Variant, plane: Plane) -> Any:
             if e < planes * out1 * beside:
                 r = divide(e, _INT(beside))
                 c = _INT(e - r * beside)
-                states[_INT(r * pitch + (c if c < pad2 else c + w))] = nothing()
+                shared_put(states, _INT(r * pitch + (c if c < pad2 else c + w)), 0, nothing())
         read_columns(states, source, p, first, many, t)
         cuda.syncthreads()
         line, made = cuda.local.array(held, state_type), cuda.local.array(piece, state_type)
@@ -156,7 +156,7 @@ def make_planes(variant: Variant, plane: Plane) -> Any:
             if e < many * (out1 * (out2 // piece)):
                 at = _INT(r * pitch + (e - r * (out2 // piece)) * piece)
                 for j in range(reads):
-                    load_shared(line, j * piece, states, at + j * piece)
+                    load_shared(line, j * piece, states, at, j * piece)
                 across(line, made)
                 write_piece(output, p, made, to + e * piece)
 
@@ -168,15 +168,17 @@ def make_planes(variant: Variant, plane: Plane) -> Any:
         read_columns(states, source, p, first, many, t)
         cuda.syncthreads()
         line, made = cuda.local.array(w, state_type), cuda.local.array(out2, state_type)
+        at = _INT(t * pitch)
         if t < many * out1:
             for c in range(w):
-                line[c] = states[_INT(t * pitch + c)]
+                line[c] = shared_get(states, at, c)
             whole(line, made)
         if pitch != out2:
             cuda.syncthreads()
         if t < many * out1:
+            at = _INT(t * out2)
             for c in range(out2):
-                states[_INT(t * out2 + c)] = made[c]
+                shared_put(states, at, c, made[c])
         cuda.syncthreads()
         to = first * (out1 * out2)
         elements = _INT(many * (out1 * out2))
@@ -184,12 +186,12 @@ def make_planes(variant: Variant, plane: Plane) -> Any:
         for i in range(pieces):
             e = _INT((t + i * block) * piece)
             if e + piece <= elements:
-                load_shared(few, 0, states, e)
+                load_shared(few, 0, states, e, 0)
                 write_piece(output, p, few, to + e)
             elif e < elements:
                 for v in range(piece - 1):
                     if e + v < elements:
-                        store(output, to + e + v, finish(states[e + v], _LONG(1), _LONG(1), 0, p))
+                        store(output, to + e + v, finish(shared_get(states, e, v), _LONG(1), _LONG(1), 0, p))
 
     return rebound(in_vectors if vector else in_rows)
 
@@ -228,12 +230,13 @@ def make_lane_planes(variant: Variant, plane: Plane) -> Any:
                 put(line, line, r, leaf(raw[r], _LONG(1), p))
             down(line, made)
             for r in range(out1):
-                states[_INT(t + r * pitch)] = made[r]
+                shared_put(states, t, r * pitch, made[r])
         cuda.syncthreads()
         if place < out1:
             row, found = cuda.local.array(w, state_type), cuda.local.array(out2, state_type)
+            at_row = _INT(place * pitch + lane)
             for c in range(w):
-                row[c] = states[_INT(place * pitch + lane + c * lanes)]
+                row[c] = shared_get(states, at_row, c * lanes)
             across(row, found)
             to = _LONG(near) * n[N.OUT_NEAR] + _LONG(far) * n[N.OUT_FAR]
             to += _INT(b * lanes + lane + place * to1)

@@ -74,15 +74,28 @@ def vector_store(count):
     return store_vector
 
 
+def shared_get(shared, i, j):
+    """Element ``i + j`` of an array in shared memory."""
+    assert 0 <= i + j < len(shared), f"element {int(i + j)} lies outside of the array"
+    return shared[i + j]
+
+
+def shared_put(shared, i, j, value):
+    """Writes element ``i + j`` of an array in shared memory."""
+    assert 0 <= i + j < len(shared), f"element {int(i + j)} lies outside of the array"
+    shared[i + j] = value
+
+
 @functools.cache
 def shared_load(count):
-    """``load_shared(array, at, shared, i)``: reads ``count`` neighbours of an array in shared memory."""
+    """``load_shared(array, at, shared, i, j)``: reads ``count`` neighbours from ``i + j`` on."""
 
-    def load_shared(array, at, shared, i):
-        assert 0 <= i <= len(shared) - count, f"element {int(i)} lies outside of the array"
-        assert int(i) * shared.itemsize % min(16, count * shared.itemsize) == 0, f"{count} elements at {int(i)}"
-        for j in range(count):
-            array[at + j] = shared[i + j]
+    def load_shared(array, at, shared, i, j):
+        begin = int(i + j)
+        assert 0 <= begin <= len(shared) - count, f"element {begin} lies outside of the array"
+        assert begin * shared.itemsize % min(16, count * shared.itemsize) == 0, f"{count} elements at {begin}"
+        for v in range(count):
+            array[at + v] = shared[begin + v]
 
     return load_shared
 
