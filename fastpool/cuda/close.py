@@ -1,15 +1,27 @@
-"""Forms of the GPU for windows one position apart whose numbers are compiled in: small planes, whole ones.
+"""Forms of the GPU for windows one position apart whose numbers are compiled in: whole small planes, strips of others.
 
 As in ``forms``, each gives a kernel with its numbers, or the reason why it does not take a task.
 """
 
 from __future__ import annotations
 
-from fastpool.cuda.asked import NO_ROLE, NOT_NARROW, Asked, Taken, axes_of, common_refusal, numbers_of, window_of
+from fastpool.cuda.asked import (
+    NARROW,
+    NO_ROLE,
+    NOT_NARROW,
+    Asked,
+    Taken,
+    axes_of,
+    common_refusal,
+    numbers_of,
+    reciprocal,
+    window_of,
+)
 from fastpool.kernels import plan as P
 from fastpool.kernels.cuda import numbers as N
 from fastpool.kernels.cuda.planes import Plane
-from fastpool.kernels.registry import SIZES
+from fastpool.kernels.cuda.strips import Strip, piece_of
+from fastpool.kernels.registry import SIZES, Variant
 
 MOST_LINE = 32
 """Elements of a column, or of a row: a thread holds one."""
@@ -23,16 +35,21 @@ PLANE_BYTES = 28 << 10
 BLOCK = (96, 480)
 """Threads of a block, at least and at most."""
 
+STRIP_BYTES, STRIP_THREADS = 40 << 10, 320
+"""Shared memory and threads of a block with strips, at most."""
+
 TWICE = "takes taps in any order"
 FAR_APART = "is for windows of 12 taps or more, one position apart along both axes of a plane"
 NOT_SMALL = "is for planes of up to 32 elements along each axis"
 SCATTERED = "is for planes that lie behind each other without gaps, and begin at a vector"
 FEW_LANES = "is for channels that are neighbours in memory, and whole segments of 32 bytes"
+LARGE = "is for windows of up to 32 taps along an axis"
+NOT_IN_ROWS = "is for rows of neighbours"
 NO_TAP = "is for windows with a tap inside of the input"
 
 
-def _plane(asked: Asked, plan: list[int]) -> Plane | str:
-    """The plane of a task, of a block yet to be divided."""
+def _close(asked: Asked, plan: list[int]) -> str:
+    """Why a task has no windows one position apart along two axes, or ""."""
     variant = asked.variant
     if variant.role != "forward":
         return NO_ROLE
@@ -41,20 +58,30 @@ def _plane(asked: Asked, plan: list[int]) -> Plane | str:
     refusal = common_refusal(asked, plan)
     if refusal:
         return refusal
-    first, *axes = axes_of(plan)
     sizes, strides, dilations = window_of(plan)
-    if first or not all(axes) or sizes[1] * sizes[2] < CLOSE_TAPS or {*strides, *dilations} != {1}:
+    axes = axes_of(plan)[1:]
+    if sizes[0] != 1 or not all(axes) or sizes[1] * sizes[2] < CLOSE_TAPS or {*strides, *dilations} != {1}:
         return FAR_APART
-    pairs = []
     for at in axes:
-        size, pad, outputs = plan[at + P.SOURCE], plan[at + P.PAD], plan[at + P.OUTPUT]
-        if max(size, outputs) > MOST_LINE or min(size, outputs) < 1:
-            return NOT_SMALL
         # the first window ends on the input, and the last one begins there
-        if not (0 <= pad < plan[at + P.KERNEL] and outputs - 1 - pad < size):
+        if not (
+            0 <= plan[at + P.PAD] < plan[at + P.KERNEL]
+            and plan[at + P.OUTPUT] - 1 - plan[at + P.PAD] < plan[at + P.SOURCE]
+        ):
             return NO_TAP
-        pairs.append((plan[at + P.KERNEL], size, pad, outputs))
-    (k1, h, pad1, out1), (k2, w, pad2, out2) = pairs
+    return ""
+
+
+def _plane(asked: Asked, plan: list[int]) -> Plane | str:
+    """The plane of a task, of a block yet to be divided."""
+    refusal = _close(asked, plan)
+    if refusal:
+        return refusal
+    first, *axes = axes_of(plan)
+    fields = (P.KERNEL, P.SOURCE, P.PAD, P.OUTPUT)
+    (k1, h, pad1, out1), (k2, w, pad2, out2) = ([plan[at + field] for field in fields] for at in axes)
+    if first or max(h, w, out1, out2) > MOST_LINE or min(h, w, out1, out2) < 1:
+        return NOT_SMALL
     return Plane(k1, k2, h, w, pad1, pad2, out1, out2, 1, 1, 0)
 
 
@@ -125,3 +152,54 @@ def lane_planes(asked: Asked) -> Taken | str:
                 return NOT_NARROW
             return Taken("lane_planes", (divided,), blocks, numbers, block=divided.block, each=1)
     return FEW_LANES
+
+
+def _divided(k1: int, k2: int, high: int, wide: int, variant: Variant) -> Strip | None:
+    """Strips for outputs that are ``high`` times ``wide``, of those that a block may have, by instructions an output."""
+    piece, size = piece_of(variant), SIZES[variant.state[0]]
+    best: tuple[float, Strip | None] = (float("inf"), None)
+    for rows in sorted({-(-high // -(-high // most)) for most in (8, 12, 16, 20, 24, 28, 32)}):
+        for neighbours in range(8, MOST_LINE + 1, 4):
+            for segments in range(1, min(-(-wide // neighbours), 32) + 1):
+                one = Strip(k1, k2, rows, segments, neighbours, 1)
+                bytes_of_one = rows * one.pitch(piece) * size
+                strips = min(STRIP_BYTES // bytes_of_one, STRIP_THREADS // max(one.columns, rows * segments))
+                if strips < 1:
+                    continue
+                found = one._replace(strips=strips)
+                # loads and where from, columns, what is written; a row's segment
+                each = 4 * (rows + k1 - 1) + 11 * rows + 5 * neighbours + k2 + 60
+                useful = high * wide / (-(-high // rows) * -(-wide // one.outputs)) * strips
+                cost = each * found.block / useful
+                if cost < best[0]:
+                    best = cost, found
+    return best[1]
+
+
+def strips(asked: Asked) -> Taken | str:
+    """Strips of planes in shared memory, a column for each thread."""
+    plan, variant = asked.plans["rows"], asked.variant
+    refusal = _close(asked, plan)
+    if refusal:
+        return refusal
+    _, at1, at2 = axes_of(plan)
+    k1, k2, high, wide = (plan[at + field] for field in (P.KERNEL, P.OUTPUT) for at in (at1, at2))
+    if max(k1, k2) > MOST_LINE:
+        return LARGE
+    if plan[at2 + P.SOURCE_STRIDE] != 1 or plan[at2 + P.OUTPUT_STRIDE] != 1 or min(high, wide) < 1:
+        return NOT_IN_ROWS
+    steps = [(P.SOURCE_STRIDE, variant.source), (P.OUTPUT_STRIDE, variant.output)]
+    if max(abs(plan[at1 + field]) * SIZES[dtype] for field, dtype in steps) > NARROW:
+        return NOT_NARROW
+    strip = _divided(k1, k2, high, wide, variant)
+    if strip is None:
+        return LARGE
+    across1, across2 = -(-high // strip.rows), -(-wide // strip.outputs)
+    threads, numbers = numbers_of(plan, across2, None)
+    n = list(numbers)
+    count = threads // high * across1
+    n[N.OUTPUTS1], n[N.COUNT] = across1, count
+    n[N.OUTPUTS1_BY], n[N.OUTPUTS1_SHIFT] = reciprocal(across1)
+    if count > NARROW - 1024:
+        return NOT_NARROW
+    return Taken("strips", (strip,), count, tuple(n), block=strip.block, each=strip.strips)

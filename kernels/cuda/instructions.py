@@ -211,6 +211,41 @@ def vector_store(count):
     return store_vector
 
 
+def _row_place(context, builder, arguments, kinds, pointee):
+    """The address of element ``i + r * step``, in bytes: a product of 32 bits and a sum, which are one instruction."""
+    pointer, index, row, step = arguments
+    place = builder.gep(pointer, [context.cast(builder, index, kinds[1], types.int64)])
+    size = kinds[0].dtype.bitwidth // 8
+    words = builder.mul(step, _I32(size))
+    by = builder.mul(builder.sext(row, _I64), builder.sext(words, _I64))
+    place = builder.gep(builder.bitcast(place, ir.IntType(8).as_pointer()), [by])
+    return builder.addrspacecast(builder.bitcast(place, pointee.as_pointer()), pointee.as_pointer(_GLOBAL))
+
+
+@intrinsic
+def load_row(typing_context, p, i, r, step):
+    """Element ``i + r * step`` of a pointer, where a step has less than 2**31 bytes."""
+
+    def generate(context, builder, signature, arguments):
+        element = context.get_value_type(p.dtype)
+        return builder.load(_row_place(context, builder, arguments, signature.args, element))
+
+    return p.dtype(p, i, types.int32, types.int32), generate
+
+
+@intrinsic
+def store_row(typing_context, p, i, r, step, value):
+    """Writes element ``i + r * step`` of a pointer, where a step has less than 2**31 bytes."""
+
+    def generate(context, builder, signature, arguments):
+        element = context.get_value_type(p.dtype)
+        place = _row_place(context, builder, arguments[:4], signature.args, element)
+        builder.store(context.cast(builder, arguments[4], signature.args[4], p.dtype), place)
+        return context.get_dummy_value()
+
+    return types.void(p, i, types.int32, types.int32, value), generate
+
+
 _SHARED = 3
 
 

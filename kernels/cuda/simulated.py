@@ -74,6 +74,16 @@ def vector_store(count):
     return store_vector
 
 
+def load_row(p, i, r, step):
+    """Element ``i + r * step`` of a pointer."""
+    return load(p, i + int(r) * int(step))
+
+
+def store_row(p, i, r, step, value):
+    """Writes element ``i + r * step`` of a pointer."""
+    store(p, i + int(r) * int(step), value)
+
+
 def shared_get(shared, i, j):
     """Element ``i + j`` of an array in shared memory."""
     assert 0 <= i + j < len(shared), f"element {int(i + j)} lies outside of the array"
