@@ -20,7 +20,8 @@ from fastpool.cuda.asked import (
 from fastpool.kernels import plan as P
 from fastpool.kernels.cuda import numbers as N
 from fastpool.kernels.cuda.planes import Plane
-from fastpool.kernels.cuda.strips import Strip, piece_of
+from fastpool.kernels.cuda.running import combinations
+from fastpool.kernels.cuda.strips import LaneStrip, Strip, piece_of
 from fastpool.kernels.registry import SIZES, Variant
 
 MOST_LINE = 32
@@ -37,6 +38,9 @@ BLOCK = (96, 480)
 
 STRIP_BYTES, STRIP_THREADS = 40 << 10, 320
 """Shared memory and threads of a block with strips, at most."""
+
+LANE_THREADS = 512
+"""Threads of one whose strips have lanes, at most."""
 
 TWICE = "takes taps in any order"
 FAR_APART = "is for windows of 12 taps or more, one position apart along both axes of a plane"
@@ -155,22 +159,25 @@ def lane_planes(asked: Asked) -> Taken | str:
 
 
 def _divided(k1: int, k2: int, high: int, wide: int, variant: Variant) -> Strip | None:
-    """Strips for outputs that are ``high`` times ``wide``, of those that a block may have, by instructions an output."""
+    """Strips for outputs that are ``high`` times ``wide``, by the instructions of an output."""
     piece, size = piece_of(variant), SIZES[variant.state[0]]
     best: tuple[float, Strip | None] = (float("inf"), None)
-    for rows in sorted({-(-high // -(-high // most)) for most in (8, 12, 16, 20, 24, 28, 32)}):
+    for rows in sorted({-(-high // -(-high // most)) for most in range(8, MOST_LINE + 1)}):
+        # rows that are read, and where from; rows that are written; what is the same for all
+        column = 3 * (rows + k1 - 1) + combinations(k1, rows) + 7 * rows + 80
         for neighbours in range(8, MOST_LINE + 1, 4):
+            row = combinations(k2, neighbours) + (2 * neighbours + k2) // piece
             for segments in range(1, min(-(-wide // neighbours), 32) + 1):
                 one = Strip(k1, k2, rows, segments, neighbours, 1)
-                bytes_of_one = rows * one.pitch(piece) * size
-                strips = min(STRIP_BYTES // bytes_of_one, STRIP_THREADS // max(one.columns, rows * segments))
-                if strips < 1:
+                many = min(
+                    STRIP_BYTES // (rows * one.pitch(piece) * size),
+                    STRIP_THREADS // max(one.columns, rows * segments),
+                )
+                if many < 1:
                     continue
-                found = one._replace(strips=strips)
-                # loads and where from, columns, what is written; a row's segment
-                each = 4 * (rows + k1 - 1) + 11 * rows + 5 * neighbours + k2 + 60
-                useful = high * wide / (-(-high // rows) * -(-wide // one.outputs)) * strips
-                cost = each * found.block / useful
+                found = one._replace(strips=many)
+                useful = many * high * wide / (-(-high // rows) * -(-wide // one.outputs))
+                cost = (column + row) * found.block / useful
                 if cost < best[0]:
                     best = cost, found
     return best[1]
@@ -203,3 +210,48 @@ def strips(asked: Asked) -> Taken | str:
     if count > NARROW - 1024:
         return NOT_NARROW
     return Taken("strips", (strip,), count, tuple(n), block=strip.block, each=strip.strips)
+
+
+def lane_strips(asked: Asked) -> Taken | str:
+    """Strips of some lanes in shared memory, a column of a lane for each thread."""
+    plan, variant = asked.plans["lanes"], asked.variant
+    refusal = _close(asked, plan)
+    if refusal:
+        return refusal
+    _, at1, at2 = axes_of(plan)
+    k1, k2, high, wide = (plan[at + field] for field in (P.KERNEL, P.OUTPUT) for at in (at1, at2))
+    if max(k1, k2) > MOST_LINE:
+        return LARGE
+    if plan[P.SOURCE_LANE] != 1 or plan[P.OUTPUT_LANE] != 1 or min(high, wide) < 1:
+        return FEW_LANES
+    if abs(plan[at1 + P.SOURCE_STRIDE]) * SIZES[variant.source] > NARROW:
+        return NOT_NARROW
+    best: tuple[float, LaneStrip | None] = (float("inf"), None)
+    for lanes in (32, 16, 8):
+        if plan[P.LANES] % lanes or lanes * SIZES[variant.source] < 32:
+            continue
+        for rows in sorted({-(-high // -(-high // most)) for most in range(4, MOST_LINE + 1)}):
+            column = 3 * (rows + k1 - 1) + combinations(k1, rows) + rows + 120
+            for outputs in sorted({-(-wide // -(-wide // most)) for most in range(4, MOST_LINE + 1)}):
+                strip = LaneStrip(k1, k2, rows, outputs, lanes)
+                bytes_of_block = rows * strip.pitch * SIZES[variant.state[0]]
+                if strip.block > LANE_THREADS or bytes_of_block > STRIP_BYTES:
+                    continue
+                row = combinations(k2, outputs) + k2 + 7 * outputs
+                useful = lanes * high * wide / (-(-high // rows) * -(-wide // outputs))
+                cost = (column + row) * strip.block / useful
+                if cost < best[0]:
+                    best = cost, strip
+    strip_found = best[1]
+    if strip_found is None:
+        return FEW_LANES
+    across1, across2 = -(-high // strip_found.rows), -(-wide // strip_found.outputs)
+    threads, numbers = numbers_of(plan, plan[P.LANES] // strip_found.lanes, None)
+    n = list(numbers)
+    for name, many in (("OUTPUTS2", across2), ("OUTPUTS1", across1)):
+        n[getattr(N, name)] = many
+        n[getattr(N, f"{name}_BY")], n[getattr(N, f"{name}_SHIFT")] = reciprocal(many)
+    count = threads // high * across1 * across2
+    if count > NARROW - 1024:
+        return NOT_NARROW
+    return Taken("lane_strips", (strip_found,), count, tuple(n), block=strip_found.block, each=1)

@@ -26,7 +26,7 @@ from fastpool.cuda.asked import (
     row_vector,
     window_of,
 )
-from fastpool.cuda.close import lane_planes, planes, strips
+from fastpool.cuda.close import lane_planes, lane_strips, planes, strips
 from fastpool.cuda.sharing import blocks, chunks, tiles
 from fastpool.kernels import plan as P
 from fastpool.kernels.registry import SIZES
@@ -168,6 +168,7 @@ FORMS: tuple[tuple[str, Attempt], ...] = (
     ("points_hot", points_hot),
     ("planes", planes),
     ("lane_planes", lane_planes),
+    ("lane_strips", lane_strips),
     ("strips", strips),
     ("tiles", tiles),
     ("chunks", chunks),

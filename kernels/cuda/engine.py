@@ -22,7 +22,7 @@ from fastpool.kernels.cuda.memory import NAMES
 from fastpool.kernels.cuda.parts import parameter_type
 from fastpool.kernels.cuda.planes import Plane, make_lane_planes, make_planes
 from fastpool.kernels.cuda.rows import make_rows
-from fastpool.kernels.cuda.strips import Strip, make_strips
+from fastpool.kernels.cuda.strips import LaneStrip, Strip, make_lane_strips, make_strips
 from fastpool.kernels.cuda.tiles import make_tiles
 from fastpool.kernels.registry import Variant
 
@@ -64,7 +64,7 @@ def _words(make: str, arguments: tuple[Any, ...]) -> list[str]:
     """What makes a kernel different from others of its form, for its name."""
     words = []
     for argument in arguments:
-        if isinstance(argument, (Plane, Strip)):
+        if isinstance(argument, (Plane, Strip, LaneStrip)):
             words.append(argument.word)
         elif isinstance(argument, tuple):
             pairs = zip(*argument, strict=True)
@@ -81,6 +81,7 @@ _MAKERS: dict[str, dict[str, Any]] = {
     "chunks": {"forward": make_chunks},
     "tiles": {"forward": make_tiles},
     "planes": {"forward": make_planes},
+    "lane_strips": {"forward": make_lane_strips},
     "strips": {"forward": make_strips},
     "lane_planes": {"forward": make_lane_planes},
     "rows": {"forward": make_rows, "gather": make_rows_gather, "scatter": make_rows_scatter},

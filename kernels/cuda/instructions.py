@@ -234,16 +234,13 @@ def load_row(typing_context, p, i, r, step):
 
 
 @intrinsic
-def store_row(typing_context, p, i, r, step, value):
-    """Writes element ``i + r * step`` of a pointer, where a step has less than 2**31 bytes."""
+def behind(typing_context, p, i):
+    """The pointer to element ``i`` of a pointer: a place that further ones count from."""
 
     def generate(context, builder, signature, arguments):
-        element = context.get_value_type(p.dtype)
-        place = _row_place(context, builder, arguments[:4], signature.args, element)
-        builder.store(context.cast(builder, arguments[4], signature.args[4], p.dtype), place)
-        return context.get_dummy_value()
+        return builder.gep(arguments[0], [context.cast(builder, arguments[1], signature.args[1], types.int64)])
 
-    return types.void(p, i, types.int32, types.int32, value), generate
+    return p(p, i), generate
 
 
 _SHARED = 3

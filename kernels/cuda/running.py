@@ -1,7 +1,7 @@
 """Running maxima: windows one position apart along a line, from the states of a line that a thread holds.
 
-Lines are cut where the first window of every ``kernel`` ends. Each window is what lies before the cut, which is combined
-from there back, and what lies behind it, from there on (van Herk, Gil and Werman)::
+Lines are cut where the first window of every ``kernel`` ends. Each window is what lies before the cut, which is
+combined from there back, and what lies behind it, from there on (van Herk, Gil and Werman)::
 
     kernel 3    a b c|d e      bc.c . d   is window bcd,   c . d.de   is window cde
 
@@ -15,6 +15,12 @@ from typing import Any
 
 from fastpool.kernels.cuda.package import device
 from fastpool.kernels.cuda.parts import Parts
+
+
+def combinations(kernel: int, outputs: int) -> int:
+    """How many combinations it takes to make so many windows."""
+    whole, rest = divmod(outputs, kernel)
+    return whole * 3 * (kernel - 1) + (kernel + 2 * rest - 3 if rest else 0)
 
 
 def make_running(parts: Parts, get: Any, put: Any, kernel: int, pad: int, size: int, outputs: int) -> Any:

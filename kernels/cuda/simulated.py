@@ -79,9 +79,9 @@ def load_row(p, i, r, step):
     return load(p, i + int(r) * int(step))
 
 
-def store_row(p, i, r, step, value):
-    """Writes element ``i + r * step`` of a pointer."""
-    store(p, i + int(r) * int(step), value)
+def behind(p, i):
+    """The pointer to element ``i`` of a pointer: a place that further ones count from."""
+    return Pointer(p.memory, p.first + int(i))
 
 
 def shared_get(shared, i, j):
