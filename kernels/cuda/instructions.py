@@ -56,7 +56,7 @@ def store(typing_context, p, i, value):
     return types.void(p, i, value), generate
 
 
-def _element(context, builder, array_type, array, at):
+def element_place(context, builder, array_type, array, at):
     """The address of an element of a thread's own array."""
     made = context.make_array(array_type)(context, builder, array)
     return builder.gep(made.data, [at])
@@ -118,7 +118,7 @@ def vector_load(count):
                 words = _load_words(builder, builder.gep(place, [_I64(k)]), piece * size)
                 value = builder.bitcast(words, vector)
                 for j in range(piece):
-                    to = _element(context, builder, array, arguments[0], builder.add(start, _I64(k * piece + j)))
+                    to = element_place(context, builder, array, arguments[0], builder.add(start, _I64(k * piece + j)))
                     builder.store(builder.extract_element(value, _I32(j)), to)
             return context.get_dummy_value()
 
@@ -152,7 +152,7 @@ def vector_load_or(count):
                 words = _load_words_or(builder, at, piece * size, arguments[4], fill)
                 loaded = builder.bitcast(words, ir.VectorType(element, piece))
                 for j in range(piece):
-                    to = _element(context, builder, array, arguments[0], builder.add(start, _I64(k * piece + j)))
+                    to = element_place(context, builder, array, arguments[0], builder.add(start, _I64(k * piece + j)))
                     builder.store(builder.extract_element(loaded, _I32(j)), to)
             return context.get_dummy_value()
 
@@ -201,7 +201,7 @@ def vector_store(count):
             for k in range(count // piece):
                 value = ir.Constant(vector, ir.Undefined)
                 for j in range(piece):
-                    one = builder.load(_element(context, builder, array, arguments[2], _I64(k * piece + j)))
+                    one = builder.load(element_place(context, builder, array, arguments[2], _I64(k * piece + j)))
                     value = builder.insert_element(value, one, _I32(j))
                 _store_words(builder, builder.bitcast(value, words), builder.gep(place, [_I64(k)]), piece * size)
             return context.get_dummy_value()
@@ -241,80 +241,6 @@ def behind(typing_context, p, i):
         return builder.gep(arguments[0], [context.cast(builder, arguments[1], signature.args[1], types.int64)])
 
     return p(p, i), generate
-
-
-_SHARED = 3
-
-
-def _shared_place(context, builder, array_type, array, arguments, kinds, pointee):
-    """The address of element ``i + j`` of an array in shared memory.
-
-    A place and a constant: sums of 32 bits, which may wrap, are not taken apart by the compiler.
-    """
-    made = context.make_array(array_type)(context, builder, array)
-    place = made.data
-    for index, kind in zip(arguments, kinds, strict=True):
-        place = builder.gep(place, [context.cast(builder, index, kind, types.int64)])
-    return builder.addrspacecast(place, pointee.as_pointer(_SHARED))
-
-
-@intrinsic
-def shared_get(typing_context, shared, i, j):
-    """Element ``i + j`` of an array in shared memory; ``j`` is a constant."""
-
-    def generate(context, builder, signature, arguments):
-        element = context.get_value_type(shared.dtype)
-        place = _shared_place(context, builder, shared, arguments[0], arguments[1:], signature.args[1:], element)
-        return builder.load(place)
-
-    return shared.dtype(shared, i, j), generate
-
-
-@intrinsic
-def shared_put(typing_context, shared, i, j, value):
-    """Writes element ``i + j`` of an array in shared memory; ``j`` is a constant."""
-
-    def generate(context, builder, signature, arguments):
-        element = context.get_value_type(shared.dtype)
-        place = _shared_place(context, builder, shared, arguments[0], arguments[1:3], signature.args[1:3], element)
-        builder.store(context.cast(builder, arguments[3], signature.args[3], shared.dtype), place)
-        return context.get_dummy_value()
-
-    return types.void(shared, i, j, value), generate
-
-
-@functools.cache
-def shared_load(count):
-    """``load_shared(array, at, shared, i, j)``: reads ``count`` neighbours from ``i + j`` on, as one vector.
-
-    They are of an array in shared memory, and ``j`` is a constant. Element ``i`` must lie at a multiple of the vector's
-    size, or of 16 bytes. To be called by the kernel itself, which has made the array.
-    """
-
-    @intrinsic
-    def load_shared(typing_context, array, at, shared, i, j):
-        size = shared.dtype.bitwidth // 8
-        piece = min(count, max(16 // size, 1))
-
-        def generate(context, builder, signature, arguments):
-            # Numba aligns the array as its elements are
-            for made in builder.module.global_values:
-                if getattr(made, "addrspace", 0) == _SHARED:
-                    made.align = 16
-            kinds = signature.args
-            vector = ir.VectorType(context.get_value_type(shared.dtype), piece)
-            start = context.cast(builder, arguments[1], kinds[1], types.int64)
-            place = _shared_place(context, builder, shared, arguments[2], arguments[3:], kinds[3:], vector)
-            for k in range(count // piece):
-                value = builder.load(builder.gep(place, [_I64(k)]), align=min(16, piece * size))
-                for v in range(piece):
-                    to = _element(context, builder, kinds[0], arguments[0], builder.add(start, _I64(k * piece + v)))
-                    builder.store(builder.extract_element(value, _I32(v)), to)
-            return context.get_dummy_value()
-
-        return types.void(array, at, shared, i, j), generate
-
-    return load_shared
 
 
 @intrinsic

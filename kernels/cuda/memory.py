@@ -37,6 +37,7 @@ SCALARS = {name: getattr(np, word) for name, word in NAMES.items()}
 VECTOR_BYTES = 16
 """The most that one thread loads or stores at a time."""
 
+_shared: Any = importlib.import_module(f"fastpool.kernels.cuda.{'simulated' if SIMULATED else 'shared_instructions'}")
 _twins: Any = importlib.import_module(f"fastpool.kernels.cuda.{'simulated' if SIMULATED else 'instructions'}")
 
 ahead = _twins.ahead
@@ -54,9 +55,9 @@ load_row = _twins.load_row
 logarithm = _twins.logarithm
 multiply = _twins.multiply
 scaled = _twins.scaled
-shared_get = _twins.shared_get
-shared_load = _twins.shared_load
-shared_put = _twins.shared_put
+shared_get = _shared.shared_get
+shared_load = _shared.shared_load
+shared_put = _shared.shared_put
 store = _twins.store
 vector_load = _twins.vector_load
 vector_load_or = _twins.vector_load_or
