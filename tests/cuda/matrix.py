@@ -46,7 +46,7 @@ WINDOWS: tuple[tuple[tuple[int, ...], Any, dict[str, Any]], ...] = (
     # many taps: shared by a block, or close together
     ((2, 3, 6, 7), (6, 7), {}),
     ((1, 1, 3, 50), (3, 41), {"s": (1, 3), "p": [1, 0]}),
-    ((1, 1, 9, 20), 5, {"s": 1, "p": 2}),
+    ((1, 1, 9, 20), 5, {"s": 1, "p": 2, "d": (1, 2)}),
     # one position apart in small planes: in vectors, whole rows, with lanes; rows longer than their outputs
     ((2, 8, 6, 8), 5, {"s": 1, "p": 2}),
     ((3, 8, 7, 5), (7, 5), {"s": 1, "p": (3, 2)}),
