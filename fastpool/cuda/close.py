@@ -21,7 +21,7 @@ from fastpool.kernels import plan as P
 from fastpool.kernels.cuda import numbers as N
 from fastpool.kernels.cuda.planes import Plane
 from fastpool.kernels.cuda.running import combinations
-from fastpool.kernels.cuda.strips import LaneStrip, Strip, piece_of
+from fastpool.kernels.cuda.sliding import LaneStrip, Segment, piece_of
 from fastpool.kernels.registry import SIZES, Variant
 
 MOST_LINE = 32
@@ -158,17 +158,17 @@ def lane_planes(asked: Asked) -> Taken | str:
     return FEW_LANES
 
 
-def _divided(k1: int, k2: int, high: int, wide: int, variant: Variant) -> Strip | None:
+def _divided(k1: int, k2: int, high: int, wide: int, variant: Variant) -> Segment | None:
     """Strips for outputs that are ``high`` times ``wide``, by the instructions of an output."""
     piece, size = piece_of(variant), SIZES[variant.state[0]]
-    best: tuple[float, Strip | None] = (float("inf"), None)
+    best: tuple[float, Segment | None] = (float("inf"), None)
     for rows in sorted({-(-high // -(-high // most)) for most in range(8, MOST_LINE + 1)}):
         # rows that are read, and where from; rows that are written; what is the same for all
         column = 3 * (rows + k1 - 1) + combinations(k1, rows) + 7 * rows + 80
         for neighbours in range(8, MOST_LINE + 1, 4):
             row = combinations(k2, neighbours) + (2 * neighbours + k2) // piece
             for segments in range(1, min(-(-wide // neighbours), 32) + 1):
-                one = Strip(k1, k2, rows, segments, neighbours, 1)
+                one = Segment(k1, k2, rows, segments, neighbours, 1)
                 many = min(
                     STRIP_BYTES // (rows * one.pitch(piece) * size),
                     STRIP_THREADS // max(one.columns, rows * segments),

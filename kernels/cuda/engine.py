@@ -22,7 +22,7 @@ from fastpool.kernels.cuda.memory import NAMES
 from fastpool.kernels.cuda.parts import parameter_type
 from fastpool.kernels.cuda.planes import Plane, make_lane_planes, make_planes
 from fastpool.kernels.cuda.rows import make_rows
-from fastpool.kernels.cuda.strips import LaneStrip, Strip, make_lane_strips, make_strips
+from fastpool.kernels.cuda.sliding import LaneStrip, Segment, make_lane_strips, make_strips
 from fastpool.kernels.cuda.tiles import make_tiles
 from fastpool.kernels.registry import Variant
 
@@ -64,7 +64,7 @@ def _words(make: str, arguments: tuple[Any, ...]) -> list[str]:
     """What makes a kernel different from others of its form, for its name."""
     words = []
     for argument in arguments:
-        if isinstance(argument, (Plane, Strip, LaneStrip)):
+        if isinstance(argument, (Plane, Segment, LaneStrip)):
             words.append(argument.word)
         elif isinstance(argument, tuple):
             pairs = zip(*argument, strict=True)

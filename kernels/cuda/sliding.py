@@ -27,7 +27,7 @@ from fastpool.kernels.registry import SIZES, Variant
 _INT, _LONG = np.int32, np.int64
 
 
-class Strip(NamedTuple):
+class Segment(NamedTuple):
     """A strip as it is compiled in: its window along axes 1 and 2, and its outputs.
 
     These are ``rows`` of ``segments``, each of ``neighbours``. A block has ``strips`` of them.
@@ -71,7 +71,7 @@ def piece_of(variant: Variant) -> int:
     return max(1, min(4, 16 // SIZES[variant.state[0]]))
 
 
-def make_strips(variant: Variant, strip: Strip) -> Any:
+def make_strips(variant: Variant, strip: Segment) -> Any:
     """The kernel of a variant: ``kernel(source, output, aux, p, n)``, with ``n`` as in ``numbers``.
 
     ``COUNT`` is that of all strips, ``VECTORS`` and ``OUTPUTS1`` are those along axes 2 and 1; along axis 0 the window
