@@ -12,6 +12,9 @@ import pytest
 REGISTERS = 64
 """A thread's at most: with more, a processor of the GPU has less than half of its threads under way."""
 
+MORE_REGISTERS = {"strips": 96}
+"""The same of a form whose threads hold a column of a large window, all of whose loads are under way at once."""
+
 LOOSE = {"general": 1024, "blocks": 512, "points": 64, "lanes": 64}
 """Bytes of local memory that a form may use, where it is not none: those for windows of any number of taps, whose sums
 keep blocks of taps. What is compiled in, and what no order holds, has none."""
@@ -38,7 +41,7 @@ def test_hot_kernels(repository, capability):
             wrong.append(f"{name}: loads {facts['loads'][0]} bytes at a time, and promises {kernel['promised']}")
         if facts["local"] > LOOSE.get(kernel["form"], 0):
             wrong.append(f"{name}: {facts['local']} bytes of local memory")
-        if facts["registers"] > REGISTERS:
+        if facts["registers"] > MORE_REGISTERS.get(kernel["form"], REGISTERS):
             wrong.append(f"{name}: {facts['registers']} registers")
         # a mean of integers is a quotient of them
         if facts["divisions"] and not name.startswith("mean_forward_i"):

@@ -25,6 +25,7 @@ from fastpool.cuda.asked import (
     numbers_of,
     window_of,
 )
+from fastpool.cuda.close import lane_planes, lane_strips, planes, strips
 from fastpool.cuda.sharing import blocks, chunks, tiles
 from fastpool.cuda.unrolled import runs, shared_lanes, shared_rows, unrolled_lanes, unrolled_rows
 from fastpool.kernels import plan as P
@@ -123,6 +124,10 @@ FORMS: tuple[tuple[str, Attempt], ...] = (
     ("lanes_hot", lanes_hot),
     ("rows_loose", rows_loose),
     ("points_hot", points_hot),
+    ("planes", planes),
+    ("lane_planes", lane_planes),
+    ("lane_strips", lane_strips),
+    ("strips", strips),
     ("tiles", tiles),
     ("shared_lanes", shared_lanes),
     ("shared_rows", shared_rows),

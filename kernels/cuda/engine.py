@@ -24,10 +24,12 @@ from fastpool.kernels.cuda.lanes import make_lanes
 from fastpool.kernels.cuda.lanes_hot import make_lanes_hot
 from fastpool.kernels.cuda.memory import NAMES
 from fastpool.kernels.cuda.parts import parameter_type
+from fastpool.kernels.cuda.planes import Plane, make_lane_planes, make_planes
 from fastpool.kernels.cuda.rows import make_rows
 from fastpool.kernels.cuda.rows_select import make_rows_select
 from fastpool.kernels.cuda.runs import make_runs
 from fastpool.kernels.cuda.shared import make_shared
+from fastpool.kernels.cuda.sliding import LaneStrip, Segment, make_lane_strips, make_strips
 from fastpool.kernels.cuda.strips import Strip
 from fastpool.kernels.cuda.tiles import make_tiles
 from fastpool.kernels.cuda.unrolled import make_unrolled
@@ -87,7 +89,7 @@ def _words(make: str, arguments: tuple[Any, ...]) -> list[str]:
         words += ["".join(map(str, map(int, word))) if isinstance(word, tuple) else str(int(word)) for word in rest]
         return words
     for argument in arguments:
-        if isinstance(argument, Strip | Tile):
+        if isinstance(argument, Strip | Tile | Plane | Segment | LaneStrip):
             words.append(argument.word)
         elif isinstance(argument, tuple):
             pairs = zip(*argument, strict=True)
@@ -113,5 +115,9 @@ _MAKERS: dict[str, dict[str, Any]] = {
         "scatter": make_rows_scatter,
     },
     "lanes_hot": {"forward": make_lanes_hot, "gather": make_lanes_hot_gather, "scatter": make_lanes_hot_scatter},
+    "planes": {"forward": make_planes},
+    "lane_strips": {"forward": make_lane_strips},
+    "strips": {"forward": make_strips},
+    "lane_planes": {"forward": make_lane_planes},
     "lanes": {"forward": make_lanes, "gather": make_lanes_gather, "scatter": make_lanes_scatter},
 }

@@ -58,7 +58,7 @@ def store(typing_context, p, i, value):
     return types.void(p, i, value), generate
 
 
-def _element(context, builder, array_type, array, at):
+def element_place(context, builder, array_type, array, at):
     """The address of an element of a thread's own array."""
     made = context.make_array(array_type)(context, builder, array)
     return builder.gep(made.data, [at])
@@ -120,7 +120,7 @@ def vector_load(count):
                 words = _load_words(builder, builder.gep(place, [_I64(k)]), piece * size)
                 value = builder.bitcast(words, vector)
                 for j in range(piece):
-                    to = _element(context, builder, array, arguments[0], builder.add(start, _I64(k * piece + j)))
+                    to = element_place(context, builder, array, arguments[0], builder.add(start, _I64(k * piece + j)))
                     builder.store(builder.extract_element(value, _I32(j)), to)
             return context.get_dummy_value()
 
@@ -145,7 +145,7 @@ def vector_store(count):
             for k in range(count // piece):
                 value = ir.Constant(vector, ir.Undefined)
                 for j in range(piece):
-                    one = builder.load(_element(context, builder, array, arguments[2], _I64(k * piece + j)))
+                    one = builder.load(element_place(context, builder, array, arguments[2], _I64(k * piece + j)))
                     value = builder.insert_element(value, one, _I32(j))
                 _store_words(builder, builder.bitcast(value, words), builder.gep(place, [_I64(k)]), piece * size)
             return context.get_dummy_value()
@@ -153,6 +153,38 @@ def vector_store(count):
         return types.void(p, i, array), generate
 
     return store_vector
+
+
+def _row_place(context, builder, arguments, kinds, pointee):
+    """The address of element ``i + r * step``, in bytes: a product of 32 bits and a sum, which are one instruction."""
+    pointer, index, row, step = arguments
+    place = builder.gep(pointer, [context.cast(builder, index, kinds[1], types.int64)])
+    size = kinds[0].dtype.bitwidth // 8
+    words = builder.mul(step, _I32(size))
+    by = builder.mul(builder.sext(row, _I64), builder.sext(words, _I64))
+    place = builder.gep(builder.bitcast(place, ir.IntType(8).as_pointer()), [by])
+    return builder.addrspacecast(builder.bitcast(place, pointee.as_pointer()), pointee.as_pointer(_GLOBAL))
+
+
+@intrinsic
+def load_row(typing_context, p, i, r, step):
+    """Element ``i + r * step`` of a pointer, where a step has less than 2**31 bytes."""
+
+    def generate(context, builder, signature, arguments):
+        element = context.get_value_type(p.dtype)
+        return builder.load(_row_place(context, builder, arguments, signature.args, element))
+
+    return p.dtype(p, i, types.int32, types.int32), generate
+
+
+@intrinsic
+def behind(typing_context, p, i):
+    """The pointer to element ``i`` of a pointer: a place that further ones count from."""
+
+    def generate(context, builder, signature, arguments):
+        return builder.gep(arguments[0], [context.cast(builder, arguments[1], signature.args[1], types.int64)])
+
+    return p(p, i), generate
 
 
 @intrinsic

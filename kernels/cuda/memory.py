@@ -37,12 +37,14 @@ SCALARS = {name: getattr(np, word) for name, word in NAMES.items()}
 VECTOR_BYTES = 16
 """The most that one thread loads or stores at a time."""
 
+_shared: Any = importlib.import_module(f"fastpool.kernels.cuda.{'simulated' if SIMULATED else 'shared_instructions'}")
 _twins: Any = importlib.import_module(f"fastpool.kernels.cuda.{'simulated' if SIMULATED else 'instructions'}")
 
 ahead = _twins.ahead
 as_bfloat16 = _twins.as_bfloat16
 as_float16 = _twins.as_float16
 corrected = _twins.corrected
+behind = _twins.behind
 divide = _twins.divide
 exponential = _twins.exponential
 from_bfloat16 = _twins.from_bfloat16
@@ -50,10 +52,14 @@ from_bits = _twins.from_bits
 from_float16 = _twins.from_float16
 largest = _twins.largest
 load = _twins.load
+load_row = _twins.load_row
 logarithm = _twins.logarithm
 multiply = _twins.multiply
 product = _twins.product
 scaled = _twins.scaled
+shared_get = _shared.shared_get
+shared_load = _shared.shared_load
+shared_put = _shared.shared_put
 store = _twins.store
 vector_load = _twins.vector_load
 vector_store = _twins.vector_store

@@ -62,6 +62,42 @@ def vector_store(count):
     return store_vector
 
 
+def load_row(p, i, r, step):
+    """Element ``i + r * step`` of a pointer."""
+    return load(p, i + int(r) * int(step))
+
+
+def behind(p, i):
+    """The pointer to element ``i`` of a pointer: a place that further ones count from."""
+    return Pointer(p.memory, p.first + int(i))
+
+
+def shared_get(shared, i, j):
+    """Element ``i + j`` of an array in shared memory."""
+    assert 0 <= i + j < len(shared), f"element {int(i + j)} lies outside of the array"
+    return shared[i + j]
+
+
+def shared_put(shared, i, j, value):
+    """Writes element ``i + j`` of an array in shared memory."""
+    assert 0 <= i + j < len(shared), f"element {int(i + j)} lies outside of the array"
+    shared[i + j] = value
+
+
+@functools.cache
+def shared_load(count):
+    """``load_shared(array, at, shared, i, j)``: reads ``count`` neighbours from ``i + j`` on."""
+
+    def load_shared(array, at, shared, i, j):
+        begin = int(i + j)
+        assert 0 <= begin <= len(shared) - count, f"element {begin} lies outside of the array"
+        assert begin * shared.itemsize % min(16, count * shared.itemsize) == 0, f"{count} elements at {begin}"
+        for v in range(count):
+            array[at + v] = shared[begin + v]
+
+    return load_shared
+
+
 def divide(a, b):
     """The quotient of two integers that are not negative, rounded down."""
     return a // b

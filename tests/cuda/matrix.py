@@ -47,7 +47,7 @@ WINDOWS: tuple[tuple[tuple[int, ...], Any, dict[str, Any]], ...] = (
     # many taps: shared by a block, or close together
     ((2, 3, 6, 7), (6, 7), {}),
     ((1, 1, 3, 50), (3, 41), {"s": (1, 3), "p": [1, 0]}),
-    ((1, 1, 9, 20), 5, {"s": 1, "p": 2}),
+    ((1, 1, 9, 20), 5, {"s": 1, "p": 2, "d": (1, 2)}),
     # inside of the input, with their numbers compiled in: a thread each, or columns and runs that threads share
     ((2, 3, 40), 4, {}),
     ((1, 3, 9, 16), 4, {}),
@@ -56,6 +56,12 @@ WINDOWS: tuple[tuple[tuple[int, ...], Any, dict[str, Any]], ...] = (
     ((1, 10, 5, 26), (5, 26), {}),
     ((2, 9, 75), 37, {}),
     ((1, 2, 4, 5, 6), (2, 5, 3), {}),
+    # one position apart in small planes: in vectors, whole rows, with lanes; rows longer than their outputs
+    ((2, 8, 6, 8), 5, {"s": 1, "p": 2}),
+    ((3, 8, 7, 5), (7, 5), {"s": 1, "p": (3, 2)}),
+    ((2, 8, 5, 9), (2, 6), {"s": 1, "p": [(1, 0), (0, 2)]}),
+    # in strips of larger ones
+    ((1, 2, 10, 37), (5, 4), {"s": 1, "p": [(2, 1), (0, 3)]}),
     # four pooled axes
     ((1, 2, 2, 3, 2, 3), (2, 2, 2, 3), {"s": 1}),
 )
