@@ -20,7 +20,7 @@ from gpu_parts.cases import LARGE, Case, cases_of
 from gpu_parts.say import say
 from gpu_parts.where import where
 
-PROCESSES = 8
+PROCESSES = 12
 """Processes that prepare cases, at most."""
 
 PREPARING = 0.6
