@@ -117,7 +117,8 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         cuda.empty_cache()
     if options.shard:
         say("ready")
-        begun = time.monotonic() - options.seconds["time"] + float(sys.stdin.readline())
+        given = float(sys.stdin.readline())
+        begun = time.monotonic() - options.seconds["time"] + given
     timed = []
     for row in rows:
         if time.monotonic() - begun > options.seconds["time"]:

@@ -126,7 +126,8 @@ def _forward(asked: Asked, plan: list[int], vector: int, left: int) -> Taken | s
     deep = axes[0] != 0 and (n[N.OUTPUTS0] > 1 or n[N.SIZE0] > 1 or n[N.KERNEL0] > 1)
     fixed = Divisor.OWN
     if variant.reduction.counted and variant.role == "forward":
-        n[N.DIVISOR] = n[N.DIVISOR] or one_count(plan)
+        # where NaN is left out, taps are counted anyway
+        n[N.DIVISOR] = n[N.DIVISOR] or (one_count(plan) if len(variant.state) == 1 else 0)
         fixed = divisor_of(n[N.DIVISOR])
     whole = (_whole(plan, axes[0], outputs0), _whole(plan, axes[1], strips * strip), _whole(plan, axes[2], rows2))
     made = Strip(window, vector, left, strip, deep, outer, fixed, whole)
@@ -150,7 +151,8 @@ def across(asked: Asked, plan: list[int], vector: int) -> Taken | str:
         return NOT_NARROW
     fixed = Divisor.OWN
     if variant.reduction.counted and variant.role == "forward":
-        n[N.DIVISOR] = n[N.DIVISOR] or one_count(plan)
+        # where NaN is left out, taps are counted anyway
+        n[N.DIVISOR] = n[N.DIVISOR] or (one_count(plan) if len(variant.state) == 1 else 0)
         fixed = divisor_of(n[N.DIVISOR])
     whole = tuple(
         _whole(plan, at, many) for at, many in zip(axes, (n[N.OUTPUTS0], strips * strip, n[N.OUTPUTS2]), strict=True)
