@@ -25,6 +25,7 @@ from fastpool.cuda.asked import (
     numbers_of,
     window_of,
 )
+from fastpool.cuda.beside import beside_lanes, beside_rows, run
 from fastpool.cuda.close import lane_planes, lane_strips, planes, strips
 from fastpool.cuda.sharing import blocks, chunks, tiles
 from fastpool.cuda.unrolled import runs, shared_lanes, shared_rows, unrolled_lanes, unrolled_rows
@@ -134,6 +135,9 @@ FORMS: tuple[tuple[str, Attempt], ...] = (
     ("runs", runs),
     ("chunks", chunks),
     ("blocks", blocks),
+    ("run", run),
+    ("beside_lanes", beside_lanes),
+    ("beside_rows", beside_rows),
     ("lanes", lanes),
     ("points", points),
     ("general", general),

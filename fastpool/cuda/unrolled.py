@@ -97,32 +97,32 @@ def _refusal(asked: Asked, plan: list[int]) -> str:
     return "" if _inside(plan) else OUTSIDE
 
 
-def _set(n: list[int], name: str, size: int) -> None:
+def set_size(n: list[int], name: str, size: int) -> None:
     """Sets the size of a coordinate, and what stands for its quotient."""
     at = getattr(N, name)
     n[at] = size
     n[at + 1], n[at + 2] = reciprocal(max(size, 1))
 
 
-def _merged(asked: Asked, n: list[int], outputs: int, elements: int) -> None:
+def merged(asked: Asked, n: list[int], outputs: int, elements: int) -> None:
     """Makes the outer axes one where they are one run of memory, and a row's vectors, where rows are.
 
     A row has ``outputs`` outputs of ``elements`` elements; of none where it is a coordinate of its own.
     """
     if asked.variant.role == "index":
         return
-    far = n[N.COUNT] // max(_threads(n), 1)
+    far = n[N.COUNT] // max(threads_of(n), 1)
     near = n[N.NEAR]
     if far > 1 and n[N.STEP_FAR] == near * n[N.STEP_NEAR] and n[N.OUT_FAR] == near * n[N.OUT_NEAR]:
-        _set(n, "NEAR", near * far)
+        set_size(n, "NEAR", near * far)
         far = 1
     alone = n[N.OUTPUTS0] == n[N.OUTPUTS1] == far == 1 and elements > 0
     if alone and n[N.STEP_NEAR] == elements and n[N.OUT_NEAR] == outputs:
-        _set(n, "VECTORS", n[N.VECTORS] * n[N.NEAR])
-        _set(n, "NEAR", 1)
+        set_size(n, "VECTORS", n[N.VECTORS] * n[N.NEAR])
+        set_size(n, "NEAR", 1)
 
 
-def _threads(n: list[int]) -> int:
+def threads_of(n: list[int]) -> int:
     """The product of all coordinates but the last, far one."""
     count = 1
     for name in COORDINATES[:-1]:
@@ -130,9 +130,9 @@ def _threads(n: list[int]) -> int:
     return count
 
 
-def _there(n: list[int]) -> tuple[bool, ...]:
+def present(n: list[int]) -> tuple[bool, ...]:
     """Which coordinates have more than one position."""
-    return (*(n[getattr(N, name)] > 1 for name in COORDINATES[:-1]), n[N.COUNT] > _threads(n))
+    return (*(n[getattr(N, name)] > 1 for name in COORDINATES[:-1]), n[N.COUNT] > threads_of(n))
 
 
 def _strides(variant: Variant, plan: list[int]) -> tuple[int, ...]:
@@ -151,7 +151,7 @@ def _vector(asked: Asked, bytes_: int, *multiples: int) -> int:
 
 def _made(n: list[int]) -> tuple[bool, tuple[bool, ...]]:
     """The last arguments of a kernel: whether it is given its divisor, and which coordinates there are."""
-    return n[N.DIVISOR] != 0, _there(n)
+    return n[N.DIVISOR] != 0, present(n)
 
 
 def unrolled_lanes(asked: Asked) -> Taken | str:
@@ -183,7 +183,7 @@ def unrolled_lanes(asked: Asked) -> Taken | str:
     if threads > NARROW - 1024:
         return NOT_NARROW
     n = list(numbers)
-    _merged(asked, n, 0, 0)
+    merged(asked, n, 0, 0)
     return Taken("unrolled", (sizes, vector, vector, True, *_made(n)), threads, tuple(n))
 
 
@@ -234,7 +234,7 @@ def unrolled_rows(asked: Asked) -> Taken | str:
         return NOT_NARROW
     n = list(numbers)
     whole_rows = n[N.OUT2] == 1 or windows == 1
-    _merged(asked, n, windows if whole_rows else 0, windows * sizes[2] if whole_rows else 0)
+    merged(asked, n, windows if whole_rows else 0, windows * sizes[2] if whole_rows else 0)
     return Taken("unrolled", (sizes, vector, outputs, False, *_made(n)), threads, tuple(n))
 
 
@@ -267,7 +267,7 @@ def _shared(
     one_run = n[N.STEP1] == sizes[2] * lanes or sizes[1] == 1
     one_run = one_run and (n[N.STEP0] == sizes[1] * sizes[2] * lanes or sizes[0] == 1)
     whole = alone and one_run and n[N.STEP2] == lanes and n[N.DILATION0] == n[N.DILATION1] == n[N.DILATION2] == 1
-    _merged(asked, n, 0, 0)
+    merged(asked, n, 0, 0)
     last = axes[2]
     ragged = plan[P.LANES] % lanes != 0 if across else plan[last + P.OUTPUT] % (elements // sizes[2] // lanes) != 0
     arguments = (sizes, vector, units, elements, lanes, across, whole, ragged, *_made(n))
@@ -362,15 +362,15 @@ def runs(asked: Asked) -> Taken | str:
     n = list(numbers)
     if not across:
         # windows are a coordinate of their own
-        _set(n, "OUTPUTS2", windows)
-        _set(n, "VECTORS", 1)
+        set_size(n, "OUTPUTS2", windows)
+        set_size(n, "VECTORS", 1)
         n[N.LANES] = 1
     units = _units(lanes * entries, n[N.COUNT])
     if n[N.COUNT] * lanes * entries > NARROW - 1024:
         return NOT_NARROW
     if units * lanes * taps * _state_bytes(variant) > SHARED_BYTES:
         return TOO_LARGE
-    _merged(asked, n, 0, 0)
+    merged(asked, n, 0, 0)
     return Taken(
         "runs",
         (taps, vector, units, lanes, *_made(n)),

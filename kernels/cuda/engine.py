@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastpool.kernels.cuda import numbers as N
+from fastpool.kernels.cuda.back_beside import Beside, Run, make_beside, make_run
 from fastpool.kernels.cuda.back_lanes import make_lanes_gather, make_lanes_scatter
 from fastpool.kernels.cuda.back_lanes_hot import make_lanes_hot_gather, make_lanes_hot_scatter
 from fastpool.kernels.cuda.back_rows import make_rows_gather
@@ -89,7 +90,7 @@ def _words(make: str, arguments: tuple[Any, ...]) -> list[str]:
         words += ["".join(map(str, map(int, word))) if isinstance(word, tuple) else str(int(word)) for word in rest]
         return words
     for argument in arguments:
-        if isinstance(argument, Strip | Tile | Plane | Segment | LaneStrip):
+        if isinstance(argument, Strip | Tile | Plane | Segment | LaneStrip | Beside | Run):
             words.append(argument.word)
         elif isinstance(argument, tuple):
             pairs = zip(*argument, strict=True)
@@ -119,5 +120,7 @@ _MAKERS: dict[str, dict[str, Any]] = {
     "lane_strips": {"forward": make_lane_strips},
     "strips": {"forward": make_strips},
     "lane_planes": {"forward": make_lane_planes},
+    "run": {"gather": make_run},
+    "beside": {"gather": make_beside},
     "lanes": {"forward": make_lanes, "gather": make_lanes_gather, "scatter": make_lanes_scatter},
 }
