@@ -29,7 +29,7 @@ from fastpool.kernels.cuda.parts import absent, shares
 from fastpool.kernels.cuda.strips import Strip
 from fastpool.kernels.registry import SIZES, Variant
 
-OTHER_WINDOW = "is for windows of 2 taps 2 apart, or 3 taps 2 or 1 apart, along each axis"
+OTHER_WINDOW = "is for windows of 2 or 3 taps that are 2 or 1 apart, along each axis"
 NOT_IN_VECTORS = "reads and writes whole, aligned vectors along rows, as long as their outputs times the stride"
 EMPTY = "reads something"
 NOT_IN_ROWS = "is for rows of neighbours"

@@ -13,7 +13,7 @@ from fastpool.kernels.registry import SIZES, Variant
 NARROW = 2**31 - 1
 """The largest offset, or number of threads, that a kernel computes in 32 bits."""
 
-WINDOWS = ((2, 2), (3, 2), (3, 1))
+WINDOWS = ((2, 2), (3, 2), (3, 1), (2, 1))
 """Kernel sizes and strides that are compiled in; leading axes may also have (1, 1)."""
 
 MOST_STATES = 16

@@ -21,10 +21,10 @@ import numpy as np
 from fastpool.kernels.cuda import numbers as N
 from fastpool.kernels.cuda.back_rows import make_share
 from fastpool.kernels.cuda.lanes import make_accesses
+from fastpool.kernels.cuda.means import divisor_of
 from fastpool.kernels.cuda.memory import SCALARS, ahead, divide, load, product, store
 from fastpool.kernels.cuda.package import cuda as cuda
 from fastpool.kernels.cuda.package import rebound
-from fastpool.kernels.cuda.means import divisor_of
 from fastpool.kernels.cuda.parts import make_parts, shares
 from fastpool.kernels.cuda.thread import between
 from fastpool.kernels.cuda.trees import make_place

@@ -39,6 +39,7 @@ WINDOWS: tuple[tuple[tuple[int, ...], Any, dict[str, Any]], ...] = (
     # the same, in rows that are no whole vectors, or with padding that is not counted
     ((1, 3, 7, 9), 3, {"s": 2, "p": 1, "include_pad": False, "ceil": True}),
     ((1, 3, 5, 7), 2, {"ceil": True}),
+    ((1, 2, 5, 9), 2, {"s": 1, "p": [(0, 1), (0, 1)]}),
     # any numbers
     ((1, 4, 7, 9), (5, 4), {"s": (1, 2), "p": [2, 1], "d": (1, 2)}),
     ((1, 2, 6, 8), (3, 5), {"s": (2, 3), "p": [(2, 1), (3, 2)], "d": (2, 1), "ceil": True}),
@@ -66,7 +67,7 @@ WINDOWS: tuple[tuple[tuple[int, ...], Any, dict[str, Any]], ...] = (
     ((1, 2, 2, 3, 2, 3), (2, 2, 2, 3), {"s": 1}),
 )
 
-SPECIAL = 14
+SPECIAL = 15
 """Windows from here on have forms of their own."""
 
 LAYOUTS = ("first", "last", "permuted")
