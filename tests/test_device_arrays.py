@@ -475,3 +475,20 @@ def test_options_that_are_not_pythons_own(torch, gpu):
             np.testing.assert_array_equal(fastpool.max_pool2d(x, size).data, fastpool.max_pool2d(X, int(size)))
     with pytest.raises(TypeError, match="kernel_size"):
         fastpool.max_pool2d(x, np.int64(2).tobytes())
+    # names, which are looked up as they are
+    grad = torch.Tensor(fastpool.max_pool2d(X, 2))
+    for layout in ("channels_first", "channels_last", np.str_("channels_first")):
+        for _ in range(2):
+            given = fastpool.max_pool2d(x, 2, layout=layout).data
+            np.testing.assert_array_equal(given, fastpool.max_pool2d(X, 2, layout=str(layout)))
+    for layout in (["channels_first"], {}, 1, None, "last"):
+        for _ in range(2):
+            with pytest.raises((TypeError, ValueError), match="layout"):
+                fastpool.max_pool2d(x, 2, layout=layout)
+            with pytest.raises((TypeError, ValueError), match="layout"):
+                fastpool.max_pool2d_backward(grad, x, 2, layout=layout)
+    # equal, but not the same
+    for size in (2.0, True, 1.0):
+        fastpool.max_pool2d(x, int(size))
+        with pytest.raises(TypeError, match="kernel_size"):
+            fastpool.max_pool2d(x, size)

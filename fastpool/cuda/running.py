@@ -92,8 +92,7 @@ def ready(problem: Problem, device: int, aligned: bool) -> Any:
     steps = tasks(problem, aligned)
     if package.SIMULATED or len(steps) != 1 or steps[0].grid == 0:
         return None
-    # a bound method is called in half the time that its object is
-    return _launch(steps[0], device).__call__
+    return _launch(steps[0], device).queue
 
 
 def run(task: Step, source: np.ndarray | None, output: np.ndarray, aux: np.ndarray | None, place: Place) -> None:
@@ -109,7 +108,7 @@ def run(task: Step, source: np.ndarray | None, output: np.ndarray, aux: np.ndarr
         arrays = (*first, source, output, aux)
         simulation.launch(task.kernel, task.grid, task.block, arrays, task.p, task.numbers)
         return
-    _launch(task, place.device)(_address(source), _address(output), _address(aux), place.stream)
+    _launch(task, place.device).queue(_address(source), _address(output), _address(aux), place.stream)
 
 
 def aligned(*arrays: np.ndarray | None) -> bool:

@@ -6,7 +6,8 @@ for arrays of NumPy (see ``_repeat``).
 
 Each step here is counted. Options are looked up as bytes, which tell 1 from True and from 1.0, inside of tuples, too;
 to compare their types takes longer, and to look at each of them. What is not Python's own is not kept, and no bytes of
-what was kept are equal to those of anything else.
+what was kept are equal to those of anything else. Names are looked up as they are, since nothing else is equal to them
+and since they take as long as all else to be made bytes (0.2 us).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from marshal import dumps
 from typing import TYPE_CHECKING, Any
 
 from fastpool import arrays, config
+from fastpool.arguments import Options
 from fastpool.arrays import Outline, Source
 from fastpool.functional._planned import Backward, Forward, Target
 from fastpool.functional._repeat import MOST, plain
@@ -34,6 +36,9 @@ _known: dict[Hashable, _Known] = {}
 """By all that the outcome of a call's checks depends on."""
 
 _environment, _VERBOSE, _FORCE_KERNEL = config.SPEAKS
+
+_LAYOUT, _NAN = Options._fields.index("layout"), Options._fields.index("nan")
+_AFTER = _NAN + 1
 
 _LOOKED_AT = (Outline, Source)
 """Tuples that are no shape."""
@@ -124,16 +129,19 @@ def forward(called: str, x: Any, options: Values, out: Any, device: Any, keepdim
     lane = _lanes.get(kind)
     if lane is None or _VERBOSE in _environment or _FORCE_KERNEL in _environment:
         return None
+    look = lane.look
     try:
-        told = dumps((*options, device, keepdims), 2)
-    except ValueError:
+        told = dumps((options[:_LAYOUT], options[_AFTER:], device, keepdims), 2)
+        layout, nan = options[_LAYOUT], options[_NAN]
+        if out is None:
+            known = _known.get((called, told, layout, nan, look(x)))
+        elif type(out) is kind:
+            known = _known.get((called, told, layout, nan, look(x), look(out)))
+        else:
+            known = _known.get((called, told, layout, nan, look(x), _look_at_pair(lane, kind, out)))
+    except (TypeError, ValueError):
+        # options that cannot be looked up
         return None
-    if out is None:
-        known = _known.get((called, told, lane.look(x)))
-    elif type(out) is kind:
-        known = _known.get((called, told, lane.look(x), lane.look(out)))
-    else:
-        known = _known.get((called, told, lane.look(x), _look_at_pair(lane, kind, out)))
     if known is None:
         return None
     if known.pair:
@@ -213,7 +221,7 @@ def keep_forward(
         seen.append(lane.look(out) if type(out) is kind else _look_at_pair(lane, kind, out))
     targets = [target for target in (call.y, call.indices) if target is not None]
     known = _Known(lane, call.x.kind, call.problem, [Form.of(call.x.data)], targets)
-    _keep(called, (*options, device, keepdims), seen, known)
+    _keep(called, options, (device, keepdims), seen, known)
 
 
 def _look_at_gradient(lane: Lane, grad: Any, x: Any, indices: Any, out: Any) -> tuple[Any, ...]:
@@ -239,8 +247,9 @@ def backward(called: str, grad: Any, x: Any, options: Values, out: Any, device: 
     if lane is None or _VERBOSE in _environment or _FORCE_KERNEL in _environment:
         return None
     try:
-        told = dumps((*options, device), 2)
-        known = _known.get((called, told, *_look_at_gradient(lane, grad, x, indices, out)))
+        told = dumps((options[:_LAYOUT], options[_AFTER:], device), 2)
+        seen = _look_at_gradient(lane, grad, x, indices, out)
+        known = _known.get((called, told, options[_LAYOUT], options[_NAN], *seen))
     except (TypeError, ValueError):
         # options, or entries of a shape, that cannot be looked up
         return None
@@ -286,7 +295,7 @@ def keep_backward(
     x_form = Form.of(arrays.take(called, "x", x).data) if type(x) is type(grad) else None
     read = [Form.of(call.grad.data), x_form, None if call.indices is None else Form.of(call.indices)]
     known = _Known(lane, call.grad.kind, call.problem, read, [call.dx])
-    _keep(called, (*options, device), _look_at_gradient(lane, grad, x, indices, out), known)
+    _keep(called, options, (device,), _look_at_gradient(lane, grad, x, indices, out), known)
 
 
 def _open(array: Any, kind: Any) -> bool:
@@ -301,10 +310,11 @@ def _open(array: Any, kind: Any) -> bool:
     return True
 
 
-def _keep(called: str, values: Values, seen: Sequence[Hashable], known: _Known) -> None:
+def _keep(called: str, options: Values, others: Values, seen: Sequence[Hashable], known: _Known) -> None:
     """Keeps a call, unless its arrays or its options cannot be told at once."""
-    if None not in seen and plain(values):
+    if None not in seen and plain(options) and plain(others):
         with suppress(TypeError):
             if len(_known) >= MOST:
                 _known.clear()
-            _known[(called, dumps(values, 2), *seen)] = known
+            told = dumps((options[:_LAYOUT], options[_AFTER:], *others), 2)
+            _known[(called, told, options[_LAYOUT], options[_NAN], *seen)] = known
