@@ -15,7 +15,7 @@ Reads ``source``, writes ``output``.
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -30,45 +30,65 @@ _INT, _WORD = np.int32, np.uint32
 _LOW_BYTES = np.uint32(0x00FF00FF)
 
 
-def _make_selection(name: str, size: int) -> tuple[Any, Any, Any, Any]:
-    """(``first(x)``, ``second(x)``, ``combine(a, b)``, ``close(a, b)``), of elements of ``size`` bytes.
+class _Ways(NamedTuple):
+    """How the parts of a word are combined, each for itself, and give the halves that outputs are picked from.
 
-    The parts of a word are combined each for itself, and give the halves that outputs are picked from.
+    ``combine`` is called by kernels alone: functions that call it would keep the instructions of the first device.
+
+    first(x), second(x)    the parts
+    combine(a, b)          two parts
+    other(a, b)            of the parts of all rows, what the first one is combined with
+    settle(s)              the halves of an output
     """
-    best, by = pairwise(name), _WORD(8)
 
-    def first(x):
+    first: Any
+    second: Any
+    combine: Any
+    other: Any
+    settle: Any
+
+
+def _make_selection(name: str, size: int) -> _Ways:
+    """Those of a selection of elements of ``size`` bytes."""
+    byte, half = _WORD(8), _WORD(16)
+
+    def as_it_is(x):
         return x
 
-    def second(x):
-        return _WORD(x << by)
+    def lower_bytes(x):
+        return _WORD(x << byte)
 
-    def close_bytes(a, b):
-        return best(a, b)
+    def second_part(a, b):
+        return b
 
-    def close_halves(a, b):
-        return best(a, _WORD(a << _WORD(16)))
+    def lower_half(a, b):
+        return _WORD(a << half)
 
-    return device(first), device(second), best, device(close_bytes if size == 1 else close_halves)
+    kept = device(as_it_is)
+    return _Ways(kept, device(lower_bytes), pairwise(name), device(second_part if size == 1 else lower_half), kept)
 
 
-def _make_mean(shift: int) -> tuple[Any, Any, Any, Any]:
-    """The same of means of bytes."""
+def _make_mean(shift: int) -> _Ways:
+    """Those of means of bytes."""
     by, byte = _WORD(shift), _WORD(8)
 
-    def first(x):
+    def lower_bytes(x):
         return _WORD(x & _LOW_BYTES)
 
-    def second(x):
+    def higher_bytes(x):
         return _WORD(_WORD(x >> byte) & _LOW_BYTES)
 
-    def combine(a, b):
+    def added(a, b):
         return _WORD(a + b)
 
-    def close(a, b):
-        return _WORD(_WORD(a + b) >> by)
+    def second_part(a, b):
+        return b
 
-    return device(first), device(second), device(combine), device(close)
+    def divided(s):
+        return _WORD(s >> by)
+
+    ways: tuple[Any, ...] = (lower_bytes, higher_bytes, added, second_part, divided)
+    return _Ways(*map(device, ways))
 
 
 def make_pairs(
@@ -81,7 +101,8 @@ def make_pairs(
     """
     k0, k1, _ = sizes
     size = SIZES[variant.source]
-    first_of, second_of, combine, close = _make_mean(shift) if way == "mean" else _make_selection(way, size)
+    ways = _make_mean(shift) if way == "mean" else _make_selection(way, size)
+    first_of, second_of, combine, other, settle = ways
     # the bytes that an output's half begins or, of means, ends with
     pick = picked(0x6420 if way == "mean" else 0x7531 if size == 1 else 0x7632)
     coordinates = make_place(there)
@@ -107,8 +128,9 @@ def make_pairs(
                     first[w] = a if j0 + j1 == 0 else combine(first[w], a)
                     second[w] = b if j0 + j1 == 0 else combine(second[w], b)
         for w in range(written):
-            low, high = close(first[2 * w], second[2 * w]), close(first[2 * w + 1], second[2 * w + 1])
-            made[w] = pick(low, high)
+            low = combine(first[2 * w], other(first[2 * w], second[2 * w]))
+            high = combine(first[2 * w + 1], other(first[2 * w + 1], second[2 * w + 1]))
+            made[w] = pick(settle(low), settle(high))
         to = product(near, _INT(n[N.OUT_NEAR])) + product(far, _INT(n[N.OUT_FAR])) + product(c, _INT(outputs))
         write(output, to + _INT(o0 * _INT(n[N.OUT0]) + o1 * _INT(n[N.OUT1])), made)
 
