@@ -169,10 +169,10 @@ def across(asked: Asked, plan: list[int], vector: int) -> Taken | str:
         # where NaN is left out, taps are counted anyway
         n[N.DIVISOR] = n[N.DIVISOR] or (one_count(plan) if len(variant.state) == 1 else 0)
         fixed = divisor_of(n[N.DIVISOR])
-    whole = tuple(
+    whole0, whole1, whole2 = (
         _whole(plan, at, many) for at, many in zip(axes, (n[N.OUTPUTS0], strips * strip, n[N.OUTPUTS2]), strict=True)
     )
-    made = Strip(window, vector, 0, strip, True, 2, fixed, whole)
+    made = Strip(window, vector, 0, strip, True, 2, fixed, (whole0, whole1, whole2))
     return Taken("lanes_hot", (made,), threads, tuple(n))
 
 

@@ -27,6 +27,7 @@ from fastpool.cuda.asked import (
 )
 from fastpool.cuda.beside import beside_lanes, beside_rows, run
 from fastpool.cuda.close import lane_planes, lane_strips, planes, strips
+from fastpool.cuda.pairs import pairs
 from fastpool.cuda.sharing import blocks, chunks, tiles
 from fastpool.cuda.unrolled import runs, shared_lanes, shared_rows, unrolled_lanes, unrolled_rows
 from fastpool.kernels import plan as P
@@ -120,6 +121,7 @@ def general(asked: Asked) -> Taken | str:
 
 FORMS: tuple[tuple[str, Attempt], ...] = (
     ("unrolled_lanes", unrolled_lanes),
+    ("pairs", pairs),
     ("unrolled_rows", unrolled_rows),
     ("rows_hot", rows),
     ("lanes_hot", lanes_hot),

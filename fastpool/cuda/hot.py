@@ -41,7 +41,7 @@ def promised(task: Task) -> int:
         written, stride = width // n[N.VECTORS], problem.stride[-1]
         read = written // stride if backward else written * stride
         return min(VECTOR_BYTES, read * size)
-    if task.form == "unrolled_rows":
+    if task.form in ("pairs", "unrolled_rows"):
         outputs = math.prod(problem.out_shape) // n[N.COUNT]
         return math.gcd(VECTOR_BYTES, outputs * problem.kernel[-1] * size)
     if task.form in ("unrolled_lanes", "lanes_hot", "lanes"):

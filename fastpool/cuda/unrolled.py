@@ -83,7 +83,7 @@ def _inside(plan: list[int]) -> bool:
     return True
 
 
-def _refusal(asked: Asked, plan: list[int]) -> str:
+def inside_refusal(asked: Asked, plan: list[int]) -> str:
     """Why none of these forms takes a plan, or ""."""
     if asked.variant.role not in FORWARD:
         return NO_ROLE
@@ -135,7 +135,7 @@ def present(n: list[int]) -> tuple[bool, ...]:
     return (*(n[getattr(N, name)] > 1 for name in COORDINATES[:-1]), n[N.COUNT] > threads_of(n))
 
 
-def _strides(variant: Variant, plan: list[int]) -> tuple[int, ...]:
+def strides_of(variant: Variant, plan: list[int]) -> tuple[int, ...]:
     """Every stride of the source but those along the last axis, and along lanes."""
     axes = [P.HEADER + a * P.AXIS for a in range(plan[P.OUTER] + plan[P.SPATIAL])]
     return tuple(plan[at + P.SOURCE_STRIDE] for at in axes if at != axes_of(plan)[2])
@@ -157,7 +157,7 @@ def _made(n: list[int]) -> tuple[bool, tuple[bool, ...]]:
 def unrolled_lanes(asked: Asked) -> Taken | str:
     """Some lanes of a window for each thread."""
     plan, variant = asked.plans["lanes"], asked.variant
-    refusal = _refusal(asked, plan)
+    refusal = inside_refusal(asked, plan)
     if refusal:
         return refusal
     fields = (P.SOURCE_LANE, P.OUTPUT_LANE, *((P.AUX_LANE,) if variant.role == "index" else ()))
@@ -167,10 +167,10 @@ def unrolled_lanes(asked: Asked) -> Taken | str:
     taps = sizes[0] * sizes[1] * sizes[2]
     if taps > MOST_TAPS:
         return LARGE
-    if plan[P.LANES] <= FEW_LANES and sizes[0] * sizes[1] >= LEAST_COLUMN and _rows_beside(plan, plan[P.LANES]):
+    if plan[P.LANES] <= FEW_LANES and sizes[0] * sizes[1] >= LEAST_COLUMN and rows_beside(plan, plan[P.LANES]):
         return SHARED_BETTER
     last = axes_of(plan)[2]
-    multiples = [plan[P.LANES], plan[last + P.SOURCE_STRIDE], *_strides(variant, plan)]
+    multiples = [plan[P.LANES], plan[last + P.SOURCE_STRIDE], *strides_of(variant, plan)]
     for field in (P.OUTPUT_STRIDE, *((P.AUX_STRIDE,) if variant.role == "index" else ())):
         multiples += [plan[P.HEADER + a * P.AXIS + field] for a in range(plan[P.OUTER] + plan[P.SPATIAL])]
     # with many taps a thread has enough loads under way, with few it takes whole vectors
@@ -187,7 +187,7 @@ def unrolled_lanes(asked: Asked) -> Taken | str:
     return Taken("unrolled", (sizes, vector, vector, True, *_made(n)), threads, tuple(n))
 
 
-def _rows_beside(plan: list[int], lanes: int) -> bool:
+def rows_beside(plan: list[int], lanes: int) -> bool:
     """Whether windows lie side by side along rows of neighbours in memory, of ``lanes`` for each position."""
     at = axes_of(plan)[2]
     if plan[at + P.DILATION] != 1 and plan[at + P.KERNEL] > 1:
@@ -199,10 +199,10 @@ def _rows_beside(plan: list[int], lanes: int) -> bool:
 def unrolled_rows(asked: Asked) -> Taken | str:
     """Some windows side by side along a row for each thread."""
     plan, variant = asked.plans["rows"], asked.variant
-    refusal = _refusal(asked, plan)
+    refusal = inside_refusal(asked, plan)
     if refusal:
         return refusal
-    if not _rows_beside(plan, 1):
+    if not rows_beside(plan, 1):
         return NOT_BESIDE
     sizes, _, _ = window_of(plan)
     last, wide = axes_of(plan)[2], sizes[2] * SIZES[variant.source]
@@ -210,7 +210,7 @@ def unrolled_rows(asked: Asked) -> Taken | str:
         return LARGE
     windows = plan[last + P.OUTPUT]
     fields = [P.OUTPUT_STRIDE, *([P.AUX_STRIDE] if variant.role == "index" else [])]
-    strides = [*_strides(variant, plan)]
+    strides = [*strides_of(variant, plan)]
     best = (0, 0)
     for outputs in (1, 2, 4, 8):
         if windows % outputs or outputs * wide > (64 if sizes[0] * sizes[1] < LEAST_COLUMN else 32):
@@ -277,7 +277,7 @@ def _shared(
 def shared_lanes(asked: Asked) -> Taken | str:
     """Columns of a window for threads that share it, where neighbours in memory are lanes."""
     plan, variant = asked.plans["lanes"], asked.variant
-    refusal = _refusal(asked, plan)
+    refusal = inside_refusal(asked, plan)
     if refusal:
         return refusal
     if plan[P.SOURCE_LANE] != 1 or plan[P.LANES] <= FEW_LANES:
@@ -291,7 +291,7 @@ def shared_lanes(asked: Asked) -> Taken | str:
     while lanes * sizes[2] * SIZES[variant.source] > 4 * MOST_THREADS and lanes * SIZES[variant.source] > 16:
         lanes //= 2
     lanes = min(lanes, 1 << (plan[P.LANES] - 1).bit_length())
-    vector = _vector(asked, 4, lanes, plan[P.LANES], plan[last + P.SOURCE_STRIDE], *_strides(variant, plan))
+    vector = _vector(asked, 4, lanes, plan[P.LANES], plan[last + P.SOURCE_STRIDE], *strides_of(variant, plan))
     elements = sizes[2] * lanes
     if elements // vector > 2 * MOST_THREADS:
         return NO_COLUMNS
@@ -304,11 +304,11 @@ def shared_rows(asked: Asked) -> Taken | str:
     across, variant = asked.plans["lanes"], asked.variant
     few = across[P.SOURCE_LANE] == 1 and 1 < across[P.LANES] <= FEW_LANES
     plan = across if few else asked.plans["rows"]
-    refusal = _refusal(asked, plan)
+    refusal = inside_refusal(asked, plan)
     if refusal:
         return refusal
     lanes = plan[P.LANES] if few else 1
-    if not _rows_beside(plan, lanes):
+    if not rows_beside(plan, lanes):
         return NOT_BESIDE
     sizes, _, _ = window_of(plan)
     column = sizes[0] * sizes[1]
@@ -317,7 +317,7 @@ def shared_rows(asked: Asked) -> Taken | str:
     last = axes_of(plan)[2]
     windows, one = plan[last + P.OUTPUT], sizes[2] * lanes
     # a short column leaves a thread too little to do for one word
-    vector = _vector(asked, 8 if column <= 16 and windows > 1 else 4, windows * one, *_strides(variant, plan))
+    vector = _vector(asked, 8 if column <= 16 and windows > 1 else 4, windows * one, *strides_of(variant, plan))
     # pieces of whole windows, and of whole vectors, or the whole row
     piece, row = 1, windows * one
     while piece * one % vector:
@@ -340,7 +340,7 @@ def runs(asked: Asked) -> Taken | str:
     across = plan[P.SOURCE_LANE] == 1 and plan[P.LANES] > FEW_LANES
     if not across:
         plan = asked.plans["rows"]
-    refusal = _refusal(asked, plan)
+    refusal = inside_refusal(asked, plan)
     if refusal:
         return refusal
     sizes, _, dilations = window_of(plan)
@@ -355,7 +355,7 @@ def runs(asked: Asked) -> Taken | str:
         lanes //= 2
     if lanes * entries > MOST_THREADS:
         return NO_COLUMNS
-    strides = _strides(variant, plan)
+    strides = strides_of(variant, plan)
     vector = 1 if across else min(_vector(asked, 16, plan[last + P.WINDOW_STRIDE], *strides), GROUP)
     windows = plan[last + P.OUTPUT]
     _, numbers = numbers_of(plan, -(-plan[P.LANES] // lanes) if across else windows, 1 if across else None)

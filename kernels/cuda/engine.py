@@ -24,6 +24,7 @@ from fastpool.kernels.cuda.general import make_general, make_general_scatter
 from fastpool.kernels.cuda.lanes import make_lanes
 from fastpool.kernels.cuda.lanes_hot import make_lanes_hot
 from fastpool.kernels.cuda.memory import NAMES
+from fastpool.kernels.cuda.pairs import make_pairs
 from fastpool.kernels.cuda.parts import parameter_type
 from fastpool.kernels.cuda.planes import Plane, make_lane_planes, make_planes
 from fastpool.kernels.cuda.rows import make_rows
@@ -80,6 +81,10 @@ def _way(make: str, variant: Variant) -> str:
 def _words(make: str, arguments: tuple[Any, ...]) -> list[str]:
     """What makes a kernel different from others of its form, for its name."""
     words = []
+    if make == "pairs":
+        sizes, many, way, shift, there = arguments
+        words = ["k" + "x".join(map(str, sizes)), f"w{many}", way.replace(".", ""), f"by{1 << shift}" * (shift > 0)]
+        return [*filter(None, words), "".join(map(str, map(int, there)))]
     if make in ("unrolled", "shared", "runs"):
         sizes, vector, many, *rest = arguments
         words = [
@@ -105,6 +110,7 @@ def _words(make: str, arguments: tuple[Any, ...]) -> list[str]:
 _MAKERS: dict[str, dict[str, Any]] = {
     "blocks": {"forward": make_blocks},
     "chunks": {"forward": make_chunks},
+    "pairs": {"forward": make_pairs},
     "unrolled": {"forward": make_unrolled},
     "shared": {"forward": make_shared},
     "runs": {"forward": make_runs},

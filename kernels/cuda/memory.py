@@ -38,6 +38,7 @@ VECTOR_BYTES = 16
 """The most that one thread loads or stores at a time."""
 
 _shared: Any = importlib.import_module(f"fastpool.kernels.cuda.{'simulated' if SIMULATED else 'shared_instructions'}")
+_pairs: Any = importlib.import_module(f"fastpool.kernels.cuda.{'simulated' if SIMULATED else 'pair_instructions'}")
 _twins: Any = importlib.import_module(f"fastpool.kernels.cuda.{'simulated' if SIMULATED else 'instructions'}")
 
 ahead = _twins.ahead
@@ -57,6 +58,8 @@ load_or = _twins.load_or
 load_row = _twins.load_row
 logarithm = _twins.logarithm
 multiply = _twins.multiply
+pairwise = _pairs.pairwise
+picked = _pairs.picked
 product = _twins.product
 scaled = _twins.scaled
 shared_get = _shared.shared_get
@@ -65,6 +68,8 @@ shared_put = _shared.shared_put
 store = _twins.store
 vector_load = _twins.vector_load
 vector_store = _twins.vector_store
+words_load = _pairs.words_load
+words_store = _pairs.words_store
 
 
 def plain(v):

@@ -178,3 +178,54 @@ def exponential(value):
 def logarithm(value):
     """The natural logarithm of a float32 or float64: NaN or an infinity where Python has an error."""
     return np.log(value)
+
+
+@functools.cache
+def pairwise(name):
+    """``best(a, b)``: the larger or smaller of each half of two words."""
+    half = np.int16 if "s16" in name else np.uint16
+    order = np.maximum if name.startswith("max") else np.minimum
+
+    def best(a, b):
+        first, second = (np.array([word], np.uint32).view(half) for word in (a, b))
+        return order(first, second).view(np.uint32)[0]
+
+    return best
+
+
+@functools.cache
+def picked(selector):
+    """``pick(a, b)``: the four bytes of two words that a selector's digits name, the last digit's first."""
+    places = [selector >> 4 * i & 7 for i in range(4)]
+
+    def pick(a, b):
+        return np.array([a, b], np.uint32).view(np.uint8)[places].view(np.uint32)[0]
+
+    return pick
+
+
+@functools.cache
+def words_load(count):
+    """``load_words(array, p, i)``: reads ``count`` words into a thread's array, from element ``i`` on."""
+
+    def load_words(array, p, i):
+        many = 4 * count // p.size
+        begin = p.place(i, many)
+        words = p.memory[begin : begin + many].view(np.uint32)
+        for j in range(count):
+            array[j] = words[j]
+
+    return load_words
+
+
+@functools.cache
+def words_store(count):
+    """``store_words(p, i, array)``: writes the first ``count`` words of a thread's array, from element ``i`` on."""
+
+    def store_words(p, i, array):
+        many = 4 * count // p.size
+        begin = p.place(i, many)
+        words = np.array([array[j] for j in range(count)], np.uint32)
+        p.memory[begin : begin + many] = words.view(p.memory.dtype)
+
+    return store_words
