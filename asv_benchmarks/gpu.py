@@ -74,7 +74,9 @@ def sanitize(options: argparse.Namespace) -> int:
     if not Path(tool).exists():
         say("sanitize: compute-sanitizer is not installed")
         return 2
-    command = [tool, "--tool", "memcheck", "--error-exitcode", "9", sys.executable, __file__]
+    # libraries ask the driver for functions that it does not have, which would be counted
+    command = [tool, "--tool", "memcheck", "--report-api-errors", "no", "--error-exitcode", "9"]
+    command += [sys.executable, __file__]
     command += ["--only", "matrix", "--workers", "1", "--few", str(options.few or 60)]
     return subprocess.run(command, check=False).returncode
 

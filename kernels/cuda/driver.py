@@ -9,6 +9,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import struct
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -108,9 +109,10 @@ class Memory:
             self.address = address.value
             check(lib.cuMemcpyHtoD_v2(self.address, data, len(data)), f"copying {len(data)} bytes to the device")
 
-    def __del__(self) -> None:
+    def __del__(self, ending: Callable[[], bool] = sys.is_finalizing) -> None:
         address = getattr(self, "address", 0)
-        if address and ctypes is not None:
+        # the memory goes with the process
+        if address and not ending():
             with current(self.device):
                 library().cuMemFree_v2(address)
 
