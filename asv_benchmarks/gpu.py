@@ -37,7 +37,7 @@ if importlib.util.find_spec("pytest") is None:
 from gpu_parts import calls, matrix, times  # noqa: E402
 from gpu_parts.say import say  # noqa: E402
 
-PARTS = {"matrix": 150, "kinds": 30, "tiny": 20, "threads": 40, "time": 210}
+PARTS = {"matrix": 180, "kinds": 30, "tiny": 20, "threads": 40, "time": 210}
 """Seconds that each part may take, when it is asked for all of them."""
 
 PACKAGES = ("numpy", "numba", "numba-cuda", "numba-cuda-mlir", "torch", "cupy-cuda13x", "cupy-cuda12x", "jax", "triton")
@@ -86,8 +86,8 @@ def arguments(words: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--seconds", type=float, help="that one part may take, instead of its own")
     parser.add_argument("--few", type=int, default=0, help="cases of a part; all of them if left out")
     parser.add_argument("--rounds", type=int, default=7, help="of timing")
-    parser.add_argument("--compile", action="store_true", help="time torch.compile, too, which is slow to compile")
-    parser.add_argument("--workers", type=int, default=min(12, os.cpu_count() or 1), help="processes of the matrix")
+    parser.add_argument("--compile", action="store_true", help="time torch.compile of the judge's cases, too")
+    parser.add_argument("--workers", type=int, default=min(16, os.cpu_count() or 1), help="processes of the matrix")
     parser.add_argument(
         "--simulate", action="store_true", help="without a GPU: tests in Numba's simulator, small cases on the CPU"
     )

@@ -20,7 +20,7 @@ from gpu_parts.cases import LARGE, Case, cases_of
 from gpu_parts.say import say
 from gpu_parts.where import where
 
-PROCESSES = 12
+PROCESSES = 16
 """Processes that prepare cases, at most."""
 
 PREPARING = 0.6
@@ -93,6 +93,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
         return shards(options)
     import torch
 
+    from fastpool.bench import networks
     from fastpool.bench.rows import Row
     from fastpool.bench.table import times as ratio
 
@@ -100,6 +101,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
     begun = time.monotonic()
     number, count = options.shard or (0, 1)
     rows, left, kept = [], [], {}
+    compiling = set(networks.JUDGE) | {f"large: {name}" for name in networks.JUDGE} if options.compile else set()
     if options.compile:
         unlimited(torch)
     for name, text in list(cases_of(options).items())[number::count]:
@@ -108,7 +110,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             continue
         case = Case(text, device)
         row = Row(name, text, case.moved)
-        calls = calls_of(case, row, cuda, options.compile, kept)
+        calls = calls_of(case, row, cuda, options.compile and (options.simulate or name in compiling), kept)
         if "fastpool" in calls and "torch" in calls:
             wrong = case.differs(calls["fastpool"](), calls["torch"]())
             row.wrong |= {"fastpool": wrong} if wrong else {}
@@ -126,7 +128,7 @@ def run(options: argparse.Namespace) -> dict[str, Any]:
             continue
         case = Case(row.problem, device)
         timers = {
-            peer: device_timer(cuda, call) for peer, call in calls_of(case, row, cuda, options.compile, kept).items()
+            peer: device_timer(cuda, call) for peer, call in calls_of(case, row, cuda, row.case in kept, kept).items()
         }
         row.times = {peer: [] for peer in timers}
         for _ in range(options.rounds):

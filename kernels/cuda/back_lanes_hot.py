@@ -20,10 +20,11 @@ from fastpool.kernels.cuda.back_rows import make_share, neutral
 from fastpool.kernels.cuda.back_scatter import make_add, make_relative
 from fastpool.kernels.cuda.back_strips import Tile, make_placed
 from fastpool.kernels.cuda.lanes import make_accesses
+from fastpool.kernels.cuda.means import Divisor
 from fastpool.kernels.cuda.memory import DECODE, ENCODE, SCALARS, ahead
 from fastpool.kernels.cuda.package import cuda as cuda
 from fastpool.kernels.cuda.package import device, rebound
-from fastpool.kernels.cuda.parts import Divisor, make_parts, shares
+from fastpool.kernels.cuda.parts import make_parts, shares
 from fastpool.kernels.cuda.strips import in_turn, make_images
 from fastpool.kernels.cuda.thread import between, make_coordinates
 from fastpool.kernels.registry import Variant

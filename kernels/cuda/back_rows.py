@@ -16,10 +16,11 @@ import numpy as np
 from fastpool.kernels import reductions as R
 from fastpool.kernels.cuda import numbers as N
 from fastpool.kernels.cuda.back_strips import Tile, make_placed
+from fastpool.kernels.cuda.means import Divisor, make_quotient
 from fastpool.kernels.cuda.memory import DECODE, SCALARS, ahead, load, store, vector_load, vector_store
 from fastpool.kernels.cuda.package import cuda as cuda
 from fastpool.kernels.cuda.package import device, rebound
-from fastpool.kernels.cuda.parts import Divisor, make_parts, make_quotient, shares
+from fastpool.kernels.cuda.parts import make_parts, shares
 from fastpool.kernels.cuda.strips import in_turn, make_coordinates, make_images
 from fastpool.kernels.cuda.thread import between
 from fastpool.kernels.registry import Variant
@@ -37,10 +38,14 @@ def make_share(variant: Variant, fixed: Divisor) -> tuple[Any, bool]:
     """(``share(v, d, r, p)``, what a window gives each of its elements; whether it needs ``r``, which is 1 / d)."""
     real = SCALARS[variant.state[0]]
     decode, leaf = device(DECODE[variant.source]), make_parts(variant).leaf
-    quotient = make_quotient(variant.state[0], fixed) if variant.reduction.pull is R.share_gradient else None
+    quotient, doubted = None, None
+    if variant.reduction.pull is R.share_gradient:
+        quotient, doubted = make_quotient(variant.state[0], fixed)
 
     def by_product(v, d, r, p):
-        return real(quotient(real(decode(v)), real(d), r))
+        g = real(decode(v))
+        q = quotient(g, real(d), r)
+        return real(g / real(d)) if doubted(g, q) else q
 
     def by_division(v, d, r, p):
         return leaf(v, d, p)

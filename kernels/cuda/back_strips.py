@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastpool.kernels.cuda import numbers as N
+from fastpool.kernels.cuda.means import Divisor
 from fastpool.kernels.cuda.package import device
-from fastpool.kernels.cuda.parts import Divisor
 from fastpool.kernels.cuda.strips import Window
 
 _INT, _ZERO, _ONE = np.int32, np.int32(0), np.int32(1)

@@ -129,6 +129,30 @@ def vector_load(count):
     return load_vector
 
 
+@intrinsic
+def load_or(typing_context, p, i, there, other):
+    """Element ``i`` of a pointer where it is ``there``, else ``other``; without a branch."""
+    size = p.dtype.bitwidth // 8
+    letter, bits = {1: ("h", 16), 2: ("h", 16), 4: ("r", 32), 8: ("l", 64)}[size]
+    kind = ir.IntType(bits)
+
+    def generate(context, builder, signature, arguments):
+        element = context.get_value_type(p.dtype)
+        place = _place(context, builder, arguments[0], arguments[1], signature.args[1], element)
+        raw = ir.IntType(8 * size)
+        fill = builder.bitcast(context.cast(builder, arguments[3], signature.args[3], p.dtype), raw)
+        fill = builder.zext(fill, kind) if size == 1 else fill
+        word = "u8" if size == 1 else f"b{8 * size}"
+        text = f"{{{{ .reg .pred q; setp.ne.b32 q, $2, 0; @q ld.global.{word} $0, [$1]; }}}}"
+        function = ir.FunctionType(kind, [place.type, _I32, kind])
+        asked = [place, builder.zext(arguments[2], _I32), fill]
+        loaded = builder.call(ir.InlineAsm(function, text, f"={letter},l,r,0"), asked)
+        loaded = builder.trunc(loaded, raw) if size == 1 else loaded
+        return builder.bitcast(loaded, element)
+
+    return p.dtype(p, i, there, other), generate
+
+
 @functools.cache
 def vector_store(count):
     """``store_vector(p, i, array)``: writes the first ``count`` elements of a thread's array to neighbouring ones."""
@@ -338,14 +362,16 @@ def fma(typing_context, a, b, c):
 def corrected(s, d, r):
     """The quotient of a float32 by a small integer ``d``, rounded as IEEE 754 says, where ``r`` is 1 / d, rounded.
 
-    A product and one correction, whose bits are those of the quotient: for the divisors of ``planning`` they were
-    compared for all fractions of s. Very small and very large ones are divided.
+    A product and one correction, whose bits are those of the quotient: for the divisors of ``parts.KNOWN`` they were
+    compared for all fractions of s. Where it is ``doubtful`` a quotient has to be made.
     """
     q = s * r
-    t = fma(fma(-q, d, s), r, q)
-    if (abs(t) > _LEAST) & (abs(t) < _MOST):
-        return t
-    return s if s == 0 else s / d
+    return s if s == 0 else fma(fma(-q, d, s), r, q)
+
+
+def doubtful(s, q):
+    """Whether ``q``, which ``corrected`` made of ``s``, may have lost bits: very small, very large or no number."""
+    return (s != 0) & (not ((abs(q) > _LEAST) & (abs(q) < _MOST)))
 
 
 def exponential(value):

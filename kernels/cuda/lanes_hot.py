@@ -18,10 +18,11 @@ import numpy as np
 
 from fastpool.kernels.cuda import numbers as N
 from fastpool.kernels.cuda.lanes import make_accesses
+from fastpool.kernels.cuda.means import Divisor, make_means
 from fastpool.kernels.cuda.memory import SCALARS, ahead
 from fastpool.kernels.cuda.package import cuda as cuda
 from fastpool.kernels.cuda.package import device, rebound
-from fastpool.kernels.cuda.parts import Divisor, count_of, make_mean, make_parts
+from fastpool.kernels.cuda.parts import count_of, make_parts
 from fastpool.kernels.cuda.strips import Strip, in_turn, make_images, make_named, make_placed, make_settled
 from fastpool.kernels.cuda.thread import between, make_coordinates, make_states
 from fastpool.kernels.registry import Variant
@@ -57,7 +58,7 @@ def make_lanes_hot(variant: Variant, made: Strip) -> Any:
     (k0, k1, k2), (s0, s1, s2) = made.window
     vector, strip, rows = made.vector, made.strip, made.rows
     select, numbered = variant.reduction.select, variant.role == "index"
-    nothing, _, combine, moved, _, place = make_parts(variant)
+    nothing, _, combine, moved, finish, place = make_parts(variant)
     get, put = make_states(variant)
     follow = variant.reduction.follow
     order = combine if follow is None else device(follow)
@@ -65,7 +66,7 @@ def make_lanes_hot(variant: Variant, made: Strip) -> Any:
     counts_taps = (variant.reduction.counted or len(variant.state) == 2) and not numbered and made.fixed is Divisor.OWN
     has_one = made.fixed is not Divisor.OWN
     number = count_of(variant)
-    mean, needs_inverse = make_mean(variant, made.fixed)
+    means, needs_inverse = make_means(variant, made.fixed, vector)
     coordinates, image = make_coordinates(2), make_images(made.outer)
     read = make_lane_reader(variant, made)
     _, write = make_accesses(vector)
@@ -151,6 +152,8 @@ def make_lanes_hot(variant: Variant, made: Strip) -> Any:
             put(total, total_counts, e, nothing())
         every_tap(raw, total, total_counts, column, column_counts, x, i0, i1, i2, p, n)
         made_now, beside = cuda.local.array(vector, output_type), cuda.local.array(vector, aux_type)
+        sums, sum_counts = cuda.local.array(vector, state_type), cuda.local.array(vector, count_type)
+        values = cuda.local.array(vector, state_type)
         y = ahead(ahead(output, image(near, far, n[N.OUT_NEAR], n[N.OUT_FAR])), _INT(lane * _INT(n[N.OUT_LANE])))
         z, flat = aux, _LONG(0)
         if numbered:
@@ -162,21 +165,24 @@ def make_lanes_hot(variant: Variant, made: Strip) -> Any:
         for r in range(strip):
             o1 = _INT(q1 * strip + r)
             if o1 < _INT(n[N.WINDOWS1]):
-                divisor, inside = number(1), _INT(1)
-                if has_one:
-                    divisor, inside = fixed, _INT(-1)
-                if counts_taps:
-                    f1 = _INT(i1 + r * s1)
-                    many = _INT(between(i0, k0, n[N.LOW0], n[N.HIGH0]) * between(f1, k1, n[N.LOW1], n[N.HIGH1]))
-                    divisor = number(_INT(many * between(i2, k2, n[N.LOW2], n[N.HIGH2])))
-                    many = _INT(between(i0, k0, 0, n[N.FORWARD0]) * between(f1, k1, 0, n[N.FORWARD1]))
-                    inside = _INT(many * between(i2, k2, 0, n[N.FORWARD2]))
                 first0, first1, first2 = max(_INT(-i0), _ZERO), max(_INT(-i1 - r * s1), _ZERO), max(_INT(-i2), _ZERO)
                 for v in range(vector):
                     s = named(get(total, total_counts, r * vector + v), first0, first1, first2, n)
-                    made_now[v] = mean(s, divisor, inverse, inside, p)
+                    put(sums, sum_counts, v, s)
                     if numbered:
                         beside[v] = place(s, flat + (r * s1) * n[N.UNIT1] + v * n[N.UNIT_LANE])
+                if has_one:
+                    means(made_now, values, sums, sum_counts, fixed, inverse, _INT(-1), p)
+                else:
+                    divisor, inside = number(1), _INT(1)
+                    if counts_taps:
+                        f1 = _INT(i1 + r * s1)
+                        many = _INT(between(i0, k0, n[N.LOW0], n[N.HIGH0]) * between(f1, k1, n[N.LOW1], n[N.HIGH1]))
+                        divisor = number(_INT(many * between(i2, k2, n[N.LOW2], n[N.HIGH2])))
+                        many = _INT(between(i0, k0, 0, n[N.FORWARD0]) * between(f1, k1, 0, n[N.FORWARD1]))
+                        inside = _INT(many * between(i2, k2, 0, n[N.FORWARD2]))
+                    for v in range(vector):
+                        made_now[v] = finish(get(sums, sum_counts, v), divisor, inside, 0, p)
                 to = _INT(o0 * _INT(n[N.OUT0]) + o1 * _INT(n[N.OUT1]) + o2 * _INT(n[N.OUT2]))
                 write(ahead(y, to), 0, made_now)
                 if numbered:

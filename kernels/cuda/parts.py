@@ -6,7 +6,6 @@ reduction is defined once.
 
 from __future__ import annotations
 
-import enum
 import functools
 import math
 import struct
@@ -16,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastpool.kernels import reductions as R
-from fastpool.kernels.cuda.memory import DECODE, ENCODE, SCALARS, corrected, largest, multiply, plain
+from fastpool.kernels.cuda.memory import DECODE, ENCODE, SCALARS, largest, multiply, plain
 from fastpool.kernels.cuda.package import device
 from fastpool.kernels.elements import HALVES
 from fastpool.kernels.reductions import Function
@@ -176,65 +175,6 @@ def _make_finish(variant: Variant) -> Any:
             return encode(s)
 
     return finish
-
-
-KNOWN = (3, 5, 7, 9, 11, 13, 15, 21, 25, 27, 35, 45, 49, 63, 75, 81, 121, 125, 147, 169, 225)
-"""Odd divisors, also times a power of two, for which ``memory.corrected`` was compared for all fractions."""
-
-
-class Divisor(enum.IntEnum):
-    """What is known of the divisors of a kernel's windows when it is compiled."""
-
-    OWN = 0
-    """Each has its own."""
-
-    ONE = 1
-    """They have one."""
-
-    POWER = 2
-    """They have one, a power of two."""
-
-    KNOWN = 3
-    """They have one of ``KNOWN``."""
-
-
-def divisor_of(count: int) -> Divisor:
-    """What is known of a divisor of all windows, or of 0 where there is none."""
-    if count == 0:
-        return Divisor.OWN
-    odd = count // (count & -count)
-    return Divisor.POWER if odd == 1 else Divisor.KNOWN if odd in KNOWN else Divisor.ONE
-
-
-def make_quotient(state: str, divisor: Divisor) -> Any:
-    """``quotient(s, d, r)`` of a state by all windows' divisor, by a product with its reciprocal ``r``; or None."""
-    real = SCALARS[state]
-
-    def multiplied(s, d, r):
-        return real(s * r)
-
-    if divisor is Divisor.POWER and state[0] == "f":
-        return device(multiplied)
-    return device(corrected) if divisor is Divisor.KNOWN and state == "f32" else None
-
-
-def make_mean(variant: Variant, divisor: Divisor) -> tuple[Any, bool]:
-    """(``finish(s, d, r, inside, p)`` of windows with that divisor, whether it needs its reciprocal ``r``)."""
-    finish = _make_finish(variant)
-    quotient = None
-    if variant.reduction.lower is R.quotient and len(variant.state) == 1:
-        quotient = make_quotient(variant.state[0], divisor)
-    encode = device(ENCODE[variant.output])
-
-    def by_product(s, d, r, inside, p):
-        return encode(quotient(s, d, r))
-
-    finish = device(finish)
-
-    def by_division(s, d, r, inside, p):
-        return finish(s, d, inside, 0, p)
-
-    return device(by_division if quotient is None else by_product), quotient is not None
 
 
 def _make_place(variant: Variant) -> Any:

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 
 from fastpool.kernels.cuda import numbers as N
+from fastpool.kernels.cuda.means import Divisor, make_means
 from fastpool.kernels.cuda.memory import SCALARS, ahead, store, vector_store
 from fastpool.kernels.cuda.package import cuda as cuda
 from fastpool.kernels.cuda.package import device, rebound
-from fastpool.kernels.cuda.parts import Divisor, count_of, make_mean, make_parts
+from fastpool.kernels.cuda.parts import count_of, make_parts
 from fastpool.kernels.cuda.strips import Strip, in_turn, make_coordinates, make_images, make_reader
 from fastpool.kernels.cuda.thread import between, make_states
 from fastpool.kernels.registry import Variant
@@ -29,7 +30,7 @@ def make_rows(variant: Variant, made: Strip) -> Any:
     """The kernel of a variant: ``kernel(source, output, aux, p, n)``, with ``n`` as in ``numbers``."""
     (k0, k1, k2), (s0, s1, s2) = made.window
     loose, vector, strip, deep = made.left < 0, made.vector, made.strip, made.deep
-    _, _, combine, _, _, _ = make_parts(variant)
+    nothing, _, combine, _, finish, _ = make_parts(variant)
     get, put = make_states(variant)
     counts_taps = (variant.reduction.counted or len(variant.state) == 2) and made.fixed is Divisor.OWN
     coordinates, image = make_coordinates(deep, made.outer), make_images(made.outer)
@@ -37,9 +38,10 @@ def make_rows(variant: Variant, made: Strip) -> Any:
     main, columns, rows, left = vector * s2, made.columns, made.rows, made.left
     kept = columns * strip
     store_outputs = vector_store(vector)
+    pitch, at_pitch = made.pitch, made.pitch > 0
     # a divisor is made a number of the states' type from 32 bits: from 64 it takes several instructions
     number = count_of(variant)
-    mean, needs_inverse = make_mean(variant, made.fixed)
+    means, needs_inverse = make_means(variant, made.fixed, vector)
     source_type, output_type = SCALARS[variant.source], SCALARS[variant.output]
     state_type, count_type = SCALARS[variant.state[0]], SCALARS[variant.state[-1]]
 
@@ -53,7 +55,8 @@ def make_rows(variant: Variant, made: Strip) -> Any:
         def step(row, row_counts, raw, total, total_counts, x, i0, i1, i2, p, n):
             slab, slab_counts = cuda.local.array(columns, state_type), cuda.local.array(columns, count_type)
             for j0 in range(k0):
-                read(row, row_counts, raw, x, _INT(i0 + j0), _INT(i1 + b), i2, p, n)
+                # at a pitch that is known the row is told by its number
+                read(row, row_counts, raw, x, _INT(b) if at_pitch else _INT(i0 + j0), _INT(i1 + b), i2, p, n)
                 for u in range(columns):
                     s = get(row, row_counts, u)
                     if j0 > 0:
@@ -83,8 +86,17 @@ def make_rows(variant: Variant, made: Strip) -> Any:
         i1 = _INT(q1 * (strip * s1) - _INT(n[N.PAD1]))
         i2 = _INT(c * main - (_INT(n[N.PAD2]) if loose else left))
         x = ahead(source, image(near, far, n[N.STEP_NEAR], n[N.STEP_FAR]))
+        if at_pitch:
+            x = ahead(x, _INT(i1 * pitch))
         every_row(row, row_counts, raw, total, total_counts, x, i0, i1, i2, p, n)
+        if at_pitch:
+            for u in range(columns):
+                if (i2 + u < 0) | (i2 + u >= _INT(n[N.SIZE2])):
+                    for r in range(strip):
+                        put(total, total_counts, r * columns + u, nothing())
         made_now = cuda.local.array(vector, output_type)
+        sums, sum_counts = cuda.local.array(vector, state_type), cuda.local.array(vector, count_type)
+        values = cuda.local.array(vector, state_type)
         y = ahead(output, image(near, far, n[N.OUT_NEAR], n[N.OUT_FAR]))
         fixed = number(_INT(n[N.DIVISOR]))
         inverse = number(1) / fixed if needs_inverse else number(1)
@@ -100,14 +112,17 @@ def make_rows(variant: Variant, made: Strip) -> Any:
                     s = get(total, total_counts, r * columns + v * s2)
                     for j in range(1, k2):
                         s = combine(s, get(total, total_counts, r * columns + v * s2 + j))
-                    divisor, inside = number(1), _INT(1)
-                    if has_one:
-                        divisor, inside = fixed, _INT(-1)
-                    if counts_taps:
-                        f2 = _INT(i2 + v * s2)
-                        divisor = number(_INT(lead * between(f2, k2, n[N.LOW2], n[N.HIGH2])))
-                        inside = _INT(lead_inside * between(f2, k2, 0, n[N.FORWARD2]))
-                    made_now[v] = mean(s, divisor, inverse, inside, p)
+                    put(sums, sum_counts, v, s)
+                if has_one:
+                    means(made_now, values, sums, sum_counts, fixed, inverse, _INT(-1), p)
+                else:
+                    for v in range(vector):
+                        divisor, inside = number(1), _INT(1)
+                        if counts_taps:
+                            f2 = _INT(i2 + v * s2)
+                            divisor = number(_INT(lead * between(f2, k2, n[N.LOW2], n[N.HIGH2])))
+                            inside = _INT(lead_inside * between(f2, k2, 0, n[N.FORWARD2]))
+                        made_now[v] = finish(get(sums, sum_counts, v), divisor, inside, 0, p)
                 to = _INT(o1 * _INT(n[N.OUT1]) + c * vector)
                 if deep:
                     to = _INT(to + o0 * _INT(n[N.OUT0]))

@@ -44,6 +44,7 @@ def make_rows_select(variant: Variant, made: Strip) -> Any:
     main, columns, rows, left = vector * s2, made.columns, made.rows, made.left
     kept = vector * strip
     store_outputs = vector_store(vector)
+    pitch, at_pitch = made.pitch, made.pitch > 0
     source_type, output_type, aux_type = (SCALARS[dtype] for dtype in (variant.source, variant.output, variant.aux))
     state_type, count_type = SCALARS[variant.state[0]], SCALARS[variant.state[-1]]
 
@@ -54,7 +55,7 @@ def make_rows_select(variant: Variant, made: Strip) -> Any:
 
         def step(row, row_counts, raw, best, best_counts, x, i0, i1, i2, p, n):
             p0, p1 = _INT(i0 + j0), _INT(i1 + b)
-            read(row, row_counts, raw, x, p0, p1, i2, p, n)
+            read(row, row_counts, raw, x, _INT(b) if at_pitch else p0, p1, i2, p, n)
             for v in range(vector):
                 s = get(row, row_counts, v * s2)
                 for j in range(1, k2):
@@ -81,6 +82,8 @@ def make_rows_select(variant: Variant, made: Strip) -> Any:
         i1 = _INT(q1 * (strip * s1) - _INT(n[N.PAD1]))
         i2 = _INT(c * main - (_INT(n[N.PAD2]) if loose else left))
         x = ahead(source, image(near, far, n[N.STEP_NEAR], n[N.STEP_FAR]))
+        if at_pitch:
+            x = ahead(x, _INT(i1 * pitch))
         for e in range(kept):
             put(best, best_counts, e, nothing())
         every_row(row, row_counts, raw, best, best_counts, x, i0, i1, i2, p, n)

@@ -50,6 +50,11 @@ def vector_load(count):
     return load_vector
 
 
+def load_or(p, i, there, other):
+    """Element ``i`` of a pointer where it is ``there``, else ``other``."""
+    return p.memory[p.place(i)] if there else p.memory.dtype.type(other)
+
+
 @functools.cache
 def vector_store(count):
     """``store_vector(p, i, array)``: writes the first ``count`` elements of a thread's array to neighbouring ones."""
@@ -158,6 +163,11 @@ def from_bits(bits):
 def corrected(s, d, r):
     """The quotient of two float32."""
     return np.float32(s / d)
+
+
+def doubtful(s, q):
+    """Whether ``corrected`` may have lost bits."""
+    return False
 
 
 def exponential(value):

@@ -22,9 +22,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastpool.kernels.cuda import numbers as N
-from fastpool.kernels.cuda.memory import SCALARS, ahead, product, vector_load
+from fastpool.kernels.cuda.means import Divisor
+from fastpool.kernels.cuda.memory import SCALARS, ahead, load_or, product, vector_load
 from fastpool.kernels.cuda.package import device
-from fastpool.kernels.cuda.parts import Divisor, absent, make_parts
+from fastpool.kernels.cuda.parts import absent, make_parts
 from fastpool.kernels.cuda.thread import make_states, part
 from fastpool.kernels.registry import Variant
 
@@ -56,6 +57,8 @@ class Strip(NamedTuple):
         What is known of the windows' divisors.
     whole : tuple of bool
         Whether all taps of all strips lie inside, along each axis.
+    pitch : int
+        How far rows are apart, where that is compiled in, else 0: there is no place to compute for each row then.
     """
 
     window: Window
@@ -66,6 +69,7 @@ class Strip(NamedTuple):
     outer: int = 2
     fixed: Divisor = Divisor.OWN
     whole: tuple[bool, bool, bool] = (False, False, False)
+    pitch: int = 0
 
     @property
     def word(self) -> str:
@@ -74,7 +78,7 @@ class Strip(NamedTuple):
         shape = "".join(f"k{k}s{s}" for k, s in pairs if (k, s) != (1, 1))
         place = "loose" if self.left < 0 else f"p{self.left}"
         axes = "deep" * self.deep + "far" * (self.outer > 1) + ("", "one", "power", "known")[self.fixed]
-        axes += "".join(str(axis) for axis in range(3) if not self.whole[axis])
+        axes += f"w{self.pitch}" * (self.pitch > 0) + "".join(str(axis) for axis in range(3) if not self.whole[axis])
         return "_".join([shape, f"v{self.vector}", place, f"r{self.strip}", axes]).rstrip("_")
 
     @property
@@ -199,7 +203,9 @@ def make_named(variant: Variant) -> Any:
 def make_reader(variant: Variant, made: Strip) -> Any:
     """``read(row, row_counts, raw, x, p0, p1, i2, p, n)``: the states of a row of taps.
 
-    The row lies at positions ``p0`` and ``p1`` of axes 0 and 1, its first tap at ``i2`` of axis 2.
+    The row lies at positions ``p0`` and ``p1`` of axes 0 and 1, its first tap at ``i2`` of axis 2. At a pitch that is
+    compiled in it lies ``p0`` rows behind ``x``, and taps beside the input along axis 2 are the nearest inside for
+    sums, too: what becomes of them is left to the caller.
     """
     loose, left, columns = made.left < 0, max(made.left, 0), made.columns
     main, deep = made.vector * made.window[1][2], made.deep
@@ -219,6 +225,17 @@ def make_reader(variant: Variant, made: Strip) -> Any:
         return at, there
 
     row_of = device(row_of)
+
+    fill, pitch = absent(variant), made.pitch
+
+    def read_at_pitch(row, row_counts, raw, x, p0, p1, i2, p, n):
+        there = np.uint32(p1) < np.uint32(n[N.SIZE1])
+        for u in range(columns):
+            c, _ = placed2(_INT(i2 + u), n[N.SIZE2])
+            put(row, row_counts, u, leaf(load_or(ahead(x, c), p0 * pitch, there, fill), _LONG(1), p))
+
+    if pitch:
+        return device(read_at_pitch)
 
     def read(row, row_counts, raw, x, p0, p1, i2, p, n):
         at, there = row_of(x, p0, p1, n)
