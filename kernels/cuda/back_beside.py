@@ -18,13 +18,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from fastpool.kernels import reductions as R
 from fastpool.kernels.cuda import numbers as N
-from fastpool.kernels.cuda.back_rows import make_share
 from fastpool.kernels.cuda.lanes import make_accesses
-from fastpool.kernels.cuda.means import divisor_of
-from fastpool.kernels.cuda.memory import SCALARS, ahead, divide, load, product, store
+from fastpool.kernels.cuda.means import divisor_of, make_quotient
+from fastpool.kernels.cuda.memory import DECODE, ENCODE, SCALARS, ahead, divide, load, product, store
 from fastpool.kernels.cuda.package import cuda as cuda
-from fastpool.kernels.cuda.package import rebound
+from fastpool.kernels.cuda.package import device, rebound
 from fastpool.kernels.cuda.parts import make_parts, shares
 from fastpool.kernels.cuda.thread import between
 from fastpool.kernels.cuda.trees import make_place
@@ -113,12 +113,38 @@ class Run(NamedTuple):
         return (self.vector - 2) // self.size + 2
 
 
-def _make_divided(variant: Variant, divisor: int) -> tuple[Any, Any, Any]:
-    """(``share`` of ``back_rows.make_share``, the divisor of all windows, and its reciprocal), compiled in."""
-    share, _ = make_share(variant, divisor_of(divisor))
-    number = SCALARS[variant.state[0]]
+def _make_shares(variant: Variant, divisor: int, many: int) -> Any:
+    """``given_by(given, raw, p)``: what ``many`` windows give each of their elements, by the divisor of all windows.
+
+    One look at all of them says whether one has to be divided, as in ``means``.
+    """
+    number, output_type = SCALARS[variant.state[0]], SCALARS[variant.output]
+    decode, encode, parts = device(DECODE[variant.source]), device(ENCODE[variant.output]), make_parts(variant)
+    leaf, finish = parts.leaf, parts.finish
+    quotient, doubted = None, None
+    if variant.reduction.pull is R.share_gradient and divisor > 0:
+        quotient, doubted = make_quotient(variant.state[0], divisor_of(divisor))
     by = number(divisor or 1)
-    return share, by, number(1) / by if variant.state[0][0] == "f" else by
+    inverse = number(1) / by if variant.state[0][0] == "f" else by
+
+    def by_division(given, raw, p):
+        for v in range(many):
+            given[v] = finish(leaf(raw[v], by, p), _LONG(1), _LONG(1), 0, p)
+
+    def by_product(given, raw, p):
+        sums, values = cuda.local.array(many, number), cuda.local.array(many, number)
+        doubt = False
+        for v in range(many):
+            sums[v] = number(decode(raw[v]))
+            values[v] = quotient(sums[v], by, inverse)
+            doubt = doubt | doubted(sums[v], values[v])
+        if doubt:
+            for v in range(many):
+                values[v] = sums[v] / by
+        for v in range(many):
+            given[v] = output_type(encode(values[v]))
+
+    return device(by_division if quotient is None else by_product)
 
 
 def make_run(variant: Variant, made: Run) -> Any:
@@ -127,8 +153,7 @@ def make_run(variant: Variant, made: Run) -> Any:
     ``VECTORS`` are all of the output's, ``LANES`` its elements, ``NEAR`` its images.
     """
     size, vector, windows, ragged = made.size, made.vector, made.windows, made.ragged
-    share, by, inverse = _make_divided(variant, made.divisor)
-    finish = make_parts(variant).finish
+    given_by = _make_shares(variant, made.divisor, windows)
     _, write = make_accesses(vector)
     source_type, output_type = SCALARS[variant.source], SCALARS[variant.output]
 
@@ -145,8 +170,7 @@ def make_run(variant: Variant, made: Run) -> Any:
         last = _INT(_INT(n[N.NEAR]) - _ONE)
         for u in range(windows):
             raw[u] = load(ahead(source, _INT(min(_INT(window + u), last) * _INT(n[N.STEP_NEAR]))), 0)
-        for u in range(windows):
-            given[u] = finish(share(raw[u], by, inverse, p), _LONG(1), _LONG(1), 0, p)
+        given_by(given, raw, p)
         for e in range(vector):
             v = given[0]
             for u in range(1, windows):
@@ -172,14 +196,14 @@ def make_beside(variant: Variant, made: Beside) -> Any:
     covered0, covered1, covered2 = made.covered
     vector, across, windows, begins = made.vector, made.across, made.windows, made.begins
     strip, strips, exact = made.strip, made.strips, made.exact
-    nothing, _, _, _, finish, _ = make_parts(variant)
-    share, divisor, inverse = _make_divided(variant, made.divisor)
+    nothing, leaf, _, _, finish, _ = make_parts(variant)
     counts_taps = shares(variant) and made.divisor == 0
     coordinates = make_place(made.there)
-    read, write = make_accesses(vector)
+    (read, _), (_, write) = make_accesses(vector if across else 1), make_accesses(vector)
     source_type, output_type = SCALARS[variant.source], SCALARS[variant.output]
     state_type = SCALARS[variant.state[0]]
     many = vector if across else windows
+    given_by = _make_shares(variant, made.divisor, many)
     cut = s1 > 0 and strips * strip != s1
 
     def kernel(source, output, aux, p, n):
@@ -213,38 +237,31 @@ def make_beside(variant: Variant, made: Beside) -> Any:
         at = _INT(o0 * _INT(n[N.STEP0]) + o1 * _INT(n[N.STEP1]))
         if across:
             at = _INT(at + _INT(c * vector) * _INT(n[N.STEP_LANE]))
-        by, lead = divisor, _INT(1)
+        lead = _INT(1)
         if counts_taps:
             lead = _INT(between(_INT(o0 * s0 - _INT(n[N.PAD0])), k0, n[N.LOW0], n[N.HIGH0]))
             lead = _INT(lead * between(_INT(o1 * s1 - _INT(n[N.PAD1])), k1, n[N.LOW1], n[N.HIGH1]))
         raw, given = cuda.local.array(many, source_type), cuda.local.array(many, output_type)
         # what an element in no window is
         none = finish(nothing(), _LONG(1), _LONG(1), 0, p)
-        if not across:
-            for u in range(windows):
-                o = _INT(o2 + u)
-                if windows > 1 or not covered2:
-                    o = min(o, _INT(_INT(n[N.SIZE2]) - _ONE))
-                raw[u] = load(ahead(x, _INT(at + o * _INT(n[N.STEP2]))), 0)
         for u in range(windows):
-            o, inside = _INT(o2 + u), there
-            if not covered2:
-                inside = inside & (o < _INT(n[N.SIZE2]))
+            o = _INT(o2 + u)
             if windows > 1 or not covered2:
                 o = min(o, _INT(_INT(n[N.SIZE2]) - _ONE))
+            read(raw, u, ahead(x, _INT(at + o * _INT(n[N.STEP2]))), 0)
+        if not counts_taps:
+            given_by(given, raw, p)
+        for e in range(many):
+            o, inside = _INT(o2 if across else o2 + e), there
             if counts_taps:
                 taps = between(_INT(o * s2 - _INT(n[N.PAD2])), k2, n[N.LOW2], n[N.HIGH2])
-                by = state_type(_INT(lead * taps))
-            if across:
-                read(raw, 0, ahead(x, _INT(at + o * _INT(n[N.STEP2]))), 0)
-                if not covered2:
+                share = leaf(raw[e], state_type(_INT(lead * taps)), p)
+                given[e] = finish(share, _LONG(1), _LONG(1), 0, p)
+            if not covered2:
+                inside = inside & (o < _INT(n[N.SIZE2]))
+                if across:
                     inside = inside & (tap2 < k2)
-                for v in range(vector):
-                    made_one = finish(share(raw[v], by, inverse, p), _LONG(1), _LONG(1), 0, p)
-                    given[v] = made_one if inside else none
-            else:
-                made_one = finish(share(raw[u], by, inverse, p), _LONG(1), _LONG(1), 0, p)
-                given[u] = made_one if inside else none
+            given[e] = given[e] if inside else none
         made_now, written = cuda.local.array(vector, output_type), cuda.local.array(vector, output_type)
         for e in range(vector):
             if across:

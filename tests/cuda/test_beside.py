@@ -103,3 +103,20 @@ def test_other_gradients_are_refused_with_a_reason(op, k, s, options) -> None:
     problem = make(op, (1, 2, 20, 20), ROWS, k, s, direction="bwd", **options)
     verdicts = dict(planning.tasks(problem)[-1].verdicts)
     assert all(verdicts[form] for form in ("run", "beside_lanes", "beside_rows"))
+
+
+@pytest.mark.parametrize(
+    ("form", "shape", "axes", "k"), [("run", (2, 3, 7, 7), ROWS, 7), ("beside_rows", (1, 2, 8, 16), ROWS, 4)]
+)
+def test_memory_that_no_vector_begins_at(form, shape, axes, k) -> None:
+    problem = make("mean", shape, axes, k, direction="bwd")
+    dy = real_numbers("f32", problem.out_shape, np.random.default_rng(3))
+    expected, _ = gradient(problem, dy)
+    size = int(np.prod(shape))
+    dx = np.empty(size + 8, np.float32)
+    first = 1 + -(dx.ctypes.data // 4) % 4
+    dx = dx[first : first + size].reshape(shape)
+    (task,) = planning.tasks(problem, aligned=False)
+    assert task.form == form
+    running.backward(problem, dy, dx, None, None, SIMULATOR.place)
+    np.testing.assert_array_equal(bits(dx), bits(expected))
