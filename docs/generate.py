@@ -13,8 +13,12 @@ DOCS = Path(__file__).resolve().parent
 sys.path.insert(0, str(DOCS.parent))
 
 from fastpool import config  # noqa: E402
+from fastpool.bench import networks  # noqa: E402
 from fastpool.bench.report import Report  # noqa: E402
-from fastpool.bench.table import markdown  # noqa: E402
+from fastpool.bench.rows import Row  # noqa: E402
+from fastpool.bench.table import duration, markdown  # noqa: E402
+from fastpool.bench.table import times as ratio  # noqa: E402
+from fastpool.bench.timing import geometric_mean  # noqa: E402
 from fastpool.family.operations import OPERATIONS  # noqa: E402
 from fastpool.family.windows import WINDOWS  # noqa: E402
 from fastpool.kernels import registry  # noqa: E402
@@ -118,8 +122,58 @@ def cuda():
         rows.append((f"`{name}`", kernel["case"], *words))
     header = ["kernel", "case", "loads", "stores", "registers", "instructions", "local memory"]
     told = f"Compiled with {versions}.\n\n{table(header, rows)}"
-    marks = r"(<!-- begin cuda_code.json[^>]*-->)\n.*?(<!-- end cuda_code.json -->)"
-    return re.sub(marks, lambda match: f"{match[1]}\n\n{told}\n{match[2]}", text, flags=re.DOTALL)
+    for name, words in (("cuda_code.json", told), ("gpu.json", on_a_gpu())):
+        marks = rf"(<!-- begin {name}[^>]*-->)\n.*?(<!-- end {name} -->)"
+        text = re.sub(marks, lambda match, words=words: f"{match[1]}\n\n{words}\n{match[2]}", text, flags=re.DOTALL)
+    return text
+
+
+LARGE = 256 << 20
+"""Bytes beyond which a case has nothing of a cache."""
+
+
+def on_a_gpu():
+    """What asv_benchmarks/gpu.py found on a GPU: what passed, and the times of cases."""
+    found = json.loads((DOCS / "gpu.json").read_text(encoding="utf-8"))
+    machine, matrix, tiny, threads = (found[part] for part in ("machine", "matrix", "tiny", "threads"))
+    device, driver = machine["GPU"].split(", ")[:2]
+    versions = ", ".join(f"{name} {word}" for name, word in machine.items() if name != "GPU")
+    rows = [Row(**row) for row in found["time"]["rows"]]
+    large = [row for row in rows if row.moved > LARGE]
+    judged = [row for row in rows if row.moved <= LARGE and row.case in networks.JUDGE]
+    header = ["case", "MB", "time", "GB/s", "of a copy", "torch", "torch.compile"]
+    lines = []
+    for row in [*large, *judged]:
+        words = (row.of_floor, row.ahead("torch"), row.ahead("torch.compile"))
+        seconds, rate = duration(row.seconds()), f"{row.rate() / 1e9:.0f}"
+        lines.append((row.case, f"{row.moved / 1e6:.0f}", seconds, rate, *(ratio(word) for word in words)))
+    claims = [
+        f"- Tests on the device: {matrix['passed']} of {matrix['cases']} passed, {len(matrix['wrong'])} failed, "
+        f"{matrix['left out']} left out for want of time; each twice, with the same bits, the second time with as much "
+        "work for a thread as large problems have.",
+        f"- Arrays of {', '.join(found['kinds'])}, and a captured graph: "
+        f"{'all right' if not any(found['kinds'].values()) else found['kinds']}.",
+        f"- {threads['calls']} calls from four threads on two streams: {threads['wrong']} wrong, "
+        f"{threads['device memory']} bytes of the device more than before.",
+        f"- A tiny call takes the host {tiny['fastpool']} us, into a result that is there {tiny['fastpool, out']} us; "
+        f"torch's takes {tiny['torch']} us.",
+    ]
+    for what, some in (("all cases", rows), ("those above 256 MB", large)):
+        for peer, name in (("floor", "a copy"), ("torch", "torch eager"), ("torch.compile", "torch.compile")):
+            ahead = {row.case: word for row in some if (word := row.ahead(peer)) is not None}
+            least = min(ahead, key=ahead.__getitem__)
+            mean = ratio(geometric_mean(ahead.values()))
+            claims.append(
+                f"- {name} beside {what}: {mean} in the geometric mean of {len(ahead)}, the lowest "
+                f"{ratio(ahead[least])} ({least}), below 1 in {sum(word < 1 for word in ahead.values())}."
+            )
+    return (
+        f"On one {device}, driver {driver}, with {versions}. Times are medians of {found['time']['rounds']} rounds of "
+        "calls that the device has queued; the last three columns are the other's time by fastpool's.\n\n"
+        + "\n".join(claims)
+        + "\n\n"
+        + table(header, lines)
+    )
 
 
 NO_OPERATIONS = {
