@@ -59,7 +59,7 @@ WINDOWS: tuple[tuple[tuple[int, ...], Any, dict[str, Any]], ...] = (
     ((1, 2, 4, 5, 6), (2, 5, 3), {}),
     # one position apart in small planes: in vectors, whole rows, with lanes; rows longer than their outputs
     ((2, 8, 6, 8), 5, {"s": 1, "p": 2}),
-    ((3, 8, 7, 5), (7, 5), {"s": 1, "p": (3, 2)}),
+    ((2, 8, 5, 5), (3, 5), {"s": 1, "p": (1, 2)}),
     ((2, 8, 5, 9), (2, 6), {"s": 1, "p": [(1, 0), (0, 2)]}),
     # in strips of larger ones
     ((1, 2, 10, 37), (5, 4), {"s": 1, "p": [(2, 1), (0, 3)]}),

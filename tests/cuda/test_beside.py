@@ -22,8 +22,8 @@ WINDOWS: tuple[tuple[str, str, str, tuple[int, ...], Any, Any, Any, Any, dict[st
     ("run", "mean", "f16", (3, 5, 3, 3), ROWS, 3, 3, 0, {"divisor": 5}),
     ("run", "mean", "bf16", (2, 3, 5), 2, 5, 5, 0, {}),
     ("run", "mean", "f64", (2, 3, 5), 2, 9, 4, 2, {"include_pad": False}),
-    ("run", "sum", "f32", (3, 5, 2, 3), ROWS, (2, 3), 1, 0, {}),
-    ("run", "sum", "u8", (3, 5, 2, 3), ROWS, (2, 3), 1, 0, {}),
+    ("run", "sum", "f32", (3, 5, 4, 3), ROWS, (4, 3), 1, 0, {}),
+    ("run", "sum", "u8", (3, 5, 4, 3), ROWS, (4, 3), 1, 0, {}),
     ("run", "mean", "i8", (3, 3, 4, 5), ROWS, (4, 5), 1, 0, {}),
     ("run", "mean", "f32", (1, 3, 2, 3, 5), (2, 3, 4), (2, 3, 5), 1, 0, {"divisor": 10}),
     # rows: a vector in one window, in windows that begin with it, in windows that do not
