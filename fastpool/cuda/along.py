@@ -227,47 +227,42 @@ def _tiled(
     return Taken("lanes_hot" if lanes else "rows", (made,), threads, tuple(n))
 
 
-def rows(asked: Asked) -> Taken | str:
-    """Vectors along rows, for windows that are compiled in."""
+def _hot_plan(asked: Asked) -> list[int] | str:
+    """The plan without lanes of a window that is compiled in, or why there is none."""
     if asked.variant.role not in (*FORWARD, *BACKWARD):
         return NO_ROLE
     plan = asked.plans["rows"]
     refusal = common_refusal(asked, plan)
     if refusal:
         return refusal
-    window = hot_window(plan)
-    if window is None:
+    if hot_window(plan) is None:
         return OTHER_WINDOW
-    if any(at and plan[at + P.SOURCE] == 0 for at in axes_of(plan)):
-        return EMPTY
-    vector = row_vector(asked, plan, window, asked.variant.role in BACKWARD)
+    return EMPTY if any(at and plan[at + P.SOURCE] == 0 for at in axes_of(plan)) else plan
+
+
+def rows(asked: Asked) -> Taken | str:
+    """Vectors along rows, for windows that are compiled in."""
+    plan = _hot_plan(asked)
+    if isinstance(plan, str):
+        return plan
+    vector = row_vector(asked, plan, hot_window(plan), asked.variant.role in BACKWARD)
     if vector == 0:
         return NOT_IN_VECTORS
-    last = axes_of(plan)[2]
     if asked.variant.role in FORWARD:
-        return _forward(asked, plan, vector, plan[last + P.PAD])
+        return _forward(asked, plan, vector, plan[axes_of(plan)[2] + P.PAD])
     return _backward(asked, plan, vector, False)
 
 
 def rows_loose(asked: Asked) -> Taken | str:
     """Some outputs of a row for each thread, for windows that are compiled in and rows of any length."""
-    variant = asked.variant
-    if variant.role not in (*FORWARD, *BACKWARD):
-        return NO_ROLE
-    plan = asked.plans["rows"]
-    refusal = common_refusal(asked, plan)
-    if refusal:
-        return refusal
-    window = hot_window(plan)
-    if window is None:
-        return OTHER_WINDOW
-    if any(at and plan[at + P.SOURCE] == 0 for at in axes_of(plan)):
-        return EMPTY
-    last = axes_of(plan)[2]
-    backward = variant.role in BACKWARD
+    plan, variant = _hot_plan(asked), asked.variant
+    if isinstance(plan, str):
+        return plan
+    last, stride = axes_of(plan)[2], hot_window(plan)[1][2]
     fields = (P.SOURCE_STRIDE, P.OUTPUT_STRIDE, *((P.AUX_STRIDE,) if has_aux(variant) else ()))
-    if not backward and all(plan[last + field] == 1 for field in fields):
-        return _forward(asked, plan, _loose_vector(variant, window[1][2]), -1)
-    if any(plan[last + field] != 1 for field in fields) or plan[last + P.PAD] > 1:
+    backward = variant.role in BACKWARD
+    if any(plan[last + field] != 1 for field in fields) or (backward and plan[last + P.PAD] > 1):
         return NOT_IN_ROWS
-    return _backward(asked, plan, window[1][2], True)
+    if backward:
+        return _backward(asked, plan, stride, True)
+    return _forward(asked, plan, _loose_vector(variant, stride), -1)
