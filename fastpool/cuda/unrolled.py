@@ -57,7 +57,8 @@ ENOUGH_BLOCKS = 264
 SHARED_BYTES = 48 << 10
 """Memory that a block may share without asking the driver for more."""
 
-DEEP = "leaves to rows_hot what that does along three axes: on an H200 in 137 us against 141"
+# 2x2x2 of 604 MB on an H200: rows_hot 137.9 us, this form 141.4
+DEEP = "leaves to rows_hot what that does along three axes"
 
 WIDEST_WINDOW = 32
 """Bytes of a row in a window that a thread reads alone: beyond, its neighbours' loads lie too far apart."""
