@@ -149,6 +149,8 @@ def make_lanes_hot_gather(variant: Variant, made: Tile) -> Any:
         begun1, ended1 = (row_taps[0], row_taps[-1] + 1) if row_taps else (0, 0)
         begun2, ended2 = (column_taps[0], column_taps[-1] + 1) if column_taps else (0, 0)
         starts_slab, starts_column = b0 == 0, b0 == 0 and b1 == 0
+        # elements of a slab that are added, one after the other
+        many1 = max(1, (ended1 - begun1) * vector)
 
         def window(total, column, slab, raw, x, q0, q1, q2, inverse, p, n):
             f0, f1, f2 = _INT(q0 - (w0 - 1 - b0)), _INT(q1 * strip - (w1 - 1 - b1)), _INT(q2 - (w2 - 1 - b2))
@@ -160,6 +162,7 @@ def make_lanes_hot_gather(variant: Variant, made: Tile) -> Any:
                 lead *= between(_INT(f2 * s2 - _INT(n[N.PAD2])), k2, n[N.LOW2], n[N.HIGH2])
                 by = _LONG(lead)
             read(raw, 0, ahead(x, at), 0)
+            given = cuda.local.array(vector, state_type)
             if starts_column:
                 for e in range(in_column):
                     column[e] = none
@@ -167,17 +170,15 @@ def make_lanes_hot_gather(variant: Variant, made: Tile) -> Any:
                 for e in range(in_slab):
                     slab[e] = none
             for v in range(vector):
-                s = share(raw[v], by, inverse, p) if there else nothing()
-                for a0 in range(begun0, ended0):
-                    slab[a0 * vector + v] = combine(slab[a0 * vector + v], s)
-            for a0 in range(slabs):
-                for a1 in range(begun1, ended1):
-                    for v in range(vector):
-                        e = (a0 * rows + a1) * vector + v
-                        column[e] = combine(column[e], slab[a0 * vector + v])
-            for a2 in range(begun2, ended2):
-                for e in range(in_column):
-                    total[a2 * in_column + e] = combine(total[a2 * in_column + e], column[e])
+                given[v] = share(raw[v], by, inverse, p) if there else nothing()
+            for e in range(begun0 * vector, ended0 * vector):
+                slab[e] = combine(slab[e], given[e % vector])
+            for k in range(slabs * (ended1 - begun1) * vector):
+                a0 = k // many1
+                e = (a0 * rows + begun1) * vector + k % many1
+                column[e] = combine(column[e], slab[a0 * vector + k % vector])
+            for e in range(begun2 * in_column, ended2 * in_column):
+                total[e] = combine(total[e], column[e % in_column])
 
         return device(window)
 

@@ -129,10 +129,9 @@ def make_rows_gather(variant: Variant, made: Tile) -> Any:
         def along1(row, raw, x, q0, q1, c, inverse, p, n, total, slab):
             slab_of(row, raw, x, q0, q1, c, inverse, p, n, total, slab)
             for a0 in range(slabs):
-                for a1 in range(begun, ended):
-                    for u in range(columns):
-                        at = (a0 * rows + a1) * columns + u
-                        total[at] = combine(total[at], slab[a0 * columns + u])
+                for e in range(begun * columns, ended * columns):
+                    at = a0 * rows * columns + e
+                    total[at] = combine(total[at], slab[a0 * columns + e % columns])
 
         return device(along1)
 

@@ -92,12 +92,10 @@ def make_lanes_hot(variant: Variant, made: Strip) -> Any:
                     if j2 > 0:
                         s = order(get(best, best_counts, v), s)
                     put(best, best_counts, v, s)
-            for r in range(begun, ended):
-                amount = _INT(j0 * _INT(n[N.JUMP0]) + (b - r * s1) * _INT(n[N.JUMP1]))
-                for v in range(vector):
-                    s = moved(get(best, best_counts, v), amount)
-                    s = order(get(total, total_counts, r * vector + v), s)
-                    put(total, total_counts, r * vector + v, s)
+            for e in range(begun * vector, ended * vector):
+                amount = _INT(j0 * _INT(n[N.JUMP0]) + (b - e // vector * s1) * _INT(n[N.JUMP1]))
+                s = moved(get(best, best_counts, e % vector), amount)
+                put(total, total_counts, e, order(get(total, total_counts, e), s))
 
         return device(step)
 

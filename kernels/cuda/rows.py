@@ -62,12 +62,11 @@ def make_rows(variant: Variant, made: Strip) -> Any:
                     if j0 > 0:
                         s = combine(get(slab, slab_counts, u), s)
                     put(slab, slab_counts, u, s)
-            for r in range(begun, ended):
-                for u in range(columns):
-                    s = get(slab, slab_counts, u)
-                    if r != starts:
-                        s = combine(get(total, total_counts, r * columns + u), s)
-                    put(total, total_counts, r * columns + u, s)
+            for e in range(begun * columns, ended * columns):
+                s = get(slab, slab_counts, e % columns)
+                if e // columns != starts:
+                    s = combine(get(total, total_counts, e), s)
+                put(total, total_counts, e, s)
 
         return device(step)
 
@@ -90,10 +89,10 @@ def make_rows(variant: Variant, made: Strip) -> Any:
             x = ahead(x, _INT(i1 * pitch))
         every_row(row, row_counts, raw, total, total_counts, x, i0, i1, i2, p, n)
         if at_pitch:
-            for u in range(columns):
-                if (i2 + u < 0) | (i2 + u >= _INT(n[N.SIZE2])):
-                    for r in range(strip):
-                        put(total, total_counts, r * columns + u, nothing())
+            for e in range(kept):
+                at = _INT(i2 + e % columns)
+                if (at < 0) | (at >= _INT(n[N.SIZE2])):
+                    put(total, total_counts, e, nothing())
         made_now = cuda.local.array(vector, output_type)
         sums, sum_counts = cuda.local.array(vector, state_type), cuda.local.array(vector, count_type)
         values = cuda.local.array(vector, state_type)

@@ -51,19 +51,21 @@ def make_rows_select(variant: Variant, made: Strip) -> Any:
     def make_step(j0: int, b: int) -> Any:
         """Row ``b`` of taps in slab ``j0``, for all rows of outputs that hold it."""
         holders = [r for r in range(strip) if 0 <= b - r * s1 < k1]
-        first, many = holders[0], len(holders)
+        begun, ended = holders[0], holders[-1] + 1
 
         def step(row, row_counts, raw, best, best_counts, x, i0, i1, i2, p, n):
             p0, p1 = _INT(i0 + j0), _INT(i1 + b)
+            taps, tap_counts = cuda.local.array(vector, state_type), cuda.local.array(vector, count_type)
             read(row, row_counts, raw, x, _INT(b) if at_pitch else p0, p1, i2, p, n)
             for v in range(vector):
                 s = get(row, row_counts, v * s2)
                 for j in range(1, k2):
                     s = order(s, moved(get(row, row_counts, v * s2 + j), _INT(j * _INT(n[N.JUMP2]))))
-                for i in range(many):
-                    e = (first + i) * vector + v
-                    amount = _INT(j0 * _INT(n[N.JUMP0]) + (b - (first + i) * s1) * _INT(n[N.JUMP1]))
-                    put(best, best_counts, e, order(get(best, best_counts, e), moved(s, amount)))
+                put(taps, tap_counts, v, s)
+            for e in range(begun * vector, ended * vector):
+                amount = _INT(j0 * _INT(n[N.JUMP0]) + (b - e // vector * s1) * _INT(n[N.JUMP1]))
+                s = moved(get(taps, tap_counts, e % vector), amount)
+                put(best, best_counts, e, order(get(best, best_counts, e), s))
 
         return device(step)
 
