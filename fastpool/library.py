@@ -250,7 +250,7 @@ def door() -> Any:
         found: Any = importlib.import_module("fastpool._door")
     except ImportError:
         return None
-    names = ("fastpool_forward", "fastpool_workspace_size", "fastpool_threads")
+    names = ("fastpool_forward", "fastpool_workspace_size", "fastpool_threads", "fastpool_run_program")
     found.attach(*map(owner.address, names), config.get_num_threads)
     return found
 

@@ -42,61 +42,69 @@ SHARING = "makes gradients of windows that share no element"
 ORDERED = "adds up to 15 taps along an axis, counted ones without dilation"
 
 
-def _lanes(asked: Asked, hot: bool, vectors: bool) -> Taken | str:
-    variant = asked.variant
-    if variant.role not in (*FORWARD, *BACKWARD):
+def _plan_across(asked: Asked, vectors: bool) -> list[int] | str:
+    """The plan of a form across lanes, or why there is none."""
+    if asked.variant.role not in (*FORWARD, *BACKWARD):
         return NO_ROLE
     plan = asked.plans["lanes"]
     if not vectors and plan[P.SOURCE_LANE] != 1:
         plan = asked.plans["rows"]
-    refusal = common_refusal(asked, plan)
-    if refusal:
-        return refusal
-    window = hot_window(plan) if hot else None
-    if hot and window is None:
+    return common_refusal(asked, plan) or plan
+
+
+def _hot(asked: Asked, vectors: bool) -> Taken | str:
+    plan = _plan_across(asked, vectors)
+    if isinstance(plan, str):
+        return plan
+    if hot_window(plan) is None:
         return OTHER_WINDOW
-    pair = len(variant.state) == 2 and variant.role != "index"
-    if not hot and variant.role in BACKWARD:
-        sizes, strides, dilations = window_of(plan)
-        if any(k > s for k, s in zip(sizes, strides, strict=True)) or dilations != (1, 1, 1):
-            return SHARING
-    free = variant.reduction.repeatable or (variant.state[0][0] in "iu" and not pair)
-    if not hot and variant.role in FORWARD and not free and max(window_of(plan)[0]) > MOST_ORDERED:
-        return ORDERED
-    if not hot and variant.reduction.counted and variant.role in FORWARD and window_of(plan)[2] != (1, 1, 1):
-        return ORDERED
-    vector = lane_vector(asked, plan, 16 if hot or free else 4) if vectors else 1
+    vector = lane_vector(asked, plan, 16) if vectors else 1
     if vector == 0:
         return NO_LANES
-    if hot:
-        taken = (across if variant.role in FORWARD else back_across)(asked, plan, vector)
-        if not isinstance(taken, str):
-            return taken
-    last = axes_of(plan)[2]
-    threads, numbers = numbers_of(plan, plan[P.LANES] // vector, plan[last + P.OUTPUT])
+    return (across if asked.variant.role in FORWARD else back_across)(asked, plan, vector)
+
+
+def _lanes(asked: Asked, vectors: bool) -> Taken | str:
+    plan = _plan_across(asked, vectors)
+    if isinstance(plan, str):
+        return plan
+    variant = asked.variant
+    sizes, strides, dilations = window_of(plan)
+    dilated = dilations != (1, 1, 1)
+    pair = len(variant.state) == 2 and variant.role != "index"
+    free = variant.reduction.repeatable or (variant.state[0][0] in "iu" and not pair)
+    if variant.role in BACKWARD:
+        if dilated or any(k > s for k, s in zip(sizes, strides, strict=True)):
+            return SHARING
+    elif (not free and max(sizes) > MOST_ORDERED) or (variant.reduction.counted and dilated):
+        return ORDERED
+    vector = lane_vector(asked, plan, 16 if free else 4) if vectors else 1
+    if vector == 0:
+        return NO_LANES
+    threads, numbers = numbers_of(plan, plan[P.LANES] // vector, plan[axes_of(plan)[2] + P.OUTPUT])
     if threads > NARROW - 1024:
         return NOT_NARROW
-    return Taken("lanes", (window, vector), threads, numbers)
+    return Taken("lanes", (vector,), threads, numbers)
 
 
 def lanes_hot(asked: Asked) -> Taken | str:
     """Vectors of lanes, for windows that are compiled in."""
-    return _lanes(asked, True, True)
+    return _hot(asked, True)
 
 
 def points_hot(asked: Asked) -> Taken | str:
     """An output for each thread, for windows that are compiled in."""
-    return _lanes(asked, True, False)
+    return _hot(asked, False)
 
 
 def lanes(asked: Asked) -> Taken | str:
     """Vectors of lanes, for any window."""
-    return _lanes(asked, False, True)
+    return _lanes(asked, True)
 
 
 def points(asked: Asked) -> Taken | str:
     """An output for each thread, for any window."""
-    return _lanes(asked, False, False)
+    return _lanes(asked, False)
 
 
 def reach(plan: list[int], field: int) -> int:

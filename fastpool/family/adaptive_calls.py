@@ -8,27 +8,42 @@ from typing import Any
 import numpy as np
 
 from fastpool.arguments import Options
-from fastpool.family import bin_gradients, known_gradients, known_windows
+from fastpool.family import bin_gradients, known_gradients, known_tasks, known_windows
 from fastpool.family import boxes as B
 from fastpool.family.boxes import adaptive_boxes
 from fastpool.family.calls import FLOATS, Call
+from fastpool.family.known_tasks import Asked
 from fastpool.functional._repeat import likeness
+
+MAX, AVG, AVG_BACKWARD = (
+    {n: word.replace("<n>", str(n)) for n in (1, 2, 3)}
+    for word in ("adaptive_max_pool<n>d", "adaptive_avg_pool<n>d", "adaptive_avg_pool<n>d_backward")
+)
+"""Names of the functions, each one object, by which the front door knows them."""
 
 
 def largest(
     n: int, x: Any, output_size: Any, indices: Any, layout: Any, out: Any, nan: Any, device: Any, keep: bool = False
 ) -> tuple[Any, B.Kept | None]:
     """Adaptive max pooling; with ``keep`` also what its gradient needs."""
-    key = None
+    key = asked = None
     if not keep:
-        key = known_windows.key_of(f"max{n}", x, output_size, layout, device, indices, nan)
-        answer = known_windows.forward(key, x, out)
+        written = output_size, layout, indices, nan
+        answer = known_tasks.ahead(MAX[n], written, device, x, out)
+        if answer is None:
+            key = known_windows.key_of(f"max{n}", x, output_size, layout, device, indices, nan)
+            answer = known_windows.forward(key, x, out)
+        if answer is None:
+            pair = type(indices) in (bool, str) and bool(indices)
+            outs = out if pair and type(out) is tuple else (out,) * (1 + (pair and out is None))
+            asked = Asked(MAX[n], written, device, x, outs)
+            answer = known_tasks.run(asked)
         if answer is not None:
             return answer, None
     call = Call(f"adaptive_max_pool{n}d", device)
     source = call.take("x", x, B.LARGEST)
     found = adaptive_boxes(call, output_size, layout, n, source.data.shape)
-    result = B.largest(call, source, found, indices, out, nan, keep)
+    result = B.largest(call, source, found, indices, out, nan, keep, asked if source.data is x else None)
     if B.by_windows(source.data, found) and source.data.size:
         options = Options(found.window, layout=layout, nan=nan, return_indices=indices)
         known_windows.keep(key, f"max_pool{n}d", options)
@@ -77,14 +92,21 @@ def largest_gradient(
 
 def mean(n: int, x: Any, output_size: Any, layout: Any, out: Any, device: Any) -> Any:
     """Adaptive average pooling."""
+    answer: Any = known_tasks.ahead(AVG[n], (output_size, layout), device, x, out)
+    if answer is not None:
+        return answer
     key = known_windows.key_of(f"avg{n}", x, output_size, layout, device)
-    answer: Any = known_windows.forward(key, x, out)
+    answer = known_windows.forward(key, x, out)
+    if answer is not None:
+        return answer
+    asked = Asked(AVG[n], (output_size, layout), device, x, (out,))
+    answer = known_tasks.run(asked)
     if answer is not None:
         return answer
     call = Call(f"adaptive_avg_pool{n}d", device)
     source = call.take("x", x, FLOATS)
     found = adaptive_boxes(call, output_size, layout, n, source.data.shape)
-    result = B.mean(call, source, found, out)
+    result = B.mean(call, source, found, out, asked if source.data is x else None)
     if B.by_windows(source.data, found) and source.data.size:
         known_windows.keep(key, f"avg_pool{n}d", Options(found.window, layout=layout))
     return result
@@ -95,16 +117,25 @@ def mean_gradient(
 ) -> Any:
     """The gradient of adaptive average pooling."""
     # the result lies in memory as the gradient does, so that a shape is all that counts
-    asked = x_or_shape.shape if type(x_or_shape) is np.ndarray else x_or_shape
-    key = known_windows.key_of(f"avg{n}_back", asked, output_size, layout, device, grad=grad_output)
-    answer: Any = known_windows.backward(key, grad_output, asked, out)
+    size = x_or_shape.shape if type(x_or_shape) is np.ndarray else x_or_shape
+    written = output_size, layout, size
+    answer: Any = known_tasks.ahead(AVG_BACKWARD[n], written, device, grad_output, out)
+    if answer is not None:
+        return answer
+    key = known_windows.key_of(f"avg{n}_back", size, output_size, layout, device, grad=grad_output)
+    answer = known_windows.backward(key, grad_output, size, out)
+    if answer is not None:
+        return answer
+    asked = Asked(AVG_BACKWARD[n], written, device, grad_output, (out,), backward=True)
+    answer = known_tasks.run(asked)
     if answer is not None:
         return answer
     call = Call(f"adaptive_avg_pool{n}d_backward", device)
     grad = call.take("grad_output", grad_output, FLOATS)
     shape = call.shape_of("x_or_shape", x_or_shape)
     found = adaptive_boxes(call, output_size, layout, n, shape)
-    result = B.mean_gradient(call, grad, found, shape, out)
+    again = asked if grad.data is grad_output else None
+    result = B.mean_gradient(call, grad, found, shape, out, asked=again)
     if found.short(B.SHORT_GRADIENT) and grad.data.size:
         word = f"avg_pool{n}d" if found.short(1) else f"avg_pool{n}d_backward"
         known_windows.keep(key, word, Options(found.window, layout=layout))

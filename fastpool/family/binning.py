@@ -9,7 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from fastpool.family import tasks
-from fastpool.family.framing import Frame
+from fastpool.family.framing import Frame, lane_axis
+from fastpool.family.tasks import Task
 from fastpool.kernels import bin_plan as P
 from fastpool.kernels import frame as F
 from fastpool.kernels.programs import Program
@@ -127,6 +128,7 @@ def lay_out(
     each: int = 0,
     whole: int = 0,
     neighbours: int = 1,
+    pairs: bool = False,
 ) -> Layout:
     """The plan of a program.
 
@@ -145,7 +147,20 @@ def lay_out(
     slot = -(-((width if woven else neighbours) * lanes) // 16) * 16
     each = each or max(1, min(rows, TILE_BYTES // max(1, moved * lanes * arrays[0].itemsize)))
     pitch = 0 if bins.shared else bins.table.shape[1]
-    plan = [*frame.plan, pitch, each, lanes, slot, bins.longest[-1], int(woven), int(flat), int(none), line, whole]
+    plan = [
+        *frame.plan,
+        pitch,
+        each,
+        lanes,
+        slot,
+        bins.longest[-1],
+        int(woven),
+        int(flat),
+        int(none),
+        line,
+        whole,
+        int(pairs),
+    ]
     tiles = frame.outer * -(-rows // each) * -(-frame.lanes // max(1, lanes))
     return Layout(plan, tiles, slot, each, lanes, woven)
 
@@ -160,16 +175,19 @@ def spatial_sizes(array: Array, axes: Ints) -> Ints:
     return (1,) * (F.SPATIAL - len(axes)) + tuple(array.shape[axis] for axis in axes)
 
 
-def reduce(reduction: str, dtype: str, x: Array, y: Array, axes: Ints, bins: Bins) -> None:
-    """Write the reduction of every box of bins."""
+def reducing(reduction: str, dtype: str, x: Array, y: Array, axes: Ints, bins: Bins) -> Task | None:
+    """The task that writes the reduction of every box of bins, or None where there is nothing to write.
+
+    It is run with ``x`` and ``y``, or with others that lie in memory as these do.
+    """
     if not y.size:
-        return
+        return None
     moved = bins.longest[0] * bins.longest[1] * x.shape[axes[-1]]
     neighbours = min(P.NEIGHBOURS, bins.longest[-1])
     layout = lay_out((x, y), axes, bins, bins.counts[0] * bins.counts[1], moved, neighbours=neighbours)
     work = layout.slot * (P.PACKED * x.itemsize + _slots(bins) * max(4, x.itemsize))
     program = Program("bins", (reduction, dtype))
-    tasks.run(program, layout.plan, (x, y, bins.table), layout.tiles, work, x.nbytes + y.nbytes)
+    return tasks.task(program, layout.plan, (bins.table,), layout.tiles, work, x.nbytes + y.nbytes)
 
 
 def runs_and_holders(dx: Array, axes: Ints, bins: Bins) -> tuple[Bins, Bins, Array]:
@@ -181,19 +199,36 @@ def runs_and_holders(dx: Array, axes: Ints, bins: Bins) -> tuple[Bins, Bins, Arr
     return runs, held, np.broadcast_to(np.empty((), dx.dtype), shape)
 
 
-def share(reduction: str, dtype: str, dx: Array, dy: Array, axes: Ints, bins: Bins) -> None:
-    """Write the gradient of the mean, or the sum, of every box of bins."""
+def _places(runs: Bins, held: Bins, slot: int) -> Array:
+    """Where each element along the last axis finds its share: in the row of the shares of bins, where it is in one; in
+    that of pairs of neighbours, ``slot`` behind it, where it is in two; and at the end of that where it is in none.
+    """
+    first, last = held.ranges()[-1]
+    many = last[0] - first[0]
+    begins, ends = runs.ranges()[-1]
+    found: Array = np.repeat(np.where(many > 0, first[0] + slot * (many - 1), 2 * slot - 1), ends[0] - begins[0])
+    return found
+
+
+def sharing(reduction: str, dtype: str, dx: Array, dy: Array, axes: Ints, bins: Bins) -> Task | None:
+    """The task that writes the gradient of the mean, or the sum, of every box of bins; None as above. It is run with
+    ``dx`` and ``dy``.
+    """
     if not dx.size:
-        return
+        return None
     runs, held, marks = runs_and_holders(dx, axes, bins)
     slots = _slots(held)
     moved = runs.longest[0] * runs.longest[1] * dx.shape[axes[-1]]
     longest = held._replace(table=bins.table)
-    layout = lay_out((dx, dy, marks), axes, longest, runs.counts[0] * runs.counts[1], moved, line=slots)
-    work = layout.slot * (slots + 1) * max(4, dx.itemsize)
+    flat = spatial_sizes(dx, axes)[0] == bins.counts[0] == 1
+    pairs = flat and max(held.longest) <= 2 and lane_axis(dx, axes) < 0
+    rows = runs.counts[0] * runs.counts[1]
+    layout = lay_out((dx, dy, marks), axes, longest, rows, moved, line=slots, pairs=pairs)
+    # behind the rows of blocks those of elements and of the widths of bins
+    work = layout.slot * (slots + 2) * max(4, dx.itemsize)
     program = Program("bin_share", (reduction, dtype))
-    buffers = (dx, dy, runs.table, held.table, bins.table)
-    tasks.run(program, layout.plan, buffers, layout.tiles, work, dx.nbytes + dy.nbytes)
+    tables = runs.table, held.table, bins.table, _places(runs, held, layout.slot)
+    return tasks.task(program, layout.plan, tables, layout.tiles, work, dx.nbytes + dy.nbytes)
 
 
 def virtual(shape: Ints, axes: Ints, kind: str) -> Array:
@@ -217,10 +252,14 @@ def tap_type(bins: Bins) -> str:
     return next(f"u{bits}" for bits in (8, 16, 32, 64) if taps < 2**bits)
 
 
-def select(reduction: str, dtype: str, x: Array, y: Array, indices: Array, axes: Ints, bins: Bins, kind: str) -> None:
-    """Write the largest element of every box of bins, and its index."""
+def selecting(
+    reduction: str, dtype: str, x: Array, y: Array, indices: Array, axes: Ints, bins: Bins, kind: str
+) -> Task | None:
+    """The task that writes the largest element of every box of bins, and its index; None as above. It is run with
+    ``x``, ``y`` and ``indices``.
+    """
     if not y.size:
-        return
+        return None
     ghost = virtual(x.shape, axes, kind)
     reach = max(ghost.strides[axis] * size for axis, size in enumerate(x.shape))
     word = "i32" if x.itemsize < 8 and max(reach, np.prod(spatial_sizes(x, axes), dtype=object)) < 2**31 else "i64"
@@ -229,5 +268,5 @@ def select(reduction: str, dtype: str, x: Array, y: Array, indices: Array, axes:
     layout = lay_out((x, y, indices, ghost), axes, bins, bins.counts[0] * bins.counts[1], moved, flat=kind != "tap")
     work = layout.slot * (P.PACKED * x.itemsize + max(4, x.itemsize) + 8)
     program = Program("bin_index", (reduction, dtype, index, word))
-    buffers = (x, y, indices, bins.table)
-    tasks.run(program, layout.plan, buffers, layout.tiles, work, x.nbytes + y.nbytes + indices.nbytes)
+    moved = x.nbytes + y.nbytes + indices.nbytes
+    return tasks.task(program, layout.plan, (bins.table,), layout.tiles, work, moved)

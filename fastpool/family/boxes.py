@@ -16,10 +16,11 @@ from fastpool import arguments, dispatch
 from fastpool.arguments import Options
 from fastpool.arrays import Source
 from fastpool.errors import shown
-from fastpool.family import bin_gradients, binning, known_gradients, tasks
+from fastpool.family import bin_gradients, binning, known_gradients, known_tasks, tasks
 from fastpool.family.binning import Bins, adaptive_bins
 from fastpool.family.calls import FLOATS, NUMBERS, Call
 from fastpool.family.framing import lane_axis
+from fastpool.family.known_tasks import Asked
 from fastpool.family.tasks import Task
 from fastpool.memory import Array, element_strides
 from fastpool.problem import DTYPES, Ints, Problem
@@ -151,10 +152,10 @@ def windows_gradient(problem: Problem, dx: Array, dy: Array, indices: Array | No
     return ""
 
 
-def mean(call: Call, x: Source, boxes: Boxes, out: object) -> Any:
-    """The mean of every box."""
+def mean(call: Call, x: Source, boxes: Boxes, out: object, asked: Asked | None = None) -> Any:
+    """The mean of every box; ``asked`` is the call as it was made, where it may be known again."""
     y = call.result("out", boxes.pooled(x.data.shape), x.dtype, out, x.data)
-    mean_of(x.dtype, x.data, y.data, boxes)
+    known_tasks.keep(asked, mean_of(x.dtype, x.data, y.data, boxes), call)
     return call.give()
 
 
@@ -163,31 +164,47 @@ def by_windows(x: Array, boxes: Boxes) -> bool:
     return boxes.short(SHORT) and (boxes.short(SHORT_LANES) or lane_axis(x, boxes.axes) < 0)
 
 
-def mean_of(dtype: str, x: Array, y: Array, boxes: Boxes) -> None:
-    """Write the mean of every box."""
+def mean_of(dtype: str, x: Array, y: Array, boxes: Boxes) -> Task | None:
+    """Write the mean of every box; gives the task that did, if one did."""
     if by_windows(x, boxes):
         windows(boxes.problem("avg", dtype, x.shape, "propagate", ""), x, y, None)
-    else:
-        binning.reduce("mean", dtype, x, y, boxes.axes, boxes.bins)
+        return None
+    return _done(binning.reducing("mean", dtype, x, y, boxes.axes, boxes.bins), x, y)
 
 
-def mean_gradient(call: Call, grad: Source, boxes: Boxes, shape: Ints, out: object, order: Array | None = None) -> Any:
-    """Its gradient, for x of that shape; ``order`` is an array whose order in memory it has."""
+def _done(task: Task | None, *arrays: Array) -> Task | None:
+    """A task that has been run."""
+    if task is not None:
+        task.run(*arrays)
+    return task
+
+
+def mean_gradient(
+    call: Call,
+    grad: Source,
+    boxes: Boxes,
+    shape: Ints,
+    out: object,
+    order: Array | None = None,
+    asked: Asked | None = None,
+) -> Any:
+    """Its gradient, for x of that shape; ``order`` is an array whose order in memory it has, ``asked`` is as above."""
     call.check_shape("grad_output", grad.data, boxes.pooled(shape), "the shape of the forward's result")
     dx = call.result("out", shape, grad.dtype, out, grad.data if order is None else order)
-    mean_gradient_of(grad.dtype, dx.data, grad.data, boxes)
+    known_tasks.keep(asked, mean_gradient_of(grad.dtype, dx.data, grad.data, boxes), call)
     return call.give()
 
 
-def mean_gradient_of(dtype: str, dx: Array, dy: Array, boxes: Boxes) -> None:
-    """Write the gradient of the mean of every box."""
+def mean_gradient_of(dtype: str, dx: Array, dy: Array, boxes: Boxes) -> Task | None:
+    """Write the gradient of the mean of every box; gives the task that did, if one did."""
     if boxes.short(1):
         # each element is a box: its gradient is that of the result
         windows(boxes.problem("avg", dtype, dy.shape, "propagate", ""), dy, dx, None)
     elif boxes.short(SHORT_GRADIENT):
         windows_gradient(boxes.problem("avg", dtype, dx.shape, "propagate", "", backward=True), dx, dy, None)
     else:
-        binning.share("mean", dtype, dx, dy, boxes.axes, boxes.bins)
+        return _done(binning.sharing("mean", dtype, dx, dy, boxes.axes, boxes.bins), dx, dy)
+    return None
 
 
 def index_type(boxes: Boxes, kind: str) -> str:
@@ -195,24 +212,32 @@ def index_type(boxes: Boxes, kind: str) -> str:
     return binning.tap_type(boxes.bins) if kind == "tap" else "i64"
 
 
-def select(x: Source, y: Array, indices: Array | None, boxes: Boxes, nan: str, kind: str) -> None:
-    """Write the largest of every box, and its index where there is an array for it."""
+def select(x: Source, y: Array, indices: Array | None, boxes: Boxes, nan: str, kind: str) -> Task | None:
+    """Write the largest of every box, and its index where there is an array for it; gives the task that did, if one
+    did.
+    """
     if by_windows(x.data, boxes):
         problem = boxes.problem("max", x.dtype, x.data.shape, nan, kind)
         windows(problem, x.data, y, indices)
-        return
-    reduction = "max" if nan == "propagate" else "maxnum"
+        return None
+    reduction, places = "max" if nan == "propagate" else "maxnum", (boxes.axes, boxes.bins)
     if indices is None:
-        binning.reduce(reduction, x.dtype, x.data, y, boxes.axes, boxes.bins)
-    else:
-        binning.select(reduction, x.dtype, x.data, y, indices, boxes.axes, boxes.bins, kind)
+        return _done(binning.reducing(reduction, x.dtype, x.data, y, *places), x.data, y)
+    return _done(binning.selecting(reduction, x.dtype, x.data, y, indices, *places, kind), x.data, y, indices)
 
 
 def largest(
-    call: Call, x: Source, boxes: Boxes, return_indices: object, out: object, nan: object, keep: bool = False
+    call: Call,
+    x: Source,
+    boxes: Boxes,
+    return_indices: object,
+    out: object,
+    nan: object,
+    keep: bool = False,
+    asked: Asked | None = None,
 ) -> tuple[Any, Kept | None]:
     """The largest of every box, with indices where they are asked for; and what its gradient needs, where it is to be
-    kept.
+    kept. ``asked`` is as for ``mean``, and None where that is kept.
     """
     kind = arguments.index_kind(call.called, "return_indices", return_indices)
     rule = arguments.one_of(call.called, "nan", nan, ("propagate", "ignore"))
@@ -225,7 +250,7 @@ def largest(
         indices = call.result("out[1]", shape, index_type(boxes, kind), outs[1], x.data).data
     elif keep:
         indices = call.scratch(shape, index_type(boxes, record), x.data)
-    select(x, y.data, indices, boxes, rule, record)
+    known_tasks.keep(asked, select(x, y.data, indices, boxes, rule, record), call)
     kept = (
         Kept(x.dtype, like(x.data), boxes, record, indices, rule == "propagate")
         if keep and indices is not None

@@ -131,6 +131,15 @@ class Task(NamedTuple):
     work: int
     moved: int
 
+    @property
+    def numbers(self) -> tuple[int, ...]:
+        """What the front door is told of it: addresses of the program and of its block, tiles, bytes of workspace, and
+        whether threads share them; () where the library lacks the program.
+        """
+        shared = self.moved >= PARALLEL_BYTES and self.tiles > 1
+        found = _ahead(self.program)
+        return (found, _address(self.block), self.tiles, self.work, int(shared)) if found else ()
+
     def run(self, *arrays: Array, oracle: Callable[[], None] | None = None) -> None:
         """Run it: ``bufs`` points to these arrays, then to the tables; ``oracle`` as in ``run``."""
         places = [*map(_address, arrays), *self.places]

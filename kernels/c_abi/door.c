@@ -1,13 +1,16 @@
-/* The front door of small calls: a forward call of plain NumPy arrays that is like one that was accepted before is run
- * without passing through Python again. What such calls have in common, and what may differ, is as in
+/* The front door of small calls: a call of plain NumPy arrays that is like one that was accepted before is run without
+ * passing through Python again. What such calls have in common, and what may differ, is as in
  * fastpool/functional/_repeat.py; every other call goes the whole way.
  *
  *     learn(called, options, device, keepdims, x, out, plan, handle, y)    keeps a call that was accepted
+ *     learn(called, options, device, keepdims, x, out, task, numbers, y)   the same of a program: numbers is a tuple of
+ *         its address, that of its block, tiles, bytes of workspace of a thread, whether it is shared among threads,
+ *         whether it writes its first array and reads the second, and the addresses of its tables
  *     run(called, options, device, keepdims, x, out) -> y, or None if there is none like it
+ *     attach(forward, workspace_size, threads, run_program, get_num_threads)      the library's functions, by address
+ *     address(array)                                                              the address of its first element
  *
  * With indices ``y``, and ``out`` where it is given, is a pair of arrays.
- *     attach(forward, workspace_size, threads, get_num_threads)                   the library's functions, by address
- *     address(array)                                                              the address of its first element
  */
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -25,14 +28,18 @@
 #define CALLS 512 /* places in the table of known calls, a power of two */
 #define NEAR 8    /* places that a call may be in */
 #define STACK 16384
+#define TABLES 4 /* of a program, at most */
+#define LINE 64  /* bytes that a thread's workspace is aligned to */
 
 typedef fastpool_status forward_function(const fastpool_plan *, const void *, void *, void *, void *, size_t, int);
 typedef size_t size_function(const fastpool_plan *, int);
 typedef int threads_function(const fastpool_plan *, int);
+typedef void program_function(int64_t, int64_t *, int64_t *, void *, int64_t, int64_t, int);
 
 static forward_function *forward;
 static size_function *workspace_size;
 static threads_function *count_threads;
+static program_function *run_program;
 static PyObject *get_num_threads;
 
 /* How an array lies in memory, wherever that is. */
@@ -43,12 +50,20 @@ struct form {
     npy_intp low, high; /* bytes from its first element to its ends */
 };
 
+/* A program that is planned. */
+struct task {
+    int64_t program, block, tiles, pitch, shared, backward;
+    int64_t tables[TABLES];
+    int many;
+};
+
 struct call {
     PyObject *called, *options, *device, *keepdims; /* null where the place is free */
     int has_out, results; /* one, or two with indices */
     struct form x, out[2];
-    PyObject *owner; /* keeps the plan alive */
-    const fastpool_plan *plan;
+    PyObject *owner; /* keeps the plan, or the task, alive */
+    const fastpool_plan *plan; /* null where it is a task */
+    struct task task;
     int rank;
     npy_intp shape[MOST_AXES];
     PyArray_Descr *descr[2]; /* of new results */
@@ -212,16 +227,31 @@ static const struct call *find(PyObject *called, PyObject *options, PyObject *de
     return NULL;
 }
 
-static int wanted_threads(const struct call *call)
+/* Threads for a call that is worth sharing, or -1 with an error. */
+static int wanted_threads(void)
 {
-    if (count_threads(call->plan, 2) < 2)
-        return 1;
     PyObject *given = PyObject_CallNoArgs(get_num_threads);
     if (!given)
         return -1;
     long threads = PyLong_AsLong(given);
     Py_DECREF(given);
     return PyErr_Occurred() ? -1 : (int)threads;
+}
+
+static void run_task(const struct task *task, void *x, void *const y[2], int results, unsigned char *workspace,
+                     int threads)
+{
+    int64_t bufs[3 + TABLES], *next = bufs;
+    if (!task->backward)
+        *next++ = (int64_t)(intptr_t)x;
+    for (int k = 0; k < results; k++)
+        *next++ = (int64_t)(intptr_t)y[k];
+    if (task->backward)
+        *next++ = (int64_t)(intptr_t)x;
+    for (int i = 0; i < task->many; i++)
+        *next++ = task->tables[i];
+    unsigned char *work = workspace + (LINE - (uintptr_t)workspace % LINE) % LINE;
+    run_program(task->program, (int64_t *)(intptr_t)task->block, bufs, work, task->pitch, task->tiles, threads);
 }
 
 static PyObject *run(PyObject *self, PyObject *const *arguments, Py_ssize_t count)
@@ -234,11 +264,13 @@ static PyObject *run(PyObject *self, PyObject *const *arguments, Py_ssize_t coun
     const struct call *known = find(arguments[0], arguments[1], arguments[2], arguments[3], x, out);
     if (!known)
         Py_RETURN_NONE;
-    int threads = wanted_threads(known);
+    int small_call = known->plan ? count_threads(known->plan, 2) < 2 : !known->task.shared;
+    int threads = small_call ? 1 : wanted_threads();
     if (threads < 0)
         return NULL;
     /* another thread may take the place while this one runs without the lock */
     const fastpool_plan *plan = known->plan;
+    struct task task = known->task;
     PyObject *owner = known->owner;
     int results = known->results;
     PyArrayObject *written[2] = {NULL, NULL};
@@ -270,23 +302,27 @@ static PyObject *run(PyObject *self, PyObject *const *arguments, Py_ssize_t coun
             return NULL;
     }
     unsigned char small[STACK];
-    size_t bytes = workspace_size(plan, threads);
+    if (!plan && threads > task.tiles)
+        threads = (int)task.tiles;
+    size_t bytes = plan ? workspace_size(plan, threads) : (size_t)task.pitch * (size_t)threads + LINE;
     unsigned char *workspace = bytes <= sizeof small ? small : malloc(bytes);
     if (!workspace) {
         Py_DECREF(answer);
         return PyErr_NoMemory();
     }
-    const void *source = PyArray_DATA(x);
-    void *result = PyArray_DATA(written[0]), *indices = results == 2 ? PyArray_DATA(written[1]) : NULL;
-    fastpool_status status;
+    void *source = PyArray_DATA(x);
+    void *y[2] = {PyArray_DATA(written[0]), results == 2 ? PyArray_DATA(written[1]) : NULL};
+    fastpool_status status = FASTPOOL_OK;
     Py_INCREF(owner);
-    if (threads == 1 && workspace == small) {
-        status = forward(plan, source, result, indices, workspace, bytes, 1);
-    } else {
-        Py_BEGIN_ALLOW_THREADS
-        status = forward(plan, source, result, indices, workspace, bytes, threads);
-        Py_END_ALLOW_THREADS
-    }
+    /* giving the lock away and asking for it again takes as long as a small call; a large one lets others go on, even
+     * where it has one thread */
+    PyThreadState *state = small_call && workspace == small ? NULL : PyEval_SaveThread();
+    if (plan)
+        status = forward(plan, source, y[0], y[1], workspace, bytes, threads);
+    else
+        run_task(&task, source, y, results, workspace, threads);
+    if (state)
+        PyEval_RestoreThread(state);
     Py_DECREF(owner);
     if (workspace != small)
         free(workspace);
@@ -309,6 +345,24 @@ static void clear(struct call *call)
         Py_XDECREF(held[i]);
 }
 
+/* A task from its numbers; 0 if it has too few of them or too many tables. */
+static int read_task(PyObject *numbers, struct task *task)
+{
+    int64_t *const fields[] = {&task->program, &task->block, &task->tiles, &task->pitch, &task->shared, &task->backward};
+    Py_ssize_t first = sizeof fields / sizeof *fields, size = PyTuple_Size(numbers);
+    if (size < first || size > first + TABLES)
+        return 0;
+    for (Py_ssize_t i = 0; i < size; i++) {
+        int64_t number = PyLong_AsLongLong(PyTuple_GetItem(numbers, i));
+        if (i < first)
+            *fields[i] = number;
+        else
+            task->tables[task->many++] = number;
+    }
+    task->pitch = (task->pitch + LINE - 1) / LINE * LINE;
+    return 1;
+}
+
 static PyObject *learn(PyObject *self, PyObject *const *arguments, Py_ssize_t count)
 {
     (void)self;
@@ -328,7 +382,13 @@ static PyObject *learn(PyObject *self, PyObject *const *arguments, Py_ssize_t co
             Py_RETURN_NONE;
     if (!is_constant(arguments[2]) || !is_constant(arguments[3]))
         Py_RETURN_NONE;
-    void *plan = PyLong_AsVoidPtr(arguments[7]);
+    void *plan = NULL;
+    struct task task;
+    memset(&task, 0, sizeof task);
+    if (!PyTuple_CheckExact(arguments[7]))
+        plan = PyLong_AsVoidPtr(arguments[7]);
+    else if (!read_task(arguments[7], &task))
+        Py_RETURN_NONE;
     if (PyErr_Occurred())
         return NULL;
     size_t at = place(arguments[0], x), chosen = 0;
@@ -354,6 +414,7 @@ static PyObject *learn(PyObject *self, PyObject *const *arguments, Py_ssize_t co
     }
     call->owner = arguments[6];
     call->plan = plan;
+    call->task = task;
     call->rank = PyArray_NDIM(y[0]);
     memcpy(call->shape, PyArray_DIMS(y[0]), (size_t)call->rank * sizeof(npy_intp));
     call->called = arguments[0];
@@ -368,17 +429,18 @@ static PyObject *learn(PyObject *self, PyObject *const *arguments, Py_ssize_t co
 static PyObject *attach(PyObject *self, PyObject *const *arguments, Py_ssize_t count)
 {
     (void)self;
-    if (count != 4) {
+    if (count != 5) {
         PyErr_SetString(PyExc_TypeError, "attach: wrong arguments");
         return NULL;
     }
     forward = (forward_function *)PyLong_AsVoidPtr(arguments[0]);
     workspace_size = (size_function *)PyLong_AsVoidPtr(arguments[1]);
     count_threads = (threads_function *)PyLong_AsVoidPtr(arguments[2]);
+    run_program = (program_function *)PyLong_AsVoidPtr(arguments[3]);
     if (PyErr_Occurred())
         return NULL;
-    Py_INCREF(arguments[3]);
-    get_num_threads = arguments[3];
+    Py_INCREF(arguments[4]);
+    get_num_threads = arguments[4];
     Py_RETURN_NONE;
 }
 

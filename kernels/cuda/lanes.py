@@ -2,9 +2,8 @@
 
 With a vector of 1 it takes any layout: rows that are no whole vectors, and any strides.
 
-Small windows have their numbers compiled in (``window``); for others the numbers are read. Taps are combined along the
-first axis, then the second, then the third: where the order matters, in blocks of a power of two taps, so that windows
-of any numbers have up to 15 taps along an axis. Reads ``source``, writes ``output`` and, with
+The window's numbers are read. Taps are combined along the first axis, then the second, then the third: where the order
+matters, in blocks of a power of two taps, up to 15 taps along an axis. Reads ``source``, writes ``output`` and, with
 indices, ``aux``.
 """
 
@@ -19,7 +18,6 @@ from fastpool.kernels.cuda.memory import SCALARS, load, store, vector_load, vect
 from fastpool.kernels.cuda.package import cuda as cuda
 from fastpool.kernels.cuda.package import device, rebound
 from fastpool.kernels.cuda.parts import count_of, make_parts
-from fastpool.kernels.cuda.strips import Window
 from fastpool.kernels.cuda.thread import between, make_coordinates, make_states
 from fastpool.kernels.registry import Variant
 
@@ -44,10 +42,8 @@ def make_accesses(vector: int) -> Any:
     return device(read), device(write)
 
 
-def make_lanes(variant: Variant, window: Window | None, vector: int) -> Any:
+def make_lanes(variant: Variant, vector: int) -> Any:
     """The kernel of a variant: ``kernel(source, output, aux, p, n)``, with ``n`` as in ``numbers``."""
-    fixed_window = window is not None
-    (w0, w1, w2), (v0, v1, v2) = window or ((1, 1, 1), (1, 1, 1))
     nothing, leaf, combine, moved, finish, place = make_parts(variant)
     get, put = make_states(variant)
     read, write = make_accesses(vector)
@@ -58,19 +54,11 @@ def make_lanes(variant: Variant, window: Window | None, vector: int) -> Any:
     source_type, output_type, aux_type = (SCALARS[dtype] for dtype in (variant.source, variant.output, variant.aux))
     state_type, count_type = SCALARS[variant.state[0]], SCALARS[variant.state[-1]]
     together = variant.reduction.repeatable or variant.state[0][0] in "iu"
-    levels = 1 if together or fixed_window else LEVELS
+    levels = 1 if together else LEVELS
     kept = levels * vector
 
-    def add_next(values, counts, v, s, j):
-        """Adds tap ``j`` of an axis to those before it: in order, as up to three taps are."""
-        if j > 0:
-            s = combine(get(values, counts, v), s)
-        put(values, counts, v, s)
-
-    def all_added(values, counts, v, k):
-        return get(values, counts, v)
-
-    def add_block(values, counts, v, s, j):
+    @device
+    def add(values, counts, v, s, j):
         """Adds tap ``j`` of an axis: level ``l`` keeps a block of ``2**l`` taps that waits for the one behind it."""
         carried = True
         for level in range(LEVELS):
@@ -82,7 +70,8 @@ def make_lanes(variant: Variant, window: Window | None, vector: int) -> Any:
                     put(values, counts, at, s)
                     carried = False
 
-    def blocks_added(values, counts, v, k):
+    @device
+    def total_of(values, counts, v, k):
         """The blocks of ``k`` taps, added from the left, which is from the largest."""
         s = nothing()
         empty = True
@@ -94,9 +83,6 @@ def make_lanes(variant: Variant, window: Window | None, vector: int) -> Any:
                 empty = False
         return s
 
-    add = device(add_next if levels == 1 else add_block)
-    total_of = device(all_added if levels == 1 else blocks_added)
-
     def kernel(source, output, aux, p, n):
         t = _INT(_INT(cuda.blockIdx.x) * _INT(cuda.blockDim.x) + _INT(cuda.threadIdx.x))
         if t >= _INT(n[N.COUNT]):
@@ -107,12 +93,9 @@ def make_lanes(variant: Variant, window: Window | None, vector: int) -> Any:
         slab, slab_counts = cuda.local.array(kept, state_type), cuda.local.array(kept, count_type)
         column, column_counts = cuda.local.array(kept, state_type), cuda.local.array(kept, count_type)
         total, total_counts = cuda.local.array(kept, state_type), cuda.local.array(kept, count_type)
-        if fixed_window:
-            k0, k1, k2, s0, s1, s2, d0, d1, d2 = w0, w1, w2, v0, v1, v2, 1, 1, 1
-        else:
-            k0, k1, k2 = _INT(n[N.KERNEL0]), _INT(n[N.KERNEL1]), _INT(n[N.KERNEL2])
-            s0, s1, s2 = _INT(n[N.STRIDE0]), _INT(n[N.STRIDE1]), _INT(n[N.STRIDE2])
-            d0, d1, d2 = _INT(n[N.DILATION0]), _INT(n[N.DILATION1]), _INT(n[N.DILATION2])
+        k0, k1, k2 = _INT(n[N.KERNEL0]), _INT(n[N.KERNEL1]), _INT(n[N.KERNEL2])
+        s0, s1, s2 = _INT(n[N.STRIDE0]), _INT(n[N.STRIDE1]), _INT(n[N.STRIDE2])
+        d0, d1, d2 = _INT(n[N.DILATION0]), _INT(n[N.DILATION1]), _INT(n[N.DILATION2])
         i0, i1 = _INT(o0 * s0 - _INT(n[N.PAD0])), _INT(o1 * s1 - _INT(n[N.PAD1]))
         i2 = _INT(o2 * s2 - _INT(n[N.PAD2]))
         x = _LONG(near) * n[N.STEP_NEAR] + _LONG(far) * n[N.STEP_FAR] + c * vector * n[N.STEP_LANE]

@@ -1,9 +1,9 @@
 """The gradient of the mean, or the sum, of each box of bins: an element receives its share from every box it is in.
 
-Reads ``bufs[1]`` (gradients of results) and three tables (see ``bin_parts``), writes ``bufs[0]``. Elements that follow
-each other along an axis and are held by the same bins are a *run*. ``bufs[2]`` has the runs, ``bufs[3]`` which bins
-hold each, ``bufs[4]`` the bins. Arrays of the frame: gradient of x, that of the results, and one that is not there,
-with as many elements along each axis as there are runs.
+Reads ``bufs[1]`` (gradients of results) and four tables, writes ``bufs[0]``. Elements that follow each other along an
+axis and are held by the same bins are a *run*. ``bufs[2]`` has the runs, ``bufs[3]`` which bins hold each, ``bufs[4]``
+the bins (see ``bin_parts``), ``bufs[5]`` the run of each element along the last axis. Arrays of the frame: gradient of
+x, that of the results, and one that is not there, with as many elements along each axis as there are runs.
 
 A gradient is divided by the elements of its box; the shares are added along the first spatial axis, then the next, each
 in binary blocks. What is written is the same in all elements of a run, and is computed once. A tile is some runs over
@@ -60,6 +60,44 @@ def make(digest, reduction, dtype):
                 lift_lanes(dy, at + o * step, fine, lanes, taps * width, s, to + o * lanes)
 
     @register_jitable
+    def widths_of(table, widths, wide, s, to):
+        """How wide bins are, as numbers of states, into a row of scratch; gives the widest."""
+        most = np.int64(0)
+        for o in range(wide):
+            width = load_side(table, widths + wide + o) - load_side(table, widths + o)
+            store_out(s, to + o, width)
+            most = max(most, width)
+        return most
+
+    @register_jitable
+    def lift_row(dy, at, wide, taps, s, widths, to):
+        """The shares of a row of results that lie side by side, whose divisors are exact as products of states."""
+        if divided:
+            for o in range(wide):
+                store_out(s, to + o, decode(load_source(dy, at + o)) / (value(taps) * load_out(s, widths + o)))
+        else:
+            for o in range(wide):
+                store_out(s, to + o, decode(load_source(dy, at + o)))
+
+    @register_jitable
+    def blocks_of_two(s, to, slot, wide):
+        """From a row of states that of pairs of neighbours, behind it."""
+        for o in range(wide - 1):
+            store_out(s, to + slot + o, load_out(s, to + o) + load_out(s, to + o + 1))
+
+    @register_jitable
+    def both(s, to, a, b, wide):
+        """A row of states, the sum of two."""
+        for o in range(wide):
+            store_out(s, to + o, load_out(s, a + o) + load_out(s, b + o))
+
+    @register_jitable
+    def pick(s, to, row, places, wide):
+        """A row of elements, each from the state of its bin or of its two."""
+        for i in range(wide):
+            store_out(s, to + i, load_out(s, row + load_side(places, i)))
+
+    @register_jitable
     def lift_lanes(dy, at, fine, lanes, taps, s, to):
         if fine == 1:
             for e in range(lanes):
@@ -97,6 +135,7 @@ def make(digest, reduction, dtype):
         digest  # noqa: B018  (captured, so that a changed source is another kernel in the cache)
         dx, dy, s = pointer(bufs[0], code), pointer(bufs[1], code), pointer(address(work), state)
         runs, held, bins = pointer(bufs[2], table_code), pointer(bufs[3], table_code), pointer(bufs[4], table_code)
+        places = pointer(bufs[5], table_code)
         own, lanes, slot = plan[F.OWN], plan[F.LANES], plan[plan[F.OWN] + P.SLOT]
         woven, longest = plan[own + P.WOVEN] != 0, plan[own + P.LONGEST]
         sd, sh, sw = stride(plan, 0, 0), stride(plan, 0, 1), stride(plan, 0, 2)
@@ -107,12 +146,44 @@ def make(digest, reduction, dtype):
         many_rows, many_lanes, line = plan[own + P.ROWS], plan[own + P.LANES], plan[own + P.LINE] * slot
         at_d, at_h, at_w = B.lists(plan, 0, 2)
         bin_d, bin_h, bin_w = B.lists(plan, 0, 1)
+        pairs, widths = plan[own + P.PAIRS] != 0, line + slot
+        most = widths_of(bins, bin_w, columns, s, widths) if pairs else 0
         for tile in range(begin, end):
             rest, lane, last_lane = B.share(tile, lanes, many_lanes)
             number, first, last = B.share(rest, deep * high, many_rows)
             count = last_lane - lane
             base = offset(plan, 0, number) + lane * x_lane
             base_y = offset(plan, 1, number) + lane * y_lane
+            if pairs:
+                # rows of shares of two neighbouring bins along the second axis, and of their sum, at places 0, 1 and 2
+                for place in range(3):
+                    store_out(s, (2 * place + 2) * slot - 1, 0)
+                lifted = -1
+                for row in range(first, last):
+                    h, kh = B.bin_of(runs, at_h, high, row)
+                    o, k = B.bin_of(held, at_h, high, row)
+                    for oh in range(max(o, lifted + 1), o + k):
+                        here, taps = 2 * (oh & 1) * slot, B.bin_of(bins, bin_h, bins_h, oh)[1]
+                        at = base_y + oh * yh
+                        if (y_step == 1) & (taps * most < exact):
+                            lift_row(dy, at, columns, taps, s, widths, here)
+                        else:
+                            lift(dy, at, y_step, y_lane, bins, bin_w, columns, 1, taps, s, here)
+                        blocks_of_two(s, here, slot, columns)
+                        lifted = oh
+                    here = 2 * (o & 1) * slot
+                    if k == 2:
+                        both(s, 4 * slot, here, 2 * (o + 1 & 1) * slot, columns)
+                        here = 4 * slot
+                        blocks_of_two(s, here, slot, columns)
+                    if k:
+                        pick(s, line, here, places, wide)
+                    else:
+                        for i in range(wide):
+                            store_out(s, line + i, 0)
+                    for j in range(kh):
+                        write(dx, base + (h + j) * sh, sw, 1, wide, 1, s, line)
+                continue
             for row in range(first, last):
                 rd, rh = row // high, row % high
                 d, kd = B.bin_of(runs, at_d, deep, rd)
