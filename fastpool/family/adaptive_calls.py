@@ -8,16 +8,15 @@ from typing import Any
 import numpy as np
 
 from fastpool.arguments import Options
-from fastpool.family import bin_gradients, known_gradients, known_tasks, known_windows
+from fastpool.family import bin_gradients, known_tasks, known_windows
 from fastpool.family import boxes as B
 from fastpool.family.boxes import adaptive_boxes
 from fastpool.family.calls import FLOATS, Call
 from fastpool.family.known_tasks import Asked
-from fastpool.functional._repeat import likeness
 
-MAX, AVG, AVG_BACKWARD = (
-    {n: word.replace("<n>", str(n)) for n in (1, 2, 3)}
-    for word in ("adaptive_max_pool<n>d", "adaptive_avg_pool<n>d", "adaptive_avg_pool<n>d_backward")
+MAX, MAX_BACKWARD, AVG, AVG_BACKWARD = (
+    {n: f"adaptive_{word.replace('<n>', str(n))}" for n in (1, 2, 3)}
+    for word in ("max_pool<n>d", "max_pool<n>d_backward", "avg_pool<n>d", "avg_pool<n>d_backward")
 )
 """Names of the functions, each one object, by which the front door knows them."""
 
@@ -36,7 +35,7 @@ def largest(
         if answer is None:
             pair = type(indices) in (bool, str) and bool(indices)
             outs = out if pair and type(out) is tuple else (out,) * (1 + (pair and out is None))
-            asked = Asked(MAX[n], written, device, x, outs)
+            asked = Asked(MAX[n], written, device, (x,), outs)
             answer = known_tasks.run(asked)
         if answer is not None:
             return answer, None
@@ -64,15 +63,16 @@ def largest_gradient(
 ) -> Any:
     """The gradient of adaptive max pooling."""
     answer: Any
-    key = known = None
+    key = asked = None
     if indices is not None:
         words = index_kind, nan
-        if device is None:
-            arrays = grad_output, x, indices, out
-            known = likeness(f"max{n}_back", (output_size, layout), words, arrays)
-            answer = known_gradients.run(known, grad_output, x, indices, out)
-            if answer is not None:
-                return answer
+        written = output_size, layout, *words
+        answer = known_tasks.ahead(MAX_BACKWARD[n], written, device, (grad_output, x, indices), out)
+        if answer is None:
+            asked = Asked(MAX_BACKWARD[n], written, device, (grad_output, x, indices), (out,))
+            answer = known_tasks.run(asked)
+        if answer is not None:
+            return answer
         key = known_windows.key_of(f"max{n}_back", x, output_size, layout, device, *words, grad=grad_output)
         # the functions of windows let -1 pass: such calls go the whole way
         if type(indices) is np.ndarray and (nan == "ignore" or not bin_gradients.names_none(indices)):
@@ -83,7 +83,7 @@ def largest_gradient(
     grad = call.take("grad_output", grad_output, B.LARGEST[1:])
     source = call.take("x", x, (grad.dtype,))
     found = adaptive_boxes(call, output_size, layout, n, source.data.shape)
-    result = B.largest_gradient(call, grad_output, source, found, indices, index_kind, out, nan, known)
+    result = B.largest_gradient(call, grad_output, source, found, indices, index_kind, out, nan, asked)
     if found.short(B.SHORT_GRADIENT) and not found.short(1) and source.data.size:
         options = Options(found.window, layout=layout, index_kind=index_kind)
         known_windows.keep(key, f"max_pool{n}d_backward", options)
@@ -99,7 +99,7 @@ def mean(n: int, x: Any, output_size: Any, layout: Any, out: Any, device: Any) -
     answer = known_windows.forward(key, x, out)
     if answer is not None:
         return answer
-    asked = Asked(AVG[n], (output_size, layout), device, x, (out,))
+    asked = Asked(AVG[n], (output_size, layout), device, (x,), (out,))
     answer = known_tasks.run(asked)
     if answer is not None:
         return answer
@@ -126,7 +126,7 @@ def mean_gradient(
     answer = known_windows.backward(key, grad_output, size, out)
     if answer is not None:
         return answer
-    asked = Asked(AVG_BACKWARD[n], written, device, grad_output, (out,), backward=True)
+    asked = Asked(AVG_BACKWARD[n], written, device, (grad_output,), (out,))
     answer = known_tasks.run(asked)
     if answer is not None:
         return answer

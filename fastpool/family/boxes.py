@@ -7,7 +7,7 @@ of summation, and so every bit, is the same.
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Hashable
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -16,11 +16,11 @@ from fastpool import arguments, dispatch
 from fastpool.arguments import Options
 from fastpool.arrays import Source
 from fastpool.errors import shown
-from fastpool.family import bin_gradients, binning, known_gradients, known_tasks, tasks
+from fastpool.family import bin_gradients, binning, known_tasks, tasks
 from fastpool.family.binning import Bins, adaptive_bins
 from fastpool.family.calls import FLOATS, NUMBERS, Call
 from fastpool.family.framing import lane_axis
-from fastpool.family.known_tasks import Asked
+from fastpool.family.known_tasks import FLAG, RESULT, Asked, Stage
 from fastpool.family.tasks import Task
 from fastpool.memory import Array, element_strides
 from fastpool.problem import DTYPES, Ints, Problem
@@ -155,7 +155,7 @@ def windows_gradient(problem: Problem, dx: Array, dy: Array, indices: Array | No
 def mean(call: Call, x: Source, boxes: Boxes, out: object, asked: Asked | None = None) -> Any:
     """The mean of every box; ``asked`` is the call as it was made, where it may be known again."""
     y = call.result("out", boxes.pooled(x.data.shape), x.dtype, out, x.data)
-    known_tasks.keep(asked, mean_of(x.dtype, x.data, y.data, boxes), call)
+    known_tasks.keep(asked, known_tasks.forward(mean_of(x.dtype, x.data, y.data, boxes)), call)
     return call.give()
 
 
@@ -191,7 +191,7 @@ def mean_gradient(
     """Its gradient, for x of that shape; ``order`` is an array whose order in memory it has, ``asked`` is as above."""
     call.check_shape("grad_output", grad.data, boxes.pooled(shape), "the shape of the forward's result")
     dx = call.result("out", shape, grad.dtype, out, grad.data if order is None else order)
-    known_tasks.keep(asked, mean_gradient_of(grad.dtype, dx.data, grad.data, boxes), call)
+    known_tasks.keep(asked, known_tasks.backward(mean_gradient_of(grad.dtype, dx.data, grad.data, boxes)), call)
     return call.give()
 
 
@@ -250,7 +250,8 @@ def largest(
         indices = call.result("out[1]", shape, index_type(boxes, kind), outs[1], x.data).data
     elif keep:
         indices = call.scratch(shape, index_type(boxes, record), x.data)
-    known_tasks.keep(asked, select(x, y.data, indices, boxes, rule, record), call)
+    task = select(x, y.data, indices, boxes, rule, record)
+    known_tasks.keep(asked, known_tasks.forward(task, len(call.targets)), call)
     kept = (
         Kept(x.dtype, like(x.data), boxes, record, indices, rule == "propagate")
         if keep and indices is not None
@@ -308,11 +309,9 @@ def largest_gradient(
     index_kind: object,
     out: object,
     nan: object,
-    key: Hashable = None,
+    asked: Asked | None = None,
 ) -> Any:
-    """The gradient of the largest: from indices, or from x; ``key`` is what the call is like, see
-    ``known_gradients``.
-    """
+    """The gradient of the largest: from indices, or from x; ``asked`` is as for ``mean``."""
     kind = arguments.index_kind(call.called, "index_kind", index_kind)
     rule = arguments.one_of(call.called, "nan", nan, ("propagate", "ignore"))
     shape = boxes.pooled(x.data.shape)
@@ -345,15 +344,15 @@ def largest_gradient(
                 "indices", "an index names no element of its bin", "give those that the forward returned"
             )
         kept = Kept(x.dtype, like(x.data), boxes, kind, given.data, rule == "propagate")
-        same = grad.data is grad_output and given.data is indices and (out is None or dx.data is out)
-        if same and given.data.size and not by_windows and key is not None:
-            check = bin_gradients.checking(x.data.shape, given.data, *places, none)
-            write: Task | tuple[str, Options]
-            if _copies(kept):
-                write = f"avg_pool{len(boxes.axes)}d", Options(boxes.window, layout=boxes.layout)
-            else:
+        same = x.data is asked.reads[1] and grad.data is grad_output and given.data is indices if asked else False
+        if same and given.data.size and not by_windows:
+            stages = [Stage(bin_gradients.checking(x.data.shape, given.data, *places, none), (2, FLAG))]
+            if not _copies(kept):
                 write = bin_gradients.writing(x.dtype, dx.data, grad.data, given.data, *places)
-            known_gradients.keep(key, check, write, x.dtype, x.data, grad.data)
+                stages.append(Stage(write, (RESULT, 0, 2)))
+            elif x.dtype in ("f32", "f64"):
+                stages += known_tasks.backward(binning.sharing("mean", x.dtype, dx.data, grad.data, *places[:2]))
+            known_tasks.keep(asked if len(stages) == 2 else None, tuple(stages), call)
     wrong = _from_indices(call, grad.data, dx.data, kept)
     if wrong:
         raise call.value_error("indices", wrong, "give those that the forward returned")

@@ -3,14 +3,15 @@
  * fastpool/functional/_repeat.py; every other call goes the whole way.
  *
  *     learn(called, options, device, keepdims, x, out, plan, handle, y)    keeps a call that was accepted
- *     learn(called, options, device, keepdims, x, out, task, numbers, y)   the same of a program: numbers is a tuple of
- *         its address, that of its block, tiles, bytes of workspace of a thread, whether it is shared among threads,
- *         whether it writes its first array and reads the second, and the addresses of its tables
- *     run(called, options, device, keepdims, x, out) -> y, or None if there is none like it
+ *     learn(called, options, device, keepdims, x, out, tasks, stages, y)   the same of programs: stages is a tuple of
+ *         (address of the program, address of its block, tiles, bytes of workspace of a thread, whether threads share
+ *         it, numbers of the arrays that it is given, addresses of its tables); arrays are numbered from 0 as they are
+ *         read, from RESULT as they are written, and FLAG is one of an int64, which is 0 unless a stage changes it
+ *     run(called, options, device, keepdims, x, out) -> y, or None if there is none like it, or a flag was changed
  *     attach(forward, workspace_size, threads, run_program, get_num_threads)      the library's functions, by address
  *     address(array)                                                              the address of its first element
  *
- * With indices ``y``, and ``out`` where it is given, is a pair of arrays.
+ * Where several arrays are read ``x`` is a tuple; with indices ``y``, and ``out`` where it is given, is a pair of arrays.
  */
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -28,8 +29,12 @@
 #define CALLS 512 /* places in the table of known calls, a power of two */
 #define NEAR 8    /* places that a call may be in */
 #define STACK 16384
-#define TABLES 4 /* of a program, at most */
-#define LINE 64  /* bytes that a thread's workspace is aligned to */
+#define READS 3 /* arrays that a call reads, at most */
+#define STAGES 2
+#define GIVEN 8 /* arrays and tables of a stage, at most */
+#define LINE 64 /* bytes that a thread's workspace is aligned to */
+
+enum { RESULT = 3, FLAG = 5 };
 
 typedef fastpool_status forward_function(const fastpool_plan *, const void *, void *, void *, void *, size_t, int);
 typedef size_t size_function(const fastpool_plan *, int);
@@ -50,20 +55,22 @@ struct form {
     npy_intp low, high; /* bytes from its first element to its ends */
 };
 
-/* A program that is planned. */
-struct task {
-    int64_t program, block, tiles, pitch, shared, backward;
-    int64_t tables[TABLES];
-    int many;
+/* A program that is planned, and what its bufs point to: arrays by number, then tables by address. */
+struct stage {
+    int64_t program, block, tiles, pitch, shared;
+    int arrays, tables;
+    int64_t given[GIVEN];
 };
 
 struct call {
     PyObject *called, *options, *device, *keepdims; /* null where the place is free */
     int has_out, results; /* one, or two with indices */
-    struct form x, out[2];
-    PyObject *owner; /* keeps the plan, or the task, alive */
-    const fastpool_plan *plan; /* null where it is a task */
-    struct task task;
+    int reads;
+    struct form x[READS], out[2];
+    PyObject *owner;           /* keeps the plan, or what stages point to, alive */
+    const fastpool_plan *plan; /* null where there are stages */
+    int stages;
+    struct stage stage[STAGES];
     int rank;
     npy_intp shape[MOST_AXES];
     PyArray_Descr *descr[2]; /* of new results */
@@ -193,6 +200,25 @@ static int arrays_of(PyObject *given, PyArrayObject *found[2])
     return 2;
 }
 
+/* The arrays that a call reads, likewise. */
+static int read_arrays(PyObject *given, PyArrayObject *found[READS])
+{
+    if (PyArray_CheckExact(given)) {
+        found[0] = (PyArrayObject *)given;
+        return 1;
+    }
+    Py_ssize_t size = PyTuple_CheckExact(given) ? PyTuple_Size(given) : 0;
+    if (size > READS)
+        return 0;
+    for (Py_ssize_t i = 0; i < size; i++) {
+        PyObject *part = PyTuple_GetItem(given, i);
+        if (!PyArray_CheckExact(part))
+            return 0;
+        found[i] = (PyArrayObject *)part;
+    }
+    return (int)size;
+}
+
 static int overlap(const struct form *a, PyArrayObject *first, const struct form *b, PyArrayObject *second)
 {
     const char *from = PyArray_BYTES(first), *to = PyArray_BYTES(second);
@@ -200,13 +226,19 @@ static int overlap(const struct form *a, PyArrayObject *first, const struct form
 }
 
 static const struct call *find(PyObject *called, PyObject *options, PyObject *device, PyObject *keepdims,
-                               PyArrayObject *x, PyObject *out)
+                               PyArrayObject *const x[READS], int reads, PyObject *out)
 {
-    size_t at = place(called, x);
+    size_t at = place(called, x[0]);
     for (int i = 0; i < NEAR; i++) {
         const struct call *call = &calls[(at + (size_t)i) & (CALLS - 1)];
-        if (call->called != called || call->has_out != (out != Py_None) || !is_like(&call->x, x) ||
-            call->keepdims != keepdims || !same(call->device, device) || !same_options(call->options, options))
+        if (call->called != called || call->has_out != (out != Py_None) || call->reads != reads ||
+            !is_like(&call->x[0], x[0]) || call->keepdims != keepdims || !same(call->device, device) ||
+            !same_options(call->options, options))
+            continue;
+        int alike = 1;
+        for (int j = 1; j < reads; j++)
+            alike &= is_like(&call->x[j], x[j]);
+        if (!alike)
             continue;
         if (call->has_out) {
             PyArrayObject *y[2];
@@ -215,7 +247,8 @@ static const struct call *find(PyObject *called, PyObject *options, PyObject *de
             int like = 1, apart = 1;
             for (int k = 0; k < call->results; k++) {
                 like &= is_like(&call->out[k], y[k]);
-                apart &= !overlap(&call->x, x, &call->out[k], y[k]);
+                for (int j = 0; j < reads; j++)
+                    apart &= !overlap(&call->x[j], x[j], &call->out[k], y[k]);
             }
             if (!like)
                 continue;
@@ -238,39 +271,45 @@ static int wanted_threads(void)
     return PyErr_Occurred() ? -1 : (int)threads;
 }
 
-static void run_task(const struct task *task, void *x, void *const y[2], int results, unsigned char *workspace,
-                     int threads)
+/* Runs stages one after the other; whether all of them left the flag as it was. */
+static int run_stages(const struct stage *stages, int count, void *const x[READS], void *const y[2],
+                      unsigned char *workspace, int threads)
 {
-    int64_t bufs[3 + TABLES], *next = bufs;
-    if (!task->backward)
-        *next++ = (int64_t)(intptr_t)x;
-    for (int k = 0; k < results; k++)
-        *next++ = (int64_t)(intptr_t)y[k];
-    if (task->backward)
-        *next++ = (int64_t)(intptr_t)x;
-    for (int i = 0; i < task->many; i++)
-        *next++ = task->tables[i];
+    int64_t flag = 0;
+    void *arrays[FLAG + 1] = {x[0], x[1], x[2], y[0], y[1], &flag};
     unsigned char *work = workspace + (LINE - (uintptr_t)workspace % LINE) % LINE;
-    run_program(task->program, (int64_t *)(intptr_t)task->block, bufs, work, task->pitch, task->tiles, threads);
+    for (const struct stage *stage = stages; stage < stages + count && !flag; stage++) {
+        int64_t bufs[GIVEN];
+        for (int i = 0; i < stage->arrays + stage->tables; i++)
+            bufs[i] = i < stage->arrays ? (int64_t)(intptr_t)arrays[stage->given[i]] : stage->given[i];
+        run_program(stage->program, (int64_t *)(intptr_t)stage->block, bufs, work, stage->pitch, stage->tiles,
+                    stage->shared ? threads : 1);
+    }
+    return !flag;
 }
 
 static PyObject *run(PyObject *self, PyObject *const *arguments, Py_ssize_t count)
 {
     (void)self;
-    if (count != 6 || !PyArray_CheckExact(arguments[4]) || environment_speaks())
+    PyArrayObject *x[READS] = {NULL, NULL, NULL};
+    int reads = count == 6 ? read_arrays(arguments[4], x) : 0;
+    if (!reads || environment_speaks())
         Py_RETURN_NONE;
-    PyArrayObject *x = (PyArrayObject *)arguments[4];
     PyObject *out = arguments[5];
-    const struct call *known = find(arguments[0], arguments[1], arguments[2], arguments[3], x, out);
+    const struct call *known = find(arguments[0], arguments[1], arguments[2], arguments[3], x, reads, out);
     if (!known)
         Py_RETURN_NONE;
-    int small_call = known->plan ? count_threads(known->plan, 2) < 2 : !known->task.shared;
+    int small_call = !known->plan || count_threads(known->plan, 2) < 2;
+    for (int i = 0; i < known->stages; i++)
+        small_call &= !known->stage[i].shared;
     int threads = small_call ? 1 : wanted_threads();
     if (threads < 0)
         return NULL;
     /* another thread may take the place while this one runs without the lock */
     const fastpool_plan *plan = known->plan;
-    struct task task = known->task;
+    struct stage stages[STAGES];
+    memcpy(stages, known->stage, sizeof stages);
+    int many = known->stages;
     PyObject *owner = known->owner;
     int results = known->results;
     PyArrayObject *written[2] = {NULL, NULL};
@@ -302,25 +341,30 @@ static PyObject *run(PyObject *self, PyObject *const *arguments, Py_ssize_t coun
             return NULL;
     }
     unsigned char small[STACK];
-    if (!plan && threads > task.tiles)
-        threads = (int)task.tiles;
-    size_t bytes = plan ? workspace_size(plan, threads) : (size_t)task.pitch * (size_t)threads + LINE;
+    size_t bytes = plan ? workspace_size(plan, threads) : LINE;
+    for (int i = 0; i < many; i++) {
+        size_t wanted = LINE + (size_t)stages[i].pitch * (size_t)(stages[i].shared ? threads : 1);
+        bytes = wanted > bytes ? wanted : bytes;
+    }
     unsigned char *workspace = bytes <= sizeof small ? small : malloc(bytes);
     if (!workspace) {
         Py_DECREF(answer);
         return PyErr_NoMemory();
     }
-    void *source = PyArray_DATA(x);
+    void *read[READS] = {NULL, NULL, NULL};
+    for (int j = 0; j < reads; j++)
+        read[j] = PyArray_DATA(x[j]);
     void *y[2] = {PyArray_DATA(written[0]), results == 2 ? PyArray_DATA(written[1]) : NULL};
     fastpool_status status = FASTPOOL_OK;
+    int good = 1;
     Py_INCREF(owner);
     /* giving the lock away and asking for it again takes as long as a small call; a large one lets others go on, even
      * where it has one thread */
     PyThreadState *state = small_call && workspace == small ? NULL : PyEval_SaveThread();
     if (plan)
-        status = forward(plan, source, y[0], y[1], workspace, bytes, threads);
+        status = forward(plan, read[0], y[0], y[1], workspace, bytes, threads);
     else
-        run_task(&task, source, y, results, workspace, threads);
+        good = run_stages(stages, many, read, y, workspace, threads);
     if (state)
         PyEval_RestoreThread(state);
     Py_DECREF(owner);
@@ -331,6 +375,10 @@ static PyObject *run(PyObject *self, PyObject *const *arguments, Py_ssize_t coun
         PyErr_Format(PyExc_RuntimeError, "libfastpool: status %d", (int)status);
         return NULL;
     }
+    if (!good) {
+        Py_DECREF(answer);
+        Py_RETURN_NONE;
+    }
     return answer;
 }
 
@@ -338,29 +386,39 @@ static void clear(struct call *call)
 {
     struct call old = *call;
     memset(call, 0, sizeof *call);
-    PyObject *held[] = {old.called, old.options, old.device, old.keepdims, old.owner, (PyObject *)old.x.descr,
-                        (PyObject *)old.out[0].descr, (PyObject *)old.out[1].descr, (PyObject *)old.descr[0],
-                        (PyObject *)old.descr[1]};
+    PyObject *held[] = {old.called, old.options, old.device, old.keepdims, old.owner, (PyObject *)old.x[0].descr,
+                        (PyObject *)old.x[1].descr, (PyObject *)old.x[2].descr, (PyObject *)old.out[0].descr,
+                        (PyObject *)old.out[1].descr, (PyObject *)old.descr[0], (PyObject *)old.descr[1]};
     for (size_t i = 0; i < sizeof held / sizeof *held; i++)
         Py_XDECREF(held[i]);
 }
 
-/* A task from its numbers; 0 if it has too few of them or too many tables. */
-static int read_task(PyObject *numbers, struct task *task)
+/* Numbers from a tuple of them, as many as there is room for; how many, or -1 where it is none or has more. */
+static int numbers_of(PyObject *given, int64_t *numbers, int room)
 {
-    int64_t *const fields[] = {&task->program, &task->block, &task->tiles, &task->pitch, &task->shared, &task->backward};
-    Py_ssize_t first = sizeof fields / sizeof *fields, size = PyTuple_Size(numbers);
-    if (size < first || size > first + TABLES)
+    Py_ssize_t size = PyTuple_Check(given) ? PyTuple_Size(given) : room + 1;
+    for (Py_ssize_t i = 0; size <= room && i < size; i++)
+        numbers[i] = PyLong_AsLongLong(PyTuple_GetItem(given, i));
+    return size <= room ? (int)size : -1;
+}
+
+/* A stage from a tuple; 0 if it is none. */
+static int read_stage(PyObject *given, struct stage *stage)
+{
+    if (!PyTuple_Check(given) || PyTuple_Size(given) != 7)
         return 0;
-    for (Py_ssize_t i = 0; i < size; i++) {
-        int64_t number = PyLong_AsLongLong(PyTuple_GetItem(numbers, i));
-        if (i < first)
-            *fields[i] = number;
-        else
-            task->tables[task->many++] = number;
-    }
-    task->pitch = (task->pitch + LINE - 1) / LINE * LINE;
-    return 1;
+    int64_t *const fields[] = {&stage->program, &stage->block, &stage->tiles, &stage->pitch, &stage->shared};
+    for (Py_ssize_t i = 0; i < 5; i++)
+        *fields[i] = PyLong_AsLongLong(PyTuple_GetItem(given, i));
+    stage->arrays = numbers_of(PyTuple_GetItem(given, 5), stage->given, GIVEN);
+    if (stage->arrays < 0)
+        return 0;
+    for (int i = 0; i < stage->arrays; i++)
+        if (stage->given[i] < 0 || stage->given[i] > FLAG)
+            return 0;
+    stage->tables = numbers_of(PyTuple_GetItem(given, 6), stage->given + stage->arrays, GIVEN - stage->arrays);
+    stage->pitch = (stage->pitch + LINE - 1) / LINE * LINE;
+    return stage->tables >= 0;
 }
 
 static PyObject *learn(PyObject *self, PyObject *const *arguments, Py_ssize_t count)
@@ -368,14 +426,17 @@ static PyObject *learn(PyObject *self, PyObject *const *arguments, Py_ssize_t co
     (void)self;
     static unsigned turn;
     PyArrayObject *y[2] = {NULL, NULL}, *given[2] = {NULL, NULL};
-    int results = count == 9 ? arrays_of(arguments[8], y) : 0;
-    if (!results || !PyTuple_Check(arguments[1]) || !PyArray_CheckExact(arguments[4])) {
+    PyArrayObject *x[READS] = {NULL, NULL, NULL};
+    int results = count == 9 ? arrays_of(arguments[8], y) : 0, reads = count == 9 ? read_arrays(arguments[4], x) : 0;
+    if (!results || !reads || !PyTuple_Check(arguments[1])) {
         PyErr_SetString(PyExc_TypeError, "learn: wrong arguments");
         return NULL;
     }
-    PyArrayObject *x = (PyArrayObject *)arguments[4];
     PyObject *out = arguments[5];
-    if (PyArray_NDIM(x) > MOST_AXES || (out != Py_None && arrays_of(out, given) != results))
+    for (int j = 0; j < reads; j++)
+        if (PyArray_NDIM(x[j]) > MOST_AXES)
+            Py_RETURN_NONE;
+    if (PyArray_NDIM(y[0]) > MOST_AXES || (out != Py_None && arrays_of(out, given) != results))
         Py_RETURN_NONE;
     for (Py_ssize_t i = 0; i < PyTuple_Size(arguments[1]); i++)
         if (!is_constant(PyTuple_GetItem(arguments[1], i)))
@@ -383,15 +444,19 @@ static PyObject *learn(PyObject *self, PyObject *const *arguments, Py_ssize_t co
     if (!is_constant(arguments[2]) || !is_constant(arguments[3]))
         Py_RETURN_NONE;
     void *plan = NULL;
-    struct task task;
-    memset(&task, 0, sizeof task);
+    struct stage stages[STAGES];
+    memset(stages, 0, sizeof stages);
+    Py_ssize_t many = PyTuple_CheckExact(arguments[7]) ? PyTuple_Size(arguments[7]) : 0;
     if (!PyTuple_CheckExact(arguments[7]))
         plan = PyLong_AsVoidPtr(arguments[7]);
-    else if (!read_task(arguments[7], &task))
+    else if (many < 1 || many > STAGES)
         Py_RETURN_NONE;
+    for (Py_ssize_t i = 0; i < many; i++)
+        if (!read_stage(PyTuple_GetItem(arguments[7], i), &stages[i]))
+            Py_RETURN_NONE;
     if (PyErr_Occurred())
         return NULL;
-    size_t at = place(arguments[0], x), chosen = 0;
+    size_t at = place(arguments[0], x[0]), chosen = 0;
     int found = 0;
     for (int i = 0; i < NEAR && !found; i++) {
         chosen = (at + (size_t)i) & (CALLS - 1);
@@ -405,7 +470,9 @@ static PyObject *learn(PyObject *self, PyObject *const *arguments, Py_ssize_t co
     call->device = arguments[2];
     call->keepdims = arguments[3];
     call->has_out = out != Py_None;
-    keep_form(&call->x, x);
+    call->reads = reads;
+    for (int j = 0; j < reads; j++)
+        keep_form(&call->x[j], x[j]);
     call->results = results;
     for (int k = 0; k < results; k++) {
         if (call->has_out)
@@ -414,13 +481,15 @@ static PyObject *learn(PyObject *self, PyObject *const *arguments, Py_ssize_t co
     }
     call->owner = arguments[6];
     call->plan = plan;
-    call->task = task;
+    call->stages = (int)many;
+    memcpy(call->stage, stages, sizeof stages);
     call->rank = PyArray_NDIM(y[0]);
     memcpy(call->shape, PyArray_DIMS(y[0]), (size_t)call->rank * sizeof(npy_intp));
     call->called = arguments[0];
     PyObject *held[] = {call->called, call->options, call->device, call->keepdims, call->owner,
-                        (PyObject *)call->x.descr, (PyObject *)call->out[0].descr, (PyObject *)call->out[1].descr,
-                        (PyObject *)call->descr[0], (PyObject *)call->descr[1]};
+                        (PyObject *)call->x[0].descr, (PyObject *)call->x[1].descr, (PyObject *)call->x[2].descr,
+                        (PyObject *)call->out[0].descr, (PyObject *)call->out[1].descr, (PyObject *)call->descr[0],
+                        (PyObject *)call->descr[1]};
     for (size_t i = 0; i < sizeof held / sizeof *held; i++)
         Py_XINCREF(held[i]);
     Py_RETURN_NONE;
