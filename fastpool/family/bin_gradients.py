@@ -23,11 +23,18 @@ from fastpool.kernels import frame as F
 from fastpool.kernels.programs import AHEAD, Program
 from fastpool.memory import Array
 from fastpool.problem import Ints
+from fastpool.tiling import PARALLEL_BYTES
 
-FEW = 128
-"""So many elements of x for each of the result, and gradients are put where they belong one by one."""
+FEW = 2
+"""So many elements of x for each of the result, and gradients are put where they belong one by one: with 64 lanes it
+took 0.88 of the time of asking all elements at 2, 0.5 at 10, 0.28 at 26."""
 PLANE_BYTES = 1 << 18
 """Bytes that are cleared at once before gradients are added to them, about: they stay in L2."""
+LANE_BYTES = 1 << 20
+"""The same where an element has many lanes: a box lies in few of them, and is visited again for each part that it
+reaches into. 28 x 28 elements of 512 lanes took half of the time that they took in parts of ``PLANE_BYTES``."""
+THREADS = 4
+"""Parts of a single plane that threads are to share, at least."""
 TOGETHER = 256
 """Indices of small planes that are checked at once, about: their table has as many columns, and stays in L1."""
 
@@ -56,14 +63,17 @@ def writing(dtype: str, dx: Array, dy: Array, indices: Array, axes: Ints, bins: 
     spatial = spatial_sizes(dx, axes)
     rows = spatial[0] * spatial[1]
     arrays = dx, dy, indices, ghost
-    lanes = Frame(arrays, axes, bins.shared).lanes
+    frame = Frame(arrays, axes, bins.shared)
+    lanes = frame.lanes
     # what is cleared and added to at once: rows with all their lanes, or some rows of a plane
     row_bytes = spatial[2] * lanes * dx.itemsize
     direct = dtype not in ("f16", "bf16") and _dense(dx, axes, lanes)
-    woven = lanes < WOVEN_LANES or (direct and dx.size >= FEW * dy.size and 4 * row_bytes <= PLANE_BYTES)
+    most = PLANE_BYTES if lanes < WOVEN_LANES else LANE_BYTES
+    woven = lanes < WOVEN_LANES or (direct and dx.size >= FEW * dy.size and 4 * row_bytes <= most)
     moved = dx.nbytes + dy.nbytes + indices.nbytes
     if woven or not bins.shared:
-        each = max(1, min(rows, PLANE_BYTES // row_bytes)) if direct else 0
+        parts = THREADS if frame.outer == 1 and dx.nbytes >= PARALLEL_BYTES else 1
+        each = max(1, min(-(-rows // parts), most // row_bytes)) if direct else 0
         run = lanes == 1 and in_runs(dtype, arrays[:3], axes, bins, kind)
         layout = lay_out(
             arrays, axes, bins, rows, spatial[2], flat=kind != "tap", woven=woven, line=int(direct), each=each,

@@ -58,6 +58,25 @@ def make(digest, dtype, index):
                     i = home + index_of
                     store_out(dx, i, encode(decode(load_out(dx, i)) + g))
 
+    @register_jitable
+    def one(dx, to, dy, y, indices, i, home, limit, count, e):
+        """A lane of a box to the element of dx that its index counts from ``home``, where ``count`` lanes are."""
+        # what is named by no element of this tile, or is -1, is beyond the limit, too
+        place = np.int64(load(indices, i, SIDE)) - home
+        if np.uint64(place) < np.uint64(limit):
+            at = to + place * count + e
+            g = decode(load(dy, y, SOURCE))
+            store(dx, at, encode(decode(load(dx, at, RESULT)) + g), RESULT)
+
+    @register_jitable
+    def add(dx, to, dy, y, y_lane, indices, i, i_lane, home, step, limit, count):
+        if (y_lane == 1) & (i_lane == 1) & (step == 0):
+            for e in range(count):
+                one(dx, to, dy, y + e, indices, i + e, home, limit, count, e)
+        else:
+            for e in range(count):
+                one(dx, to, dy, y + e * y_lane, indices, i + e * i_lane, home + e * step, limit, count, e)
+
     def bin_scatter(plan, bufs, work, begin, end):
         digest  # noqa: B018  (captured, so that a changed source is another kernel in the cache)
         dx, dy, indices = pointer(bufs[0], code), pointer(bufs[1], code), pointer(bufs[2], index_code)
@@ -105,6 +124,11 @@ def make(digest, dtype, index):
                     for o in range(bins_w):
                         w, kw = B.bin_of(table, at_w, bins_w, o)
                         from_y, from_i = row_y + o * yw, row_i + o * i_wide
+                        if flat & direct & (cw == 1):
+                            if kw > 0:
+                                start, limit = home + first * wide, (last - first) * wide
+                                add(dx, here, dy, from_y, y_lane, indices, from_i, i_lane, start, cl, limit, count)
+                            continue
                         for e in range(count):
                             index_of = np.int64(load(indices, from_i + e * i_lane, SIDE))
                             if (index_of == absent) | (kw <= 0):
