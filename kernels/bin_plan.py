@@ -14,10 +14,13 @@ FLAT = 6  # 1 where indices count the elements of an array, 0 where they count t
 NONE = 7  # 1 where the index of a bin that has elements may say that there is none
 LINE = 8  # which row of scratch a row of the result is put together in; of others, see there
 WHOLE = 9  # planes that a tile takes as one run of memory, or 0
-PAIRS = 10  # 1 where bins are along two axes of one lane, and no element is in more than two of an axis
+SHORT = 10  # 1 where bins of one lane along the last two axes are short, or few hold an element: see there
 
 PACKED = 8
 """Rows of scratch for rows of x whose elements do not lie side by side."""
+
+MOST = 4
+"""Elements of short bins along an axis at most, and of bins that hold an element half as many."""
 
 NEIGHBOURS = 8
 """Elements of a row that are reduced side by side at most, where their lanes are."""

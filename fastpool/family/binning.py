@@ -20,7 +20,10 @@ from fastpool.problem import Ints
 TILE_BYTES = 1 << 15
 """Bytes of the larger array that a tile moves, about: enough that its own cost is not seen, and few enough for L1."""
 WOVEN_LANES = 32
-"""Fewer lanes than this are pooled together with the row that they are of."""
+"""Fewer lanes than this are gone over together with the row that they are of, in gradients."""
+VALUE_LANES, INDEX_LANES = 16, 8
+"""The same for values, and with indices: of 16 lanes in 40 bins of 112 elements, values took 189 us together and 105
+apart, and with indices 783 and 233; of 6 lanes with indices 309 and 595."""
 LANES = 2048, 512
 """Lanes of a tile at most, and how few they may become where there would be less than ``TILES``: memory is read fastest
 in long pieces."""
@@ -125,44 +128,38 @@ def lay_out(
     flat: bool = False,
     none: bool = False,
     woven: bool | None = None,
+    least: int = WOVEN_LANES,
     each: int = 0,
     whole: int = 0,
     neighbours: int = 1,
-    pairs: bool = False,
+    short: bool = False,
 ) -> Layout:
     """The plan of a program.
 
     ``arrays`` are those of the frame, x or its gradient first; ``rows`` is how many rows of the result there are over
     the first two axes, and ``moved`` how many elements are moved to make one, for each lane; ``each`` is how many of
-    these rows make a tile, where that is not left to be found. Where lanes are many a row of scratch has those of
-    ``neighbours`` elements.
+    these rows make a tile, where that is not left to be found. Fewer lanes than ``least`` are woven; where lanes are
+    many a row of scratch has those of ``neighbours`` elements.
     """
     frame = Frame(arrays, axes, bins.shared)
     width = max(array.shape[axes[-1]] for array in arrays[:2])
     if woven is None:
-        woven = frame.lanes < WOVEN_LANES
+        woven = frame.lanes < least
     lanes = frame.lanes if woven else min(frame.lanes, LANES[0])
     while not woven and lanes > LANES[1] and frame.outer * rows * -(-frame.lanes // lanes) < TILES:
         lanes //= 2
     slot = -(-((width if woven else neighbours) * lanes) // 16) * 16
     each = each or max(1, min(rows, TILE_BYTES // max(1, moved * lanes * arrays[0].itemsize)))
     pitch = 0 if bins.shared else bins.table.shape[1]
-    plan = [
-        *frame.plan,
-        pitch,
-        each,
-        lanes,
-        slot,
-        bins.longest[-1],
-        int(woven),
-        int(flat),
-        int(none),
-        line,
-        whole,
-        int(pairs),
-    ]
+    marks = int(woven), int(flat), int(none), line, whole, int(short)
+    plan = [*frame.plan, pitch, each, lanes, slot, bins.longest[-1], *marks]
     tiles = frame.outer * -(-rows // each) * -(-frame.lanes // max(1, lanes))
     return Layout(plan, tiles, slot, each, lanes, woven)
+
+
+def _short(array: Array, axes: Ints, bins: Bins) -> bool:
+    """Whether bins are along the last two of three axes, the same for all planes, and of one lane."""
+    return bins.shared and spatial_sizes(array, axes)[0] == bins.counts[0] == 1 and lane_axis(array, axes) < 0
 
 
 def _slots(bins: Bins) -> int:
@@ -184,7 +181,9 @@ def reducing(reduction: str, dtype: str, x: Array, y: Array, axes: Ints, bins: B
         return None
     moved = bins.longest[0] * bins.longest[1] * x.shape[axes[-1]]
     neighbours = min(P.NEIGHBOURS, bins.longest[-1])
-    layout = lay_out((x, y), axes, bins, bins.counts[0] * bins.counts[1], moved, neighbours=neighbours)
+    short = _short(x, axes, bins) and max(bins.longest) <= P.MOST
+    rows = bins.counts[0] * bins.counts[1]
+    layout = lay_out((x, y), axes, bins, rows, moved, least=VALUE_LANES, neighbours=neighbours, short=short)
     work = layout.slot * (P.PACKED * x.itemsize + _slots(bins) * max(4, x.itemsize))
     program = Program("bins", (reduction, dtype))
     return tasks.task(program, layout.plan, (bins.table,), layout.tiles, work, x.nbytes + y.nbytes)
@@ -220,10 +219,9 @@ def sharing(reduction: str, dtype: str, dx: Array, dy: Array, axes: Ints, bins: 
     slots = _slots(held)
     moved = runs.longest[0] * runs.longest[1] * dx.shape[axes[-1]]
     longest = held._replace(table=bins.table)
-    flat = spatial_sizes(dx, axes)[0] == bins.counts[0] == 1
-    pairs = flat and max(held.longest) <= 2 and lane_axis(dx, axes) < 0
+    short = _short(dx, axes, bins) and max(held.longest) <= P.MOST // 2
     rows = runs.counts[0] * runs.counts[1]
-    layout = lay_out((dx, dy, marks), axes, longest, rows, moved, line=slots, pairs=pairs)
+    layout = lay_out((dx, dy, marks), axes, longest, rows, moved, line=slots, short=short)
     # behind the rows of blocks those of elements and of the widths of bins
     work = layout.slot * (slots + 2) * max(4, dx.itemsize)
     program = Program("bin_share", (reduction, dtype))
@@ -265,7 +263,10 @@ def selecting(
     word = "i32" if x.itemsize < 8 and max(reach, np.prod(spatial_sizes(x, axes), dtype=object)) < 2**31 else "i64"
     index = "i64" if kind != "tap" else tap_type(bins)
     moved = bins.longest[0] * bins.longest[1] * x.shape[axes[-1]]
-    layout = lay_out((x, y, indices, ghost), axes, bins, bins.counts[0] * bins.counts[1], moved, flat=kind != "tap")
+    short = _short(x, axes, bins) and max(bins.longest) <= P.MOST
+    rows = bins.counts[0] * bins.counts[1]
+    arrays, flat = (x, y, indices, ghost), kind != "tap"
+    layout = lay_out(arrays, axes, bins, rows, moved, least=INDEX_LANES, flat=flat, short=short)
     work = layout.slot * (P.PACKED * x.itemsize + max(4, x.itemsize) + 8)
     program = Program("bin_index", (reduction, dtype, index, word))
     moved = x.nbytes + y.nbytes + indices.nbytes

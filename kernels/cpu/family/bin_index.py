@@ -7,11 +7,13 @@ with ``maxnum`` NaN count for nothing, and where there is nothing else the resul
 An empty box gives the lowest value, and the index -1.
 
 Every element of a row, or every lane, keeps in scratch the largest value and its *code*, what its place in the box adds
-to the index: codes grow in row-major order. Then the elements of each bin are compared.
+to the index: codes grow in row-major order. Then the elements of each bin are compared. Of one lane, boxes
+of up to four by four are read at once: for the largest value, and then for its place.
 """
 
 from __future__ import annotations
 
+import numpy as np
 from numba.extending import register_jitable
 
 from fastpool.kernels import bin_plan as P
@@ -102,13 +104,67 @@ def make(digest, reduction, dtype, index, word):
             done += many
         return False
 
+    @register_jitable
+    def where(x, at, a, kh, kw, sh, sw):
+        """(row, column) in a box of the element that is ``a``: of equal ones the first, of NaN the last."""
+        row, column = np.int64(0), np.int64(0)
+        if a == a:
+            # backwards, so that nothing waits for what comes before it
+            for i in range(kh):
+                for j in range(kw):
+                    same = decode(load_source(x, at + (kh - 1 - i) * sh + (kw - 1 - j) * sw)) == a
+                    row = kh - 1 - i if same else row
+                    column = kw - 1 - j if same else column
+        else:
+            for i in range(kh):
+                for j in range(kw):
+                    b = decode(load_source(x, at + i * sh + j * sw))
+                    row = i if b != b else row
+                    column = j if b != b else column
+        return row, column
+
+    def make_row(high):
+        box = B.make_box(dtype, B.COMBINE[reduction], high)
+
+        @register_jitable
+        def row(x, y, indices, table, at_w, wide, at, sh, sw, to, yw, side, i_wide, flat, home, ch, cw):
+            for o in range(wide):
+                w, kw = B.bin_of(table, at_w, wide, o)
+                value, found = encode(nothing), np.int64(-1)
+                if kw > 0:
+                    here = at + w * sw
+                    a = box(x, here, sh, sw, kw)
+                    i, j = where(x, here, a, high, kw, sh, sw)
+                    # of zeros of both signs the first
+                    value = load_source(x, here + i * sh + j * sw)
+                    found = home + i * ch + (w + j) * cw if flat else i * kw + j
+                    found = np.int64(-1) if skip and a != a else found
+                store(y, to + o * yw, value, RESULT)
+                store(indices, side + o * i_wide, found, RESULT)
+
+        return row
+
+    row_of_1, row_of_2, row_of_3, row_of_4 = make_row(1), make_row(2), make_row(3), make_row(4)
+
+    @register_jitable
+    def short_row(x, y, indices, table, at_w, wide, at, sh, sw, to, yw, side, i_wide, flat, home, ch, cw, kh):
+        """A row of boxes of up to four by four elements."""
+        if kh == 1:
+            row_of_1(x, y, indices, table, at_w, wide, at, sh, sw, to, yw, side, i_wide, flat, home, ch, cw)
+        elif kh == 2:
+            row_of_2(x, y, indices, table, at_w, wide, at, sh, sw, to, yw, side, i_wide, flat, home, ch, cw)
+        elif kh == 3:
+            row_of_3(x, y, indices, table, at_w, wide, at, sh, sw, to, yw, side, i_wide, flat, home, ch, cw)
+        else:
+            row_of_4(x, y, indices, table, at_w, wide, at, sh, sw, to, yw, side, i_wide, flat, home, ch, cw)
+
     def bin_index(plan, bufs, work, begin, end):
         digest  # noqa: B018  (captured, so that a changed source is another kernel in the cache)
         x, y, indices = pointer(bufs[0], code), pointer(bufs[1], code), pointer(bufs[2], index_code)
         table = pointer(bufs[3], table_code)
         own, lanes = plan[F.OWN], plan[F.LANES]
         slot, flat = plan[own + P.SLOT], plan[own + P.FLAT] != 0
-        woven = plan[own + P.WOVEN] != 0
+        woven, short = plan[own + P.WOVEN] != 0, plan[own + P.SHORT] != 0
         rows = pointer(address(work), code)
         s = pointer(address(work) + P.PACKED * slot * width, state)
         t = pointer(address(work) + slot * (P.PACKED * width + state_width), word_code)
@@ -139,6 +195,11 @@ def make(digest, reduction, dtype, index, word):
                 side = base_i + od * i_deep + oh * i_high
                 some = (kd > 0) & (kh > 0) & (span > 0)
                 home = base_c + d * cd + h * ch if flat else 0
+                if some & short:
+                    short_row(
+                        x, y, indices, table, at_w, wide, at, sh, sw, to, yw, side, i_wide, flat, home, ch, cw, kh
+                    )
+                    continue
                 if some & woven:
                     fresh = True
                     for j in range(kd):

@@ -227,6 +227,39 @@ def make_column(dtype, combine):
     return column
 
 
+def make_box(dtype, combine, high):
+    """``box(x, at, sh, sw, kw)``: the state of ``high`` rows of ``kw`` elements, both one to four, in binary blocks."""
+    decode = reader(dtype)
+
+    @register_jitable
+    def tap(x, i):
+        return decode(load_source(x, i))
+
+    @register_jitable
+    def down(x, at, sh):
+        a = tap(x, at)
+        if high > 1:
+            a = combine(a, tap(x, at + sh))
+        if high == 3:
+            a = combine(a, tap(x, at + 2 * sh))
+        elif high == 4:
+            a = combine(a, combine(tap(x, at + 2 * sh), tap(x, at + 3 * sh)))
+        return a
+
+    @register_jitable
+    def box(x, at, sh, sw, kw):
+        a = down(x, at, sh)
+        if kw > 1:
+            a = combine(a, down(x, at + sw, sh))
+        if kw == 3:
+            a = combine(a, down(x, at + 2 * sw, sh))
+        elif kw == 4:
+            a = combine(a, combine(down(x, at + 2 * sw, sh), down(x, at + 3 * sw, sh)))
+        return a
+
+    return box
+
+
 def make_doubling(combine):
     """``double(s, to, slot, count, longest, lanes)``: from a row of states the rows of blocks of 2, 4, ... neighbours,
     each behind the one before, as far as a bin of ``longest`` elements needs. ``block(s, to, slot, begin, k, lanes)``:

@@ -146,15 +146,15 @@ def make(digest, reduction, dtype):
         many_rows, many_lanes, line = plan[own + P.ROWS], plan[own + P.LANES], plan[own + P.LINE] * slot
         at_d, at_h, at_w = B.lists(plan, 0, 2)
         bin_d, bin_h, bin_w = B.lists(plan, 0, 1)
-        pairs, widths = plan[own + P.PAIRS] != 0, line + slot
-        most = widths_of(bins, bin_w, columns, s, widths) if pairs else 0
+        short, widths = plan[own + P.SHORT] != 0, line + slot
+        most = widths_of(bins, bin_w, columns, s, widths) if short else 0
         for tile in range(begin, end):
             rest, lane, last_lane = B.share(tile, lanes, many_lanes)
             number, first, last = B.share(rest, deep * high, many_rows)
             count = last_lane - lane
             base = offset(plan, 0, number) + lane * x_lane
             base_y = offset(plan, 1, number) + lane * y_lane
-            if pairs:
+            if short:
                 # rows of shares of two neighbouring bins along the second axis, and of their sum, at places 0, 1 and 2
                 for place in range(3):
                     store_out(s, (2 * place + 2) * slot - 1, 0)

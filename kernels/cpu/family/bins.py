@@ -6,6 +6,7 @@ along the first spatial axis, then the next, along each in binary blocks: the or
 A row of x, with its lanes where there are few, is reduced over the leading axes, a vector at a time, into scratch; then
 its blocks of 2, 4, ... neighbours are made, of which every bin is put together. Where lanes are many, vectors run over
 those of one element, or of up to eight neighbours where these lie side by side: memory is read in longer pieces.
+Of one lane, boxes of up to four by four elements are read at once, without scratch.
 A tile is some rows of outputs of one plane, or some lanes of them. An empty box gives the identity, a mean 0.
 """
 
@@ -62,6 +63,20 @@ def make(digest, reduction, dtype):
             return combine(a, load_out(s, 2 * slot + e))
         return combine(a, combine(load_out(s, 2 * slot + e), load_out(s, 3 * slot + e)))
 
+    def make_row(high):
+        box = B.make_box(dtype, combine, high)
+
+        @register_jitable
+        def row(x, y, table, at_w, wide, source, sh, sw, target, yw):
+            for o in range(wide):
+                w, kw = B.bin_of(table, at_w, wide, o)
+                a = box(x, source + w * sw, sh, sw, kw) if kw > 0 else value(nothing)
+                store_result(y, target + o * yw, result(a, high * kw) if kw > 0 else encode(value(nothing)))
+
+        return row
+
+    row_of_1, row_of_2, row_of_3, row_of_4 = make_row(1), make_row(2), make_row(3), make_row(4)
+
     @register_jitable
     def together(s, to, many, count):
         """Of 8, 4, 2 rows of states, each behind the one before, the first becomes all of them; of 1 it is."""
@@ -115,7 +130,7 @@ def make(digest, reduction, dtype):
         x, y, table = pointer(bufs[0], code), pointer(bufs[1], code), pointer(bufs[2], table_code)
         own, lanes = plan[F.OWN], plan[F.LANES]
         slot, longest = plan[own + P.SLOT], plan[own + P.LONGEST]
-        woven = plan[own + P.WOVEN] != 0
+        woven, short = plan[own + P.WOVEN] != 0, plan[own + P.SHORT] != 0
         rows = pointer(address(work), code)
         s = pointer(address(work) + P.PACKED * slot * width, state)
         sd, sh, sw = stride(plan, 0, 0), stride(plan, 0, 1), stride(plan, 0, 2)
@@ -139,6 +154,16 @@ def make(digest, reduction, dtype):
                 source = base_x + d * sd + h * sh
                 target = base_y + od * yd + oh * yh
                 some = (kd > 0) & (kh > 0) & (span > 0)
+                if some & short:
+                    if kh == 1:
+                        row_of_1(x, y, table, at_w, wide, source, sh, sw, target, yw)
+                    elif kh == 2:
+                        row_of_2(x, y, table, at_w, wide, source, sh, sw, target, yw)
+                    elif kh == 3:
+                        row_of_3(x, y, table, at_w, wide, source, sh, sw, target, yw)
+                    else:
+                        row_of_4(x, y, table, at_w, wide, source, sh, sw, target, yw)
+                    continue
                 if some & woven:
                     at, many = source + low * sw, span * count
                     column(x, rows, at, kd, kh, sd, sh, sw, x_lane, count, many, s, 0, slot, 0)
