@@ -14,7 +14,7 @@ FLAT = 6  # 1 where indices count the elements of an array, 0 where they count t
 NONE = 7  # 1 where the index of a bin that has elements may say that there is none
 LINE = 8  # which row of scratch a row of the result is put together in; of others, see there
 WHOLE = 9  # planes that a tile takes as one run of memory, or 0
-SHORT = 10  # 1 where bins of one lane along the last two axes are short, or few hold an element: see there
+SHORT = 10  # 1 where bins along the last two axes are short, or few hold an element: see there
 
 PACKED = 8
 """Rows of scratch for rows of x whose elements do not lie side by side."""

@@ -27,6 +27,8 @@ apart, and with indices 783 and 233; of 6 lanes with indices 309 and 595."""
 LANES = 2048, 512
 """Lanes of a tile at most, and how few they may become where there would be less than ``TILES``: memory is read fastest
 in long pieces."""
+STATES = 4096
+"""States of a row of bins, with their lanes, of which gradients are put together: a few of these stay in L2."""
 TILES = 4
 LONGEST_RUN = 16
 """Elements of a run at most, over the first two axes."""
@@ -133,19 +135,20 @@ def lay_out(
     whole: int = 0,
     neighbours: int = 1,
     short: bool = False,
+    most: int = 0,
 ) -> Layout:
     """The plan of a program.
 
     ``arrays`` are those of the frame, x or its gradient first; ``rows`` is how many rows of the result there are over
     the first two axes, and ``moved`` how many elements are moved to make one, for each lane; ``each`` is how many of
-    these rows make a tile, where that is not left to be found. Fewer lanes than ``least`` are woven; where lanes are
-    many a row of scratch has those of ``neighbours`` elements.
+    these rows make a tile, where that is not left to be found. Fewer lanes than ``least`` are woven, ``most`` of
+    them in a tile; where lanes are many a row of scratch has those of ``neighbours`` elements.
     """
     frame = Frame(arrays, axes, bins.shared)
     width = max(array.shape[axes[-1]] for array in arrays[:2])
     if woven is None:
         woven = frame.lanes < least
-    lanes = frame.lanes if woven else min(frame.lanes, LANES[0])
+    lanes = min(frame.lanes, most or frame.lanes if woven else LANES[0])
     while not woven and lanes > LANES[1] and frame.outer * rows * -(-frame.lanes // lanes) < TILES:
         lanes //= 2
     slot = -(-((width if woven else neighbours) * lanes) // 16) * 16
@@ -157,9 +160,9 @@ def lay_out(
     return Layout(plan, tiles, slot, each, lanes, woven)
 
 
-def _short(array: Array, axes: Ints, bins: Bins) -> bool:
-    """Whether bins are along the last two of three axes, the same for all planes, and of one lane."""
-    return bins.shared and spatial_sizes(array, axes)[0] == bins.counts[0] == 1 and lane_axis(array, axes) < 0
+def _flat(array: Array, axes: Ints, bins: Bins) -> bool:
+    """Whether bins are along the last two of three axes, the same for all planes."""
+    return bins.shared and spatial_sizes(array, axes)[0] == bins.counts[0] == 1
 
 
 def _slots(bins: Bins) -> int:
@@ -181,7 +184,7 @@ def reducing(reduction: str, dtype: str, x: Array, y: Array, axes: Ints, bins: B
         return None
     moved = bins.longest[0] * bins.longest[1] * x.shape[axes[-1]]
     neighbours = min(P.NEIGHBOURS, bins.longest[-1])
-    short = _short(x, axes, bins) and max(bins.longest) <= P.MOST
+    short = _flat(x, axes, bins) and max(bins.longest) <= P.MOST and lane_axis(x, axes) < 0
     rows = bins.counts[0] * bins.counts[1]
     layout = lay_out((x, y), axes, bins, rows, moved, least=VALUE_LANES, neighbours=neighbours, short=short)
     work = layout.slot * (P.PACKED * x.itemsize + _slots(bins) * max(4, x.itemsize))
@@ -198,14 +201,14 @@ def runs_and_holders(dx: Array, axes: Ints, bins: Bins) -> tuple[Bins, Bins, Arr
     return runs, held, np.broadcast_to(np.empty((), dx.dtype), shape)
 
 
-def _places(runs: Bins, held: Bins, slot: int) -> Array:
-    """Where each element along the last axis finds its share: in the row of the shares of bins, where it is in one; in
-    that of pairs of neighbours, ``slot`` behind it, where it is in two; and at the end of that where it is in none.
+def _places(runs: Bins, held: Bins, bins: int) -> Array:
+    """Where each element along the last axis finds its share, of as many ``bins``: among those of bins, where it is in
+    one; among those of pairs of neighbours, behind them, where it is in two; and behind these where it is in none.
     """
     first, last = held.ranges()[-1]
     many = last[0] - first[0]
     begins, ends = runs.ranges()[-1]
-    found: Array = np.repeat(np.where(many > 0, first[0] + slot * (many - 1), 2 * slot - 1), ends[0] - begins[0])
+    found: Array = np.repeat(np.where(many > 0, first[0] + bins * (many - 1), 2 * bins - 1), ends[0] - begins[0])
     return found
 
 
@@ -219,13 +222,15 @@ def sharing(reduction: str, dtype: str, dx: Array, dy: Array, axes: Ints, bins: 
     slots = _slots(held)
     moved = runs.longest[0] * runs.longest[1] * dx.shape[axes[-1]]
     longest = held._replace(table=bins.table)
-    short = _short(dx, axes, bins) and max(held.longest) <= P.MOST // 2
-    rows = runs.counts[0] * runs.counts[1]
-    layout = lay_out((dx, dy, marks), axes, longest, rows, moved, line=slots, short=short)
+    short = _flat(dx, axes, bins) and max(held.longest) <= P.MOST // 2
+    rows, most = runs.counts[0] * runs.counts[1], max(16, STATES // max(1, bins.counts[2]) // 16 * 16)
+    woven, most = (True, most) if short else (None, 0)
+    arrays = dx, dy, marks
+    layout = lay_out(arrays, axes, longest, rows, moved, line=slots, woven=woven, short=short, most=most)
     # behind the rows of blocks those of elements and of the widths of bins
     work = layout.slot * (slots + 2) * max(4, dx.itemsize)
     program = Program("bin_share", (reduction, dtype))
-    tables = runs.table, held.table, bins.table, _places(runs, held, layout.slot)
+    tables = runs.table, held.table, bins.table, _places(runs, held, bins.counts[-1])
     return tasks.task(program, layout.plan, tables, layout.tiles, work, dx.nbytes + dy.nbytes)
 
 
@@ -263,7 +268,7 @@ def selecting(
     word = "i32" if x.itemsize < 8 and max(reach, np.prod(spatial_sizes(x, axes), dtype=object)) < 2**31 else "i64"
     index = "i64" if kind != "tap" else tap_type(bins)
     moved = bins.longest[0] * bins.longest[1] * x.shape[axes[-1]]
-    short = _short(x, axes, bins) and max(bins.longest) <= P.MOST
+    short = _flat(x, axes, bins) and max(bins.longest) <= P.MOST and lane_axis(x, axes) < 0
     rows = bins.counts[0] * bins.counts[1]
     arrays, flat = (x, y, indices, ghost), kind != "tap"
     layout = lay_out(arrays, axes, bins, rows, moved, least=INDEX_LANES, flat=flat, short=short)

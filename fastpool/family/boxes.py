@@ -155,7 +155,7 @@ def windows_gradient(problem: Problem, dx: Array, dy: Array, indices: Array | No
 def mean(call: Call, x: Source, boxes: Boxes, out: object, asked: Asked | None = None) -> Any:
     """The mean of every box; ``asked`` is the call as it was made, where it may be known again."""
     y = call.result("out", boxes.pooled(x.data.shape), x.dtype, out, x.data)
-    known_tasks.keep(asked, known_tasks.forward(mean_of(x.dtype, x.data, y.data, boxes)), call)
+    known_tasks.keep(asked, known_tasks.read_first(mean_of(x.dtype, x.data, y.data, boxes)), call)
     return call.give()
 
 
@@ -191,7 +191,7 @@ def mean_gradient(
     """Its gradient, for x of that shape; ``order`` is an array whose order in memory it has, ``asked`` is as above."""
     call.check_shape("grad_output", grad.data, boxes.pooled(shape), "the shape of the forward's result")
     dx = call.result("out", shape, grad.dtype, out, grad.data if order is None else order)
-    known_tasks.keep(asked, known_tasks.backward(mean_gradient_of(grad.dtype, dx.data, grad.data, boxes)), call)
+    known_tasks.keep(asked, known_tasks.written_first(mean_gradient_of(grad.dtype, dx.data, grad.data, boxes)), call)
     return call.give()
 
 
@@ -251,7 +251,7 @@ def largest(
     elif keep:
         indices = call.scratch(shape, index_type(boxes, record), x.data)
     task = select(x, y.data, indices, boxes, rule, record)
-    known_tasks.keep(asked, known_tasks.forward(task, len(call.targets)), call)
+    known_tasks.keep(asked, known_tasks.read_first(task, len(call.targets)), call)
     kept = (
         Kept(x.dtype, like(x.data), boxes, record, indices, rule == "propagate")
         if keep and indices is not None
@@ -351,7 +351,7 @@ def largest_gradient(
                 write = bin_gradients.writing(x.dtype, dx.data, grad.data, given.data, *places)
                 stages.append(Stage(write, (RESULT, 0, 2)))
             elif x.dtype in ("f32", "f64"):
-                stages += known_tasks.backward(binning.sharing("mean", x.dtype, dx.data, grad.data, *places[:2]))
+                stages += known_tasks.written_first(binning.sharing("mean", x.dtype, dx.data, grad.data, *places[:2]))
             known_tasks.keep(asked if len(stages) == 2 else None, tuple(stages), call)
     wrong = _from_indices(call, grad.data, dx.data, kept)
     if wrong:

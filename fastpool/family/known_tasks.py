@@ -69,13 +69,13 @@ def ahead(called: str, options: tuple[object, ...], device: object, reads: Any, 
     return _run_known(called, options, device, True, reads, out)
 
 
-def forward(task: Task | None, results: int = 1) -> tuple[Stage, ...]:
+def read_first(task: Task | None, results: int = 1) -> tuple[Stage, ...]:
     """The stage of a task that is run with what is read and then the results."""
     return () if task is None else (Stage(task, (0, *range(RESULT, RESULT + results))),)
 
 
-def backward(task: Task | None) -> tuple[Stage, ...]:
-    """The stage of a gradient's task, which has its result in front of what it reads."""
+def written_first(task: Task | None) -> tuple[Stage, ...]:
+    """The stage of a task that is run with its result and then what is read, as gradients are."""
     return () if task is None else (Stage(task, (RESULT, 0)),)
 
 

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from fastpool.arrays import Outline
+from fastpool import config
 from fastpool.errors import shown
-from fastpool.family import tasks
+from fastpool.family import known_tasks, tasks
 from fastpool.family.calls import NUMBERS, Call
 from fastpool.family.framing import Frame
+from fastpool.family.known_tasks import Asked
 from fastpool.family.ranks import ranked
 from fastpool.family.spreading import hand_over
-from fastpool.functional._repeat import apart, likeness, put
 from fastpool.functional._types import A, Device, Layout, Sizes
 from fastpool.kernels.programs import Program
 from fastpool.memory import Array
@@ -75,31 +75,31 @@ def _plan(role: str, large: Array, small: Array, axes: Ints, word: str) -> tasks
     return tasks.task(Program("upsample", (role, word)), numbers, (sources, copies), tiles, work, moved)
 
 
-_known: dict[Hashable, tuple[tasks.Task, Ints, Outline]] = {}
-"""Calls of plain NumPy arrays that were accepted, and their results, by all that their checks depend on."""
+FORWARD = {n: f"upsample_nearest{n}d" for n in (1, 2, 3)}
+"""Names of the functions, each one object, by which the front door knows them."""
 
 
-def _forward(called: str, n: int, x: A, factor: object, size: object, layout: object, out: Any, device: object) -> A:
-    key = likeness(called, (factor, size, layout, device), (), (x, out))
-    known = _known.get(key) if key is not None else None
-    given: Any
-    if known is not None and apart((x,), (out,)):
-        task, axes, outline = known
-        data = cast(Array, x)
-        given = outline.kind.empty(outline.shape, outline.dtype, outline.order) if out is None else out
-        task.run(given, data, oracle=lambda: oracle.upsample(data, given, axes))
-        return cast(A, given)
-    call = Call(called, device)
+def _forward(n: int, x: A, factor: object, size: object, layout: object, out: Any, device: object) -> A:
+    written = factor, size, layout
+    answer: Any = known_tasks.ahead(FORWARD[n], written, device, x, out)
+    asked = Asked(FORWARD[n], written, device, (x,), (out,))
+    # the engine that is the oracle goes the whole way
+    if answer is None and config.engine() != "reference":
+        answer = known_tasks.run(asked)
+    given: A
+    if answer is not None:
+        given = answer
+        return given
+    call = Call(FORWARD[n], device)
     source = call.take("x", x, DTYPES)
     axes = call.axes(layout, n, source.data.shape)
     shape = _upsampled(call, factor, size, axes, source.data.shape)
     y = call.result("out", shape, source.dtype, out, source.data)
     task = _plan("copy", y.data, source.data, axes, str(8 * y.data.itemsize))
     task.run(y.data, source.data, oracle=lambda: oracle.upsample(source.data, y.data, axes))
-    if key is not None and source.data is x and (out is None or y.data is out):
-        put(_known, key, (task, axes, y.outline))
+    known_tasks.keep(asked if source.data is x else None, known_tasks.written_first(task), call)
     given = call.give()
-    return cast(A, given)
+    return given
 
 
 def _backward(
@@ -190,7 +190,7 @@ def _upsample(n: int) -> Callable[..., Any]:
         --------
         <example>
         """
-        return _forward(f"upsample_nearest{n}d", n, x, scale_factor, size, layout, out, device)
+        return _forward(n, x, scale_factor, size, layout, out, device)
 
     return upsample
 

@@ -80,31 +80,10 @@ def make(digest, reduction, dtype):
                 store_out(s, to + o, decode(load_source(dy, at + o)))
 
     @register_jitable
-    def blocks_of_two(s, to, slot, wide):
-        """From a row of states that of pairs of neighbours, behind it."""
-        for o in range(wide - 1):
-            store_out(s, to + slot + o, load_out(s, to + o) + load_out(s, to + o + 1))
-
-    @register_jitable
-    def both(s, to, a, b, wide):
+    def add(s, to, a, b, count):
         """A row of states, the sum of two."""
-        for o in range(wide):
-            store_out(s, to + o, load_out(s, a + o) + load_out(s, b + o))
-
-    @register_jitable
-    def pick(s, to, row, places, wide):
-        """A row of elements, each from the state of its bin or of its two."""
-        for i in range(wide):
-            store_out(s, to + i, load_out(s, row + load_side(places, i)))
-
-    @register_jitable
-    def lift_lanes(dy, at, fine, lanes, taps, s, to):
-        if fine == 1:
-            for e in range(lanes):
-                store_out(s, to + e, part(decode(load_source(dy, at + e)), taps))
-        else:
-            for e in range(lanes):
-                store_out(s, to + e, part(decode(load_source(dy, at + e * fine)), taps))
+        for e in range(count):
+            store_out(s, to + e, load_out(s, a + e) + load_out(s, b + e))
 
     @register_jitable
     def write(dx, to, step, fine, wide, lanes, s, at):
@@ -116,6 +95,34 @@ def make(digest, reduction, dtype):
             for o in range(wide):
                 for e in range(lanes):
                     store_result(dx, to + o * step + e * fine, encode(load_out(s, at + o * lanes + e)))
+
+    @register_jitable
+    def pick(dx, to, sh, step, fine, kh, wide, lanes, s, row, line, places):
+        """``kh`` rows of elements, each from the states of its bin or of its two."""
+        if lanes == 1:
+            for i in range(wide):
+                store_out(s, line + i, load_out(s, row + load_side(places, i)))
+            for j in range(kh):
+                write(dx, to + j * sh, step, fine, wide, 1, s, line)
+            return
+        for j in range(kh):
+            for i in range(wide):
+                here, at = row + load_side(places, i) * lanes, to + j * sh + i * step
+                if fine == 1:
+                    for e in range(lanes):
+                        store_result(dx, at + e, encode(load_out(s, here + e)))
+                else:
+                    for e in range(lanes):
+                        store_result(dx, at + e * fine, encode(load_out(s, here + e)))
+
+    @register_jitable
+    def lift_lanes(dy, at, fine, lanes, taps, s, to):
+        if fine == 1:
+            for e in range(lanes):
+                store_out(s, to + e, part(decode(load_source(dy, at + e)), taps))
+        else:
+            for e in range(lanes):
+                store_out(s, to + e, part(decode(load_source(dy, at + e * fine)), taps))
 
     @register_jitable
     def spread(dx, to, sd, sh, step, fine, kd, kh, kw, lanes, s):
@@ -155,9 +162,12 @@ def make(digest, reduction, dtype):
             base = offset(plan, 0, number) + lane * x_lane
             base_y = offset(plan, 1, number) + lane * y_lane
             if short:
-                # rows of shares of two neighbouring bins along the second axis, and of their sum, at places 0, 1 and 2
+                # Three rows of states: of two neighbouring bins along the second axis, and of their sum. Behind the
+                # states of its bins each has those of pairs of neighbours, and then what is in no bin.
+                row_states = columns * count
                 for place in range(3):
-                    store_out(s, (2 * place + 2) * slot - 1, 0)
+                    for e in range(count):
+                        store_out(s, 2 * place * slot + 2 * row_states - count + e, 0)
                 lifted = -1
                 for row in range(first, last):
                     h, kh = B.bin_of(runs, at_h, high, row)
@@ -165,24 +175,22 @@ def make(digest, reduction, dtype):
                     for oh in range(max(o, lifted + 1), o + k):
                         here, taps = 2 * (oh & 1) * slot, B.bin_of(bins, bin_h, bins_h, oh)[1]
                         at = base_y + oh * yh
-                        if (y_step == 1) & (taps * most < exact):
+                        if (lanes == 1) & (y_step == 1) & (taps * most < exact):
                             lift_row(dy, at, columns, taps, s, widths, here)
                         else:
-                            lift(dy, at, y_step, y_lane, bins, bin_w, columns, 1, taps, s, here)
-                        blocks_of_two(s, here, slot, columns)
+                            lift(dy, at, y_step, y_lane, bins, bin_w, columns, count, taps, s, here)
+                        add(s, here + row_states, here, here + count, row_states - count)
                         lifted = oh
                     here = 2 * (o & 1) * slot
                     if k == 2:
-                        both(s, 4 * slot, here, 2 * (o + 1 & 1) * slot, columns)
                         here = 4 * slot
-                        blocks_of_two(s, here, slot, columns)
-                    if k:
-                        pick(s, line, here, places, wide)
-                    else:
-                        for i in range(wide):
-                            store_out(s, line + i, 0)
-                    for j in range(kh):
-                        write(dx, base + (h + j) * sh, sw, 1, wide, 1, s, line)
+                        add(s, here, 2 * (o & 1) * slot, 2 * (o + 1 & 1) * slot, row_states)
+                        add(s, here + row_states, here, here + count, row_states - count)
+                    if k == 0:
+                        for e in range(2 * row_states):
+                            store_out(s, here + e, 0)
+                        lifted = -1
+                    pick(dx, base + h * sh, sh, sw, x_lane, kh, wide, count, s, here, line, places)
                 continue
             for row in range(first, last):
                 rd, rh = row // high, row % high
