@@ -245,6 +245,7 @@ def _blur(shape: Ints, taps: int, last: bool = False) -> Case:
 
 
 _VGG, _PSPNET, _SEGNET = (8, 512, 14, 14), (1, 2048, 60, 60), (4, 64, 180, 240)
+_TINY, _SMALL, _ALEXNET, _LIGHT = (1, 8, 5, 5), (2, 96, 14, 14), (1, 256, 13, 13), (4, 64, 60, 60)
 
 CASES: dict[str, Callable[[], Case]] = {
     "adaptive mean 7, vgg": lambda: _adaptive("avg", _VGG, (7, 7)),
@@ -257,6 +258,18 @@ CASES: dict[str, Callable[[], Case]] = {
     "adaptive max 10x9": lambda: _adaptive("max", (2, 64, 224, 224), (10, 9)),
     "adaptive max 10x9, last": lambda: _adaptive("max", (2, 64, 224, 224), (10, 9), True),
     "adaptive max 10x9, gradient": lambda: _adaptive("max", (2, 64, 224, 224), (10, 9), False, True),
+    "adaptive mean 3, tiny": lambda: _adaptive("avg", _TINY, (3, 3)),
+    "adaptive mean 3, tiny, last": lambda: _adaptive("avg", _TINY, (3, 3), True),
+    "adaptive mean 5, small": lambda: _adaptive("avg", _SMALL, (5, 5)),
+    "adaptive mean 5, small, last": lambda: _adaptive("avg", _SMALL, (5, 5), True),
+    "adaptive mean 5, small, gradient": lambda: _adaptive("avg", _SMALL, (5, 5), False, True),
+    "adaptive mean 5, small, gradient, last": lambda: _adaptive("avg", _SMALL, (5, 5), True, True),
+    "adaptive max 6, alexnet": lambda: _adaptive("max", _ALEXNET, (6, 6)),
+    "adaptive max 6, alexnet, last": lambda: _adaptive("max", _ALEXNET, (6, 6), True),
+    "adaptive mean 6, light, last": lambda: _adaptive("avg", _LIGHT, (6, 6), True),
+    "adaptive mean 6, light, gradient, last": lambda: _adaptive("avg", _LIGHT, (6, 6), True, True),
+    "adaptive max 6, light, gradient": lambda: _adaptive("max", _LIGHT, (6, 6), False, True),
+    "adaptive max 6, light, gradient, last": lambda: _adaptive("max", _LIGHT, (6, 6), True, True),
     "unpool, segnet": lambda: _unpool(_SEGNET, 2),
     "unpool, segnet, last": lambda: _unpool(_SEGNET, 2, True),
     "unpool, segnet, gradient": lambda: _unpool(_SEGNET, 2, False, True),
