@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from fastpool import library
+from fastpool import config, library
 from fastpool.arrays import Outline
 from fastpool.family import tasks
 from fastpool.family.calls import Call
@@ -91,8 +91,8 @@ def keep(asked: Asked | None, stages: tuple[Stage, ...], call: Call) -> None:
 
 
 def run(asked: Asked) -> Any:
-    """The results of a call that is known, one array or a tuple, or None."""
-    key = asked.key
+    """The results of a call that is known, one array or a tuple, or None: the oracles go the whole way."""
+    key = asked.key if config.engine() != "reference" else None
     known = _known.get(key) if key is not None else None
     if known is None or tasks.telling() or not apart(asked.reads, asked.outs):
         return None

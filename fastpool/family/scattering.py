@@ -13,6 +13,8 @@ from fastpool.family import tasks
 from fastpool.family.calls import Call
 from fastpool.family.framing import Frame
 from fastpool.family.inverse import Windows
+from fastpool.family.known_tasks import FLAG, RESULT, Stage
+from fastpool.family.tasks import Task
 from fastpool.kernels import frame as F
 from fastpool.kernels.programs import Program
 from fastpool.memory import Array
@@ -267,8 +269,22 @@ def _planned(role: str, scatter: Scatter) -> Steps:
     return Steps(check, tuple(move))
 
 
-def run(call: Call, role: str, scatter: Scatter, given: bool) -> None:
-    """Move the elements: "place" writes the larger array, "take" the smaller.
+def stages(role: str, steps: Steps, scatter: Scatter, given: bool) -> tuple[Stage, ...]:
+    """The same work for arrays that lie in memory alike: what is read, then the indices, and what is written."""
+    large, small = (RESULT, 0) if role == "place" else (0, RESULT)
+    found = []
+    moved = scatter.large.nbytes + scatter.small.nbytes + scatter.indices.nbytes
+    if given:
+        program, plan, tiles, work = steps.check
+        arrays = (1, FLAG) if program.module == "unpool_check" else (large, small, 1, FLAG)
+        found.append(Stage(Task(program, plan, (), (), tiles, work, scatter.indices.nbytes), arrays))
+    program, plan, tiles, work = steps.move[0]
+    return (*found, Stage(Task(program, plan, (), (), tiles, work, moved), (large, small, 1, FLAG)))
+
+
+def run(call: Call, role: str, scatter: Scatter, given: bool) -> tuple[Stage, ...]:
+    """Move the elements: "place" writes the larger array, "take" the smaller. Gives the stages of calls like this one,
+    or () where its first step left the work to the next.
 
     Indices are checked on the way, or before where the written array is the caller's own.
     """
@@ -291,9 +307,9 @@ def run(call: Call, role: str, scatter: Scatter, given: bool) -> None:
         tasks.run(program, plan, arrays, tiles, work, scatter.indices.nbytes, find)
         if flag[0]:
             raise scatter.wrong(call)
-    for program, plan, tiles, work in steps.move:
+    for number, (program, plan, tiles, work) in enumerate(steps.move):
         flag[0] = 0
         tasks.run(program, plan, (scatter.large, scatter.small, scatter.indices, flag), tiles, work, None, move)
         if not flag[0]:
-            return
+            return () if number else stages(role, steps, scatter, given)
     raise scatter.wrong(call)

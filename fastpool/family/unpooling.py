@@ -3,18 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Hashable
-from typing import Any, NamedTuple, cast
-
-import numpy as np
+from collections.abc import Callable
+from typing import Any
 
 from fastpool import arguments
-from fastpool.arrays import Outline
+from fastpool.family import known_tasks
 from fastpool.family.calls import NUMBERS, Call
 from fastpool.family.inverse import Windows, unpooled_shape, windows
+from fastpool.family.known_tasks import Asked
 from fastpool.family.ranks import ranked
 from fastpool.family.scattering import Scatter, run
-from fastpool.functional._repeat import apart, likeness, put
 from fastpool.functional._types import A, Device, IndexKind, Layout, Padding, Sizes
 from fastpool.memory import Array
 from fastpool.problem import Ints
@@ -49,105 +47,75 @@ def _planned(
     return axes, named, large, given.data
 
 
-class _Known(NamedTuple):
-    """What the checks of a call have found: all but the arrays."""
-
-    axes: Ints
-    kind: str
-    window: Windows
-    result: Outline
-
-
-_known: dict[Hashable, _Known] = {}
-"""Calls of plain NumPy arrays that were accepted, by all that their checks depend on."""
-
-
-def _again(called: str, role: str, key: Hashable, read: Array, indices: Array, out: Array | None) -> Array | None:
-    """The result of a call that is like an earlier one, or None where it has to go the whole way."""
-    known = _known.get(key) if key is not None else None
-    if known is None or not apart((read, indices), (out,)):
-        return None
-    result = known.result
-    y = result.kind.empty(result.shape, result.dtype, result.order) if out is None else out
-    large, small = (y, read) if role == "place" else (read, y)
-    scatter = Scatter(large, small, indices, known.axes, known.kind, known.window)
-    run(Call(called), role, scatter, out is not None)
-    return y
-
-
-def _keep(key: Hashable, scatter: Scatter, outline: Outline, arrays: tuple[tuple[Array, object], ...]) -> None:
-    if key is None or not all(data is given for data, given in arrays):
-        return
-    put(_known, key, _Known(scatter.axes, scatter.kind, scatter.window, outline))
+FORWARD, BACKWARD = ({n: f"max_unpool{n}d{end}" for n in (1, 2, 3)} for end in ("", "_backward"))
+"""Names of the functions, each one object, by which the front door knows them."""
 
 
 def _forward(
-    called: str,
-    count: int,
+    n: int,
     x: A,
     indices: A,
     kernel: object,
     stride: object,
     padding: object,
-    asked: object,
+    size: object,
     kind: object,
     layout: object,
     out: A | None,
     device: object,
 ) -> A:
-    given: Any
-    key = likeness(called, (kernel, stride, padding, asked, kind, layout, device), (), (x, indices, out))
-    given = _again(called, "place", key, cast(Array, x), cast(Array, indices), cast(Array | None, out))
-    if given is not None:
-        return cast(A, given)
-    call = Call(called, device)
-    source = call.take("x", x, DTYPES)
-    window = windows(call, kernel, stride, padding, 1, count)
-    axes, named, shape, found = _planned(call, count, source.data.shape, indices, window, asked, kind, layout)
-    y = call.result("out", shape, source.dtype, out, source.data)
-    scatter = Scatter(y.data, source.data, found, axes, named, window)
-    run(call, "place", scatter, out is not None)
-    _keep(key, scatter, y.outline, ((source.data, x), (found, indices), (y.data, y.data if out is None else out)))
-    given = call.give()
-    return cast(A, given)
+    written, called = (kernel, stride, padding, size, kind, layout), FORWARD[n]
+    answer: Any = known_tasks.ahead(called, written, device, (x, indices), out)
+    asked = Asked(called, written, device, (x, indices), (out,))
+    if answer is None:
+        answer = known_tasks.run(asked)
+    if answer is None:
+        call = Call(called, device)
+        source = call.take("x", x, DTYPES)
+        window = windows(call, kernel, stride, padding, 1, n)
+        axes, named, shape, found = _planned(call, n, source.data.shape, indices, window, size, kind, layout)
+        y = call.result("out", shape, source.dtype, out, source.data)
+        stages = run(call, "place", Scatter(y.data, source.data, found, axes, named, window), out is not None)
+        known_tasks.keep(asked if source.data is x and found is indices else None, stages, call)
+        answer = call.give()
+    given: A = answer
+    return given
 
 
 def _backward(
-    called: str,
-    count: int,
+    n: int,
     grad: A,
-    x: object,
+    x: Any,
     indices: A,
     kernel: object,
     stride: object,
     padding: object,
-    asked: object,
+    size: object,
     kind: object,
     layout: object,
     out: A | None,
     device: object,
 ) -> A:
-    given: Any
-    options = (kernel, stride, padding, asked, kind, layout, device)
-    shaped, arrays = ((x,), (grad, indices, out)) if isinstance(x, tuple) else ((), (grad, indices, out, x))
-    key = likeness(called, options, shaped, arrays)
-    if out is not None and isinstance(x, np.ndarray) and not apart((x,), (out,)):
-        key = None
-    given = _again(called, "take", key, cast(Array, grad), cast(Array, indices), cast(Array | None, out))
-    if given is not None:
-        return cast(A, given)
-    call = Call(called, device)
-    source = call.take("grad_output", grad)
-    shape = call.shape_of("x_or_shape", x)
-    window = windows(call, kernel, stride, padding, 1, count)
-    axes, named, large, found = _planned(call, count, shape, indices, window, asked, kind, layout)
-    call.check_shape("grad_output", source.data, large, "the shape of the forward's result")
-    dx = call.result("out", shape, source.dtype, out, source.data)
-    scatter = Scatter(source.data, dx.data, found, axes, named, window)
-    run(call, "take", scatter, out is not None)
-    _keep(key, scatter, dx.outline, ((source.data, grad), (found, indices), (dx.data, dx.data if out is None else out)))
-    given = call.give()
-    return cast(A, given)
+    shape = x if isinstance(x, tuple) else None
+    reads: Any = (grad, indices) if shape else (grad, indices, x)
+    written, called = (kernel, stride, padding, size, kind, layout, shape), BACKWARD[n]
+    answer: Any = known_tasks.ahead(called, written, device, reads, out)
+    asked = Asked(called, written, device, reads, (out,))
+    if answer is None:
+        answer = known_tasks.run(asked)
+    if answer is None:
+        call = Call(called, device)
+        source = call.take("grad_output", grad)
+        pooled = call.shape_of("x_or_shape", x)
+        window = windows(call, kernel, stride, padding, 1, n)
+        axes, named, large, found = _planned(call, n, pooled, indices, window, size, kind, layout)
+        call.check_shape("grad_output", source.data, large, "the shape of the forward's result")
+        dx = call.result("out", pooled, source.dtype, out, source.data)
+        stages = run(call, "take", Scatter(source.data, dx.data, found, axes, named, window), out is not None)
+        known_tasks.keep(asked if source.data is grad and found is indices else None, stages, call)
+        answer = call.give()
+    given: A = answer
+    return given
 
 
 def _vjp(n: int) -> Callable[..., Any]:
@@ -234,10 +202,7 @@ def _unpool(n: int) -> Callable[..., Any]:
         --------
         <example>
         """
-        called = f"max_unpool{n}d"
-        return _forward(
-            called, n, x, indices, kernel_size, stride, padding, output_size, index_kind, layout, out, device
-        )
+        return _forward(n, x, indices, kernel_size, stride, padding, output_size, index_kind, layout, out, device)
 
     return unpool
 
@@ -293,7 +258,6 @@ def _unpool_backward(n: int) -> Callable[..., Any]:
         <example>
         """
         return _backward(
-            f"max_unpool{n}d_backward",
             n,
             grad_output,
             x_or_shape,

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 
-from fastpool import config
 from fastpool.errors import shown
 from fastpool.family import known_tasks, tasks
 from fastpool.family.calls import NUMBERS, Call
@@ -83,8 +82,7 @@ def _forward(n: int, x: A, factor: object, size: object, layout: object, out: An
     written = factor, size, layout
     answer: Any = known_tasks.ahead(FORWARD[n], written, device, x, out)
     asked = Asked(FORWARD[n], written, device, (x,), (out,))
-    # the engine that is the oracle goes the whole way
-    if answer is None and config.engine() != "reference":
+    if answer is None:
         answer = known_tasks.run(asked)
     given: A
     if answer is not None:

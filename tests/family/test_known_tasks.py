@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -9,7 +10,7 @@ import pytest
 
 import fastpool
 from fastpool import config, library
-from fastpool.family import adaptive_calls, known_tasks, tasks, upsampling
+from fastpool.family import adaptive_calls, known_tasks, tasks, unpooling, upsampling
 from tests.family import same
 
 RNG = np.random.default_rng(31)
@@ -23,7 +24,7 @@ DOOR = [
 def whole_way(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The names of the functions that were not known, by call."""
     seen: list[str] = []
-    for module in (adaptive_calls, upsampling):
+    for module in (adaptive_calls, unpooling, upsampling):
         known = module.Call
         monkeypatch.setattr(module, "Call", lambda name, *rest, known=known: (seen.append(name), known(name, *rest))[1])
     monkeypatch.setattr(known_tasks, "_known", {})
@@ -137,6 +138,36 @@ def test_what_is_wrong_with_a_known_call_is_refused(whole_way, monkeypatch, door
     inside[...] = indices
     with pytest.raises(ValueError, match="overlaps indices"):
         fastpool.adaptive_max_pool2d_backward(y, x, 3, indices=inside, out=buffer.view(np.float32).reshape(x.shape))
+
+
+@pytest.mark.parametrize("door", DOOR)
+@pytest.mark.parametrize("last", [False, True])
+@pytest.mark.parametrize("kind", ["plane", "tensor", "tap"])
+def test_known_unpooling_gives_what_the_whole_way_gives(whole_way, monkeypatch, kind, last, door):
+    if not door:
+        shut(monkeypatch)
+    options: Any = {"layout": "channels_last" if last else "channels_first"}
+    more = {**options, "index_kind": kind}
+    for number in range(4):
+        large = RNG.standard_normal((2, 9, 9, 3) if last else (2, 3, 9, 9)).astype("float32")
+        x, indices = fastpool.max_pool2d(large, 3, 2, return_indices=kind, **options)
+        put = partial(fastpool.max_unpool2d, indices=indices, kernel_size=3, stride=2, **more)
+        back = partial(fastpool.max_unpool2d_backward, indices=indices, kernel_size=3, stride=2, **more)
+        for call, given in ((put, x), (partial(back, x_or_shape=x), large), (partial(back, x_or_shape=x.shape), large)):
+            whole_way.clear()
+            found = call(given)
+            assert bool(whole_way) == (number == 0)
+            same.assert_same_bits(found, fresh(call, given))
+            out = np.full_like(found, 7)
+            assert call(given, out=out) is out
+            same.assert_same_bits(out, found)
+            good = indices[0, 1, 2, 1]
+            indices[0, 1, 2, 1] = 250
+            for place in (None, out):
+                with pytest.raises(ValueError, match=r"indices\[0, 1, 2, 1\]=250"):
+                    call(given, out=place)
+            same.assert_same_bits(out, found)
+            indices[0, 1, 2, 1] = good
 
 
 def test_what_differs_is_told_apart(whole_way):
