@@ -18,7 +18,18 @@ from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu.memory import CODES, address, pointer
 from fastpool.kernels.cpu.numbered_taps import Taps, edges
 from fastpool.kernels.cpu.state import inlined
-from fastpool.kernels.cpu.vectors import any_of, everywhere, integers, lanes_past, load, none, prefetch, store, store_as
+from fastpool.kernels.cpu.vectors import (
+    any_of,
+    everywhere,
+    integers,
+    lanes_past,
+    load,
+    none,
+    prefetch,
+    prefetch_to_write,
+    store,
+    store_as,
+)
 from fastpool.kernels.reductions import pick
 from fastpool.kernels.registry import Variant
 
@@ -27,8 +38,10 @@ _INT16 = CODES["i16"]
 AHEAD = 1024
 """Bytes that are asked for ahead of a load, as in ``fused``."""
 
-BAND_BYTES = 1 << 14
-"""Bytes of the rows of which all columns are made before those below."""
+BAND_BYTES = 1 << 13
+"""Bytes of the rows of which all columns are made before those below: these, their results and those that are asked for
+ahead stay in a first-level cache of 32 KiB. With 16 KiB the `resnet stem` with taps took 1.4 of the time of values
+there, with 8 KiB 1.2."""
 
 
 def make_columns(variant: Variant, taps: Taps, stride: int, put: Any) -> Any:
@@ -71,6 +84,11 @@ def make_columns(variant: Variant, taps: Taps, stride: int, put: Any) -> Any:
                     wait = stride
                     s, n = take(s0, n0, s1, n1 + row_jump)
                     s, n = take(s, n, s2, n2 + 2 * row_jump)
+                    # Columns are written a line here and a line there, which the hardware does not foresee: without
+                    # this the `resnet stem` with indices took 1.4 of the time on a processor of 32 MiB.
+                    prefetch_to_write(y, d + rows * down)
+                    if indices[2]:
+                        prefetch_to_write(indices[1], i + rows * index_down)
                     store(y, d, lower(s, p))
                     put(indices, i, n, index, unit)
                     d += down
