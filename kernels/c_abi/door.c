@@ -299,35 +299,35 @@ static PyObject *run(PyObject *self, PyObject *const *arguments, Py_ssize_t coun
     const struct call *known = find(arguments[0], arguments[1], arguments[2], arguments[3], x, reads, out);
     if (!known)
         Py_RETURN_NONE;
+    /* another thread may take the place while this one runs without the lock, or asks Python for the number of threads */
     int small_call = !known->plan || count_threads(known->plan, 2) < 2;
     for (int i = 0; i < known->stages; i++)
         small_call &= !known->stage[i].shared;
-    int threads = small_call ? 1 : wanted_threads();
-    if (threads < 0)
-        return NULL;
-    /* another thread may take the place while this one runs without the lock */
     const fastpool_plan *plan = known->plan;
     struct stage stages[STAGES];
     memcpy(stages, known->stage, sizeof stages);
-    int many = known->stages;
+    int many = known->stages, results = known->results, rank = known->rank;
+    PyArray_Descr *descr[2] = {known->descr[0], known->descr[1]};
+    npy_intp shape[MOST_AXES];
+    memcpy(shape, known->shape, (size_t)rank * sizeof(npy_intp));
     PyObject *owner = known->owner;
-    int results = known->results;
+    Py_INCREF(owner);
+    for (int k = 0; k < results; k++)
+        Py_INCREF((PyObject *)descr[k]);
+    int threads = small_call ? 1 : wanted_threads();
     PyArrayObject *written[2] = {NULL, NULL};
-    PyObject *answer;
-    if (out != Py_None) {
+    PyObject *answer = NULL;
+    if (threads < 0 || out != Py_None)
+        for (int k = 0; k < results; k++)
+            Py_DECREF((PyObject *)descr[k]);
+    if (threads >= 0 && out != Py_None) {
         arrays_of(out, written);
         answer = out;
         Py_INCREF(answer);
-    } else {
-        PyArray_Descr *descr[2] = {known->descr[0], known->descr[1]};
-        npy_intp shape[MOST_AXES];
-        int rank = known->rank;
-        memcpy(shape, known->shape, (size_t)rank * sizeof(npy_intp));
-        answer = NULL;
-        for (int k = 0; k < results; k++) {
-            Py_INCREF((PyObject *)descr[k]);
+    } else if (threads >= 0) {
+        /* new arrays take over the references to their types */
+        for (int k = 0; k < results; k++)
             written[k] = (PyArrayObject *)PyArray_Empty(rank, shape, descr[k], 0);
-        }
         if (results == 1)
             answer = (PyObject *)written[0];
         else if (written[0] && written[1])
@@ -337,8 +337,10 @@ static PyObject *run(PyObject *self, PyObject *const *arguments, Py_ssize_t coun
             Py_XDECREF((PyObject *)written[0]);
             Py_XDECREF((PyObject *)written[1]);
         }
-        if (!answer)
-            return NULL;
+    }
+    if (!answer) {
+        Py_DECREF(owner);
+        return NULL;
     }
     unsigned char small[STACK];
     size_t bytes = plan ? workspace_size(plan, threads) : LINE;
@@ -349,6 +351,7 @@ static PyObject *run(PyObject *self, PyObject *const *arguments, Py_ssize_t coun
     unsigned char *workspace = bytes <= sizeof small ? small : malloc(bytes);
     if (!workspace) {
         Py_DECREF(answer);
+        Py_DECREF(owner);
         return PyErr_NoMemory();
     }
     void *read[READS] = {NULL, NULL, NULL};
@@ -357,7 +360,6 @@ static PyObject *run(PyObject *self, PyObject *const *arguments, Py_ssize_t coun
     void *y[2] = {PyArray_DATA(written[0]), results == 2 ? PyArray_DATA(written[1]) : NULL};
     fastpool_status status = FASTPOOL_OK;
     int good = 1;
-    Py_INCREF(owner);
     /* giving the lock away and asking for it again takes as long as a small call; a large one lets others go on, even
      * where it has one thread */
     PyThreadState *state = small_call && workspace == small ? NULL : PyEval_SaveThread();
