@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
@@ -248,3 +250,24 @@ def test_indices_are_checked_before_anything_is_written(value):
     with pytest.raises(ValueError, match="shape"):
         fastpool.adaptive_max_pool2d_backward(y[..., :1], x, 2, out=out)
     assert (out == 7).all()
+
+
+@pytest.mark.parametrize("lanes", [1, 3, 40])
+def test_elements_in_no_bin_get_nothing(lanes):
+    """Along one axis, along the other, and between two that share elements with their neighbours."""
+    from fastpool.family import binning
+
+    ranges = ([0, 1, 6], [2, 4, 8]), ([1, 5, 6], [3, 7, 9])
+    shape = (2, 9, 10) if lanes == 1 else (2, 9, 10, lanes)
+    dy = RNG.integers(1, 9, (2, 3, 3, *shape[3:])).astype("float32")
+    expected = np.zeros(shape, "float32")
+    for places in np.ndindex(3, 3):
+        spans = [slice(axis[0][o], axis[1][o]) for axis, o in zip(ranges, places, strict=True)]
+        taps = np.float32(math.prod(span.stop - span.start for span in spans))
+        expected[(slice(None), *spans)] += dy[(slice(None), *places)][:, None, None] / taps
+    dx = np.full(shape, 7, "float32")
+    task = binning.sharing("mean", "f32", dx, dy, (1, 2), binning.bins_of(ranges))
+    task.run(dx, dy)
+    np.testing.assert_allclose(dx, expected, rtol=1e-6)
+    assert not dx[:, 4:6].any()
+    assert not dx[:, :, 3:5].any()

@@ -2,12 +2,16 @@
 
 Reads ``bufs[1]`` (gradients of results) and four tables, writes ``bufs[0]``. Elements that follow each other along an
 axis and are held by the same bins are a *run*. ``bufs[2]`` has the runs, ``bufs[3]`` which bins hold each, ``bufs[4]``
-the bins (see ``bin_parts``), ``bufs[5]`` the run of each element along the last axis. Arrays of the frame: gradient of
-x, that of the results, and one that is not there, with as many elements along each axis as there are runs.
+the bins (see ``bin_parts``). Arrays of the frame: gradient of x, that of the results, and one that is not there, with
+as many elements along each axis as there are runs.
 
 A gradient is divided by the elements of its box; the shares are added along the first spatial axis, then the next, each
 in binary blocks. What is written is the same in all elements of a run, and is computed once. A tile is some runs over
 the first two axes, with some lanes.
+
+Where no element is in more than two bins of an axis (``SHORT``), shares are computed once for each row of results, and
+``bufs[5]`` says where each element along the last axis finds its own: at ``o`` where it is in bin ``o`` alone, at
+``bins + o`` where it is in the next one, too, and at ``2 * bins - 1`` where it is in none.
 """
 
 from __future__ import annotations
