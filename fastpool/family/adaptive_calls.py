@@ -66,11 +66,8 @@ def largest_gradient(
     key = asked = None
     if indices is not None:
         words = index_kind, nan
-        written = output_size, layout, *words
-        answer = known_tasks.ahead(MAX_BACKWARD[n], written, device, (grad_output, x, indices), out)
-        if answer is None:
-            asked = Asked(MAX_BACKWARD[n], written, device, (grad_output, x, indices), (out,))
-            answer = known_tasks.run(asked)
+        written, reads = (output_size, layout, *words), (grad_output, x, indices)
+        answer, asked = known_tasks.again(MAX_BACKWARD[n], written, device, reads, out)
         if answer is not None:
             return answer
         key = known_windows.key_of(f"max{n}_back", x, output_size, layout, device, *words, grad=grad_output)

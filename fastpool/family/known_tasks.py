@@ -69,6 +69,14 @@ def ahead(called: str, options: tuple[object, ...], device: object, reads: Any, 
     return _run_known(called, options, device, True, reads, out)
 
 
+def again(
+    called: str, options: tuple[object, ...], device: object, reads: tuple[Any, ...], out: Any
+) -> tuple[Any, Asked]:
+    """(the result of a call that is known, or None; the call as it was made), for calls with one result."""
+    answer, asked = ahead(called, options, device, reads, out), Asked(called, options, device, reads, (out,))
+    return run(asked) if answer is None else answer, asked
+
+
 def read_first(task: Task | None, results: int = 1) -> tuple[Stage, ...]:
     """The stage of a task that is run with what is read and then the results."""
     return () if task is None else (Stage(task, (0, *range(RESULT, RESULT + results))),)

@@ -190,20 +190,13 @@ def gather(scatter: Scatter, frame: Frame, simple: bool) -> tuple[int, list[int]
     return count, [most, tiles, planes, *taps, *behind, *origins.tolist(), *starts.tolist()]
 
 
-class Step(NamedTuple):
-    """A program that does the work of a call, or reports an index, and then the next one does it."""
-
-    program: Program
-    plan: Array
-    tiles: int
-    work: int
-
-
 class Steps(NamedTuple):
-    """The programs of a call: ``check`` those that look at the indices alone, ``move`` those that move the elements."""
+    """The tasks of a call: ``check`` looks at the indices alone; those of ``move`` move the elements, or report an
+    index, and then the next one does it.
+    """
 
-    check: Step
-    move: tuple[Step, ...]
+    check: Task
+    move: tuple[Task, ...]
 
 
 _steps: dict[Hashable, Steps] = {}
@@ -217,7 +210,7 @@ def steps_of(role: str, scatter: Scatter) -> Steps:
     found = _steps.get(key)
     if found is None:
         found = _planned(role, scatter)
-        if sum(step.plan.size for step in found.move) > MOST_KEPT:
+        if sum(task.block.size for task in found.move) > MOST_KEPT:
             return found
         if len(_steps) >= STEPS_KEPT:
             _steps.clear()
@@ -239,20 +232,23 @@ def _planned(role: str, scatter: Scatter) -> Steps:
         shaped += shape
     word = f"u{8 * scatter.indices.itemsize}" if scatter.kind == "tap" else "flat"
     empty = 0 in scatter.small.shape
+    index_bytes = scatter.indices.nbytes
+    moved = scatter.large.nbytes + scatter.small.nbytes + index_bytes
 
-    def step(module: str, role: str, band: int, bands: int, first: int) -> Step:
+    def step(module: str, role: str, band: int, bands: int, first: int) -> Task:
         own = [missing, band, bands, first, unit, int(dense), int(not apart), *shaped]
         bits = "8" if role == "check" else str(8 * scatter.large.itemsize)
         marks = band * frame.lanes * math.prod(sizes[1:]) if role == "take" and not apart else 0
         tiles = 0 if empty else frame.outer * bands
-        return Step(Program(module, (role, word, bits)), np.array([*frame.plan, *own], np.int64), tiles, TABLE + marks)
+        program, bytes_moved = Program(module, (role, word, bits)), index_bytes if role == "check" else moved
+        return tasks.task(program, [*frame.plan, *own], (), tiles, TABLE + marks, bytes_moved)
 
     whole = (sizes[0], 1, 0)
     cut = scatter.bands(frame.lanes)
     if scatter.kind == "plane" and is_dense(scatter.indices):
         count, most = scatter.indices.size, math.prod(sizes)
-        numbers = np.array([count, CHECKED, most], np.int64)
-        check = Step(Program("unpool_check", ("flat",)), numbers, -(-count // CHECKED), 0)
+        program = Program("unpool_check", ("flat",))
+        check = tasks.task(program, [count, CHECKED, most], (), -(-count // CHECKED), 0, index_bytes)
     else:
         check = step("unpool", "check", *whole)
     move = [step("unpool", role, *cut)]
@@ -263,23 +259,20 @@ def _planned(role: str, scatter: Scatter) -> Steps:
         tiles, more = gathered
         own = [missing, *whole, unit, int(dense), 1, *shaped, *more]
         program = Program("unpool_gather", (str(8 * scatter.large.itemsize),))
-        move.insert(0, Step(program, np.array([*frame.plan, *own], np.int64), tiles, 0))
+        move.insert(0, tasks.task(program, [*frame.plan, *own], (), tiles, 0, moved))
     elif scatter.apart(frame.lanes):
         move.insert(0, step("unpool_apart", role, *scatter.rows()))
     return Steps(check, tuple(move))
 
 
-def stages(role: str, steps: Steps, scatter: Scatter, given: bool) -> tuple[Stage, ...]:
+def stages(role: str, steps: Steps, given: bool) -> tuple[Stage, ...]:
     """The same work for arrays that lie in memory alike: what is read, then the indices, and what is written."""
     large, small = (RESULT, 0) if role == "place" else (0, RESULT)
-    found = []
-    moved = scatter.large.nbytes + scatter.small.nbytes + scatter.indices.nbytes
-    if given:
-        program, plan, tiles, work = steps.check
-        arrays = (1, FLAG) if program.module == "unpool_check" else (large, small, 1, FLAG)
-        found.append(Stage(Task(program, plan, (), (), tiles, work, scatter.indices.nbytes), arrays))
-    program, plan, tiles, work = steps.move[0]
-    return (*found, Stage(Task(program, plan, (), (), tiles, work, moved), (large, small, 1, FLAG)))
+    move = Stage(steps.move[0], (large, small, 1, FLAG))
+    if not given:
+        return (move,)
+    alone = steps.check.program.module == "unpool_check"
+    return Stage(steps.check, (1, FLAG) if alone else (large, small, 1, FLAG)), move
 
 
 def run(call: Call, role: str, scatter: Scatter, given: bool) -> tuple[Stage, ...]:
@@ -300,16 +293,15 @@ def run(call: Call, role: str, scatter: Scatter, given: bool) -> tuple[Stage, ..
         put(read, scatter.positions(), written, scatter.axes)
         find()
 
+    arrays = scatter.large, scatter.small, scatter.indices, flag
     if given:
-        program, plan, tiles, work = steps.check
-        small = program.module == "unpool_check"
-        arrays = (scatter.indices, flag) if small else (scatter.large, scatter.small, scatter.indices, flag)
-        tasks.run(program, plan, arrays, tiles, work, scatter.indices.nbytes, find)
+        alone = steps.check.program.module == "unpool_check"
+        steps.check.run(*(arrays[2:] if alone else arrays), oracle=find)
         if flag[0]:
             raise scatter.wrong(call)
-    for number, (program, plan, tiles, work) in enumerate(steps.move):
+    for number, task in enumerate(steps.move):
         flag[0] = 0
-        tasks.run(program, plan, (scatter.large, scatter.small, scatter.indices, flag), tiles, work, None, move)
+        task.run(*arrays, oracle=move)
         if not flag[0]:
-            return () if number else stages(role, steps, scatter, given)
+            return () if number else stages(role, steps, given)
     raise scatter.wrong(call)

@@ -10,7 +10,6 @@ from fastpool import arguments
 from fastpool.family import known_tasks
 from fastpool.family.calls import NUMBERS, Call
 from fastpool.family.inverse import Windows, unpooled_shape, windows
-from fastpool.family.known_tasks import Asked
 from fastpool.family.ranks import ranked
 from fastpool.family.scattering import Scatter, run
 from fastpool.functional._types import A, Device, IndexKind, Layout, Padding, Sizes
@@ -65,10 +64,7 @@ def _forward(
     device: object,
 ) -> A:
     written, called = (kernel, stride, padding, size, kind, layout), FORWARD[n]
-    answer: Any = known_tasks.ahead(called, written, device, (x, indices), out)
-    asked = Asked(called, written, device, (x, indices), (out,))
-    if answer is None:
-        answer = known_tasks.run(asked)
+    answer, asked = known_tasks.again(called, written, device, (x, indices), out)
     if answer is None:
         call = Call(called, device)
         source = call.take("x", x, DTYPES)
@@ -99,10 +95,7 @@ def _backward(
     shape = x if isinstance(x, tuple) else None
     reads: Any = (grad, indices) if shape else (grad, indices, x)
     written, called = (kernel, stride, padding, size, kind, layout, shape), BACKWARD[n]
-    answer: Any = known_tasks.ahead(called, written, device, reads, out)
-    asked = Asked(called, written, device, reads, (out,))
-    if answer is None:
-        answer = known_tasks.run(asked)
+    answer, asked = known_tasks.again(called, written, device, reads, out)
     if answer is None:
         call = Call(called, device)
         source = call.take("grad_output", grad)

@@ -12,7 +12,6 @@ from fastpool.errors import shown
 from fastpool.family import known_tasks, tasks
 from fastpool.family.calls import NUMBERS, Call
 from fastpool.family.framing import Frame
-from fastpool.family.known_tasks import Asked
 from fastpool.family.ranks import ranked
 from fastpool.family.spreading import hand_over
 from fastpool.functional._types import A, Device, Layout, Sizes
@@ -80,10 +79,7 @@ FORWARD = {n: f"upsample_nearest{n}d" for n in (1, 2, 3)}
 
 def _forward(n: int, x: A, factor: object, size: object, layout: object, out: Any, device: object) -> A:
     written = factor, size, layout
-    answer: Any = known_tasks.ahead(FORWARD[n], written, device, x, out)
-    asked = Asked(FORWARD[n], written, device, (x,), (out,))
-    if answer is None:
-        answer = known_tasks.run(asked)
+    answer, asked = known_tasks.again(FORWARD[n], written, device, (x,), out)
     given: A
     if answer is not None:
         given = answer

@@ -97,12 +97,9 @@ def _words(make: str, arguments: tuple[Any, ...]) -> list[str]:
     for argument in arguments:
         if isinstance(argument, Strip | Tile | Plane | Segment | LaneStrip | Beside | Run):
             words.append(argument.word)
-        elif isinstance(argument, tuple):
-            pairs = zip(*argument, strict=True)
-            words.append("".join(f"k{k}s{s}" for k, s in pairs if (k, s) != (1, 1)))
         elif isinstance(argument, bool):
             words += [{"blocks": "states", "rows": "loose"}.get(make, "wide")] * argument
-        elif argument is not None:
+        else:
             words.append(f"v{argument}" if len(words) < 2 else f"p{argument}" if argument >= 0 else "loose")
     return words
 
