@@ -20,7 +20,7 @@ from numba.core.compiler import Flags, compile_extra
 from numba.core.compiler_lock import global_compiler_lock
 from numba.core.registry import CPUDispatcher, cpu_target
 
-from fastpool.kernels.native.numba_speed import hurried
+from fastpool.kernels.native.numba_speed import Lowering, hurried
 
 BASELINE = "x86-64"
 """What the front half is told of the processor; the back half knows which one it is."""
@@ -89,7 +89,8 @@ def _twin(dispatcher: Any) -> Any:
         return dispatcher
     twin = _twins.get(dispatcher)
     if twin is None:
-        pipeline = dispatcher._compiler.pipeline_class
+        own = dispatcher.py_func.__module__.startswith("fastpool.")
+        pipeline = Lowering if own else dispatcher._compiler.pipeline_class
         twin = CPUDispatcher(dispatcher.py_func, dispatcher.locals, dispatcher.targetoptions, pipeline)
         _twins[dispatcher] = twin
     return twin
@@ -162,6 +163,7 @@ def _lower_one(context: Any, library: Any, function: Function) -> None:
         _flags(),
         locals={},
         library=library,
+        pipeline_class=Lowering,
     ).fndesc
     module = context.create_module("c_" + function.name)
     convention = context.call_conv
