@@ -31,6 +31,7 @@ from fastpool.kernels.cpu.vector_parts import make_vector_parts, make_watch
 from fastpool.kernels.cpu.vectors import (
     any_of,
     between,
+    by_all_but_one,
     even,
     everywhere,
     fence,
@@ -126,8 +127,10 @@ def make_fused(variant: Variant, digest: int) -> Any:
     parameter = make_parameter(variant)
     lift, _, _ = make_vector_parts(variant)
 
-    def make_row(combine: Any, watches: bool) -> Any:
-        """The function of a row of outputs; with ``watches`` it returns whether it saw NaN, else False."""
+    def make_row(combine: Any, watches: bool, aligned: bool = True) -> Any:
+        """The function of a row of outputs; with ``watches`` it returns whether it saw NaN, else False. If it is not
+        ``aligned``, it does without ``behind_padding``.
+        """
 
         def end_of_row(x, q, width, spare, other):
             """The elements at the places ``q`` and up, ``other`` outside the row."""
@@ -182,6 +185,52 @@ def make_fused(variant: Variant, digest: int) -> Any:
 
         write = inlined(write, always=True)
 
+        def behind_padding(
+            table, many, more, y, d, end, stream, outputs, width, own, stride, p, spare, other, nothing, divisor
+        ):
+            """A row of windows of three taps, the first of which begins a place before it; returns where NaN was seen.
+
+            Vectors begin where the row does: a place before it, each would lie on two lines of the cache. A window's
+            first tap is from the vector before::
+
+                stride 2     before . . . x1 | x0 x1 x2 x3 ...     even x0 x2 ..., odd x1 x3 ..., odd from before on
+                stride 1     before . . . x0 | x0 x1 x2 x3 ...     itself, a place later, and from before on
+            """
+            before = everywhere(spare, nothing)
+            if stride == 2:
+                bad = none(before)
+                for o in range(0, outputs, lanes):
+                    if 2 * (o + lanes) <= width:
+                        a, bad_a = column(table, many, more, 2 * o, p, spare)
+                        b, bad_b = column(table, many, more, 2 * o + lanes, p, spare)
+                    else:
+                        a, bad_a = any_column(table, many, more, 2 * o, width, own, p, spare, other, nothing)
+                        b, bad_b = any_column(table, many, more, 2 * o + lanes, width, own, p, spare, other, nothing)
+                    bad = bad | bad_a | bad_b
+                    c = odd(a, b)
+                    s = combine(combine(by_all_but_one(before, c), even(a, b)), c)
+                    write(y, d + o, outputs - o, end, stream, s, divisor, p, spare)
+                    before = c
+            else:
+                a, bad = any_column(table, many, more, 0, width, own, p, spare, other, nothing)
+                for o in range(0, outputs, lanes):
+                    b, bad_b = any_column(table, many, more, o + lanes, width, own, p, spare, other, nothing)
+                    bad = bad | bad_b
+                    s = combine(combine(by_all_but_one(before, a), a), shifted(a, b))
+                    write(y, d + o, outputs - o, end, stream, s, divisor, p, spare)
+                    before = a
+                    a = b
+            return bad
+
+        if not aligned:
+
+            def behind_padding(
+                table, many, more, y, d, end, stream, outputs, width, own, stride, p, spare, other, nothing, divisor
+            ):
+                return none(everywhere(spare, 0))
+
+        behind_padding = inlined(behind_padding, always=True)
+
         def row(
             table, many, more, y, d, end, stream, q, outputs, width, own, kernel, stride, p, spare, other, nothing,
             divisor,
@@ -195,6 +244,10 @@ def make_fused(variant: Variant, digest: int) -> Any:
                     b, bad_b = any_column(table, many, more, at + lanes, width, own, p, spare, other, nothing)
                     bad = bad | bad_a | bad_b
                     write(y, d + o, outputs - o, end, stream, combine(even(a, b), odd(a, b)), divisor, p, spare)
+            elif aligned and q == -1:
+                bad = behind_padding(
+                    table, many, more, y, d, end, stream, outputs, width, own, stride, p, spare, other, nothing, divisor
+                )
             elif stride == 2:
                 a, bad = any_column(table, many, more, q, width, own, p, spare, other, nothing)
                 for o in range(0, outputs, lanes):
@@ -224,7 +277,7 @@ def make_fused(variant: Variant, digest: int) -> Any:
 
     # most rows hold no NaN: they are made without regard to it, and again where one was seen
     watches = reduction.calm is not None
-    last_row = make_row(reduction.combine, False)
+    last_row = make_row(reduction.combine, False, not watches)
     first_row = make_row(reduction.calm, True) if watches else last_row
     apart = make_apart(variant)
     inside = make_inside(variant, reduction.calm if watches else reduction.combine, watches)

@@ -93,11 +93,16 @@ def make_column(variant: Variant, combine: Any, watches: bool) -> Any:
             bad = watch(bad, a, b)
             s = combine(s, lift(b, p))
         if many > 2:
+            # With a step of 2 two of three rows are new. 4 x 64 planes of 112 x 112 took 0.51 ms, by the last row's
+            # places alone, half as far ahead, 0.57.
+            prefetch(x, q + 2 * ahead)
             x = pointer_like(table[2], spare)
             b = load(x, q)
             bad = watch(bad, b, b)
             s = combine(s, lift(b, p))
-        prefetch(x, q + ahead)
+            prefetch(x, q + 2 * ahead)
+        else:
+            prefetch(x, q + ahead)
         return s, bad
 
     return inlined(column, always=True)

@@ -252,7 +252,11 @@ def signed(typing_context, a, p):
         sign = builder.and_(factor, bits(1 << (a.dtype.bitwidth - 1)))
         kind = Vector(types.Integer.from_bitwidth(a.dtype.bitwidth, True), a.lanes)
         signs = _spread(context, builder, kind.dtype, sign, kind)
-        return builder.bitcast(builder.xor(builder.bitcast(arguments[0], shape), signs), arguments[0].type)
+        value = builder.bitcast(builder.xor(builder.bitcast(arguments[0], shape), signs), arguments[0].type)
+        # else LLVM chooses between bits instead of floats, by a comparison and a selection: no `max` comes of that
+        name = f"llvm.arithmetic.fence.v{a.lanes}f{a.dtype.bitwidth}"
+        same = ir.FunctionType(value.type, (value.type,))
+        return builder.call(cgutils.get_or_insert_function(builder.module, same, name), (value,))
 
     return a(a, p), generate
 

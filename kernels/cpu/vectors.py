@@ -180,6 +180,12 @@ def shifted_twice(a, b):
 
 
 @_known
+def by_all_but_one(a, b):
+    """Of two vectors, one behind the other, the last lane of the first one and as many as there is room for behind."""
+    return shuffle_code.by_all_but_one(a, b)
+
+
+@_known
 def by_one_quarter(a, b):
     """Of two vectors, one behind the other, as many lanes as a vector has, from a quarter of one on."""
     return shuffle_code.by_one_quarter(a, b)
