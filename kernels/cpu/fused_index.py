@@ -193,7 +193,7 @@ def make_fused_index(variant: Variant, digest: int) -> Any:
         step = plan[axis + P.WINDOW_STRIDE] * plan[axis + P.SOURCE_STRIDE] * size
         down, index_down = plan[axis + P.OUTPUT_STRIDE], plan[axis + P.AUX_STRIDE]
         square = (lead == 1) & (kernel == 3) & (plan[axis + P.KERNEL] == 3) & (plan[axis + P.DILATION] == 1)
-        square = square & (plan[axis + P.WINDOW_STRIDE] == stride)
+        square = square & (plan[axis + P.WINDOW_STRIDE] == stride) & (plan[P.STREAM] == 0)
         apart = (lead == 1) & (kernel == 2) & (plan[axis + P.KERNEL] == 2) & (plan[axis + P.DILATION] == 1)
         apart = apart & (plan[axis + P.WINDOW_STRIDE] == 2) & (pad == 0) & (plan[axis + P.PAD] == 0)
         whole_rows = (plan[P.DENSE] != 0) & (plan[P.BLOCKS] == 1)
