@@ -89,4 +89,7 @@ FORMS = (
     Form("rows", "rows", 0, 0, (*_SWEEPS, "gather", "scatter", "check")),
     Form("reference", "reference", 0, 0, ROLES),
 )
+
+ON_VECTORS = frozenset(form.walk(role) for form in FORMS if form.on_vectors for role in form.roles)
+"""The walks of kernels that write their vectors out."""
 """Best first, the reference last: the order in which a kernel is looked for."""

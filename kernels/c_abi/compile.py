@@ -51,6 +51,10 @@ FUSED = next(form for form in registry.FORMS if form.fused)
 STACKED = next(form for form in registry.FORMS if form.stacked)
 
 
+EXPLICIT = ("fused", "stacked", "lanes")
+"""The jobs whose kernels write their vectors out."""
+
+
 class Job(NamedTuple):
     """What one process compiles at a time.
 
@@ -164,7 +168,7 @@ def _lower(job: Job) -> bytes:
 def _objects(task: tuple[Job, tuple[Level, ...], Path]) -> list[Path]:
     """Compiles a job for some levels; returns the object files."""
     job, levels, folder = task
-    simple = simplify(_lower(job))
+    simple = simplify(_lower(job), job.what in EXPLICIT)
     found = []
     for level in levels:
         own = "" if job.what == "planning" else symbol(job.name, level)

@@ -32,6 +32,7 @@ from fastpool.kernels.cpu.slide import make_slide
 from fastpool.kernels.cpu.stacked import make_stacked
 from fastpool.kernels.cpu.stacked_index import make_stacked_index
 from fastpool.kernels.cpu.sweep import make_sweep
+from fastpool.kernels.forms import ON_VECTORS
 from fastpool.kernels.native import just_in_time
 from fastpool.kernels.programs import Program
 from fastpool.kernels.registry import Variant
@@ -138,10 +139,10 @@ def name_by_content(function: Any) -> None:
             part.__qualname__ += f"_{digest}"
 
 
-def _compile(signature: Any, function: Any, name: str, cache_dir: str, level: str) -> Any:
+def _compile(signature: Any, function: Any, name: str, cache_dir: str, level: str, explicit: bool = False) -> Any:
     function.__name__ = function.__qualname__ = name
     taken = just_in_time.level(level)
-    code = taken and just_in_time.compile_function(function, signature, taken, cache_dir)
+    code = taken and just_in_time.compile_function(function, signature, taken, cache_dir, explicit)
     return code or compile_by_numba(signature, function, name, cache_dir)
 
 
@@ -169,15 +170,17 @@ def compile_kernel(variant: Variant, walk: str = "sweep", cache_dir: str = "", l
     with _lock:
         if (variant, walk) not in _kernels:
             digest = digests.digest(variant.reduction)
+            explicit = walk in ON_VECTORS
             if walk in WHOLE:
                 name = variant.name if walk == variant.role else f"{variant.name}_{walk}"
-                whole = _compile(SIGNATURE, WHOLE[walk](variant, digest), name, cache_dir, level)
+                whole = _compile(SIGNATURE, WHOLE[walk](variant, digest), name, cache_dir, level, explicit)
                 _kernels[variant, walk] = Kernel(whole)
             else:
                 make_walk, make = SPLIT[walk]
                 if (variant, make) not in _passes:
                     name = variant.name if make is make_passes else f"{variant.name}_{walk}"
-                    _passes[variant, make] = _compile(PASSES, make(variant, digest), name, cache_dir, level)
+                    function = make(variant, digest)
+                    _passes[variant, make] = _compile(PASSES, function, name, cache_dir, level, explicit)
                 passes = _passes[variant, make]
                 if walk not in _walks:
                     sources = int.from_bytes(digests.sources_digest()[:7], "little")

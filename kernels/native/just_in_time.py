@@ -65,8 +65,12 @@ def level(wanted: str = "") -> Level | None:
     return found
 
 
-def compile_function(function: Any, signature: Any, level: Level, cache_dir: str) -> Code | None:
+def compile_function(
+    function: Any, signature: Any, level: Level, cache_dir: str, explicit: bool = False
+) -> Code | None:
     """The code of a function of plain numbers and pointers, from the disk or compiled; None where Numba has to.
+
+    ``explicit`` says that it writes its vectors out.
 
     That is where the function needs the interpreter, an address that holds for this process alone, or a symbol that
     nobody has; and where Numba compiles already, for what it has found out of calls so far would be lost.
@@ -78,7 +82,7 @@ def compile_function(function: Any, signature: Any, level: Level, cache_dir: str
         if path is not None:
             return Code(_load(path.read_bytes()), True)
     try:
-        image = _compiled(function, signature, level)
+        image = _compiled(function, signature, level, explicit)
         code = Code(_load(image), False)
     # of whatever kind: what is wrong is told by Numba, which is asked next
     except Exception:
@@ -88,9 +92,9 @@ def compile_function(function: Any, signature: Any, level: Level, cache_dir: str
     return code
 
 
-def _compiled(function: Any, signature: Any, level: Level) -> bytes:
+def _compiled(function: Any, signature: Any, level: Level, explicit: bool) -> bytes:
     with global_compiler_lock, _no_collection():
-        simple = simplify(lower(function.__name__, [Function(SYMBOL, function, signature)]))
+        simple = simplify(lower(function.__name__, [Function(SYMBOL, function, signature)]), explicit)
         module = ll.parse_bitcode(simple.bitcode)
         for value in (*module.functions, *module.global_variables):
             if value.name.startswith(OF_THIS_PROCESS):

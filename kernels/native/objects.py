@@ -77,13 +77,19 @@ class Simple(NamedTuple):
     bitcode: bytes
     content: bytes
     """A digest of all that decides what is compiled from it."""
+    explicit: bool = False
+    """Whether its vectors are written out, so that no loop is to be made one of vectors."""
 
 
-def simplify(bitcode: bytes) -> Simple:
-    """Simplifies a module as far as all levels have that in common."""
+def simplify(bitcode: bytes, explicit: bool = False) -> Simple:
+    """Simplifies a module as far as all levels have that in common.
+
+    With explicit vectors, that is nearly all: levels then do little more than to choose instructions, and the modules
+    of such kernels take two thirds of the time and a third less space.
+    """
     module = ll.parse_bitcode(bitcode)
     with _options():
-        _optimise(module, _machine(next(iter(LEVELS[platform.machine()]))), 1, vectorise=False)
+        _optimise(module, _machine(next(iter(LEVELS[platform.machine()]))), 3 if explicit else 1, vectorise=False)
     # Numba's names have numbers that count what was compiled before in the process
     module.name = "fastpool"
     internal = [*module.functions, *module.global_variables]
@@ -91,12 +97,12 @@ def simplify(bitcode: bytes) -> Simple:
     for number, value in enumerate(internal):
         value.name = f"_{number}"
     text = re.sub(r"B\d+v\d+B", "BvB", str(module))
-    return Simple(bytes(module.as_bitcode()), hashlib.sha256(text.encode()).digest())
+    return Simple(bytes(module.as_bitcode()), hashlib.sha256(text.encode()).digest(), explicit)
 
 
 def digest(simple: Simple, level: Level) -> str:
     """A digest of an object file before it is made."""
-    made_by = repr((level, llvmlite.__version__, OPTIONS)) + _SOURCE
+    made_by = repr((level, simple.explicit, llvmlite.__version__, OPTIONS)) + _SOURCE
     return hashlib.sha256(simple.content + made_by.encode()).hexdigest()[:16]
 
 
@@ -107,7 +113,7 @@ def emit(simple: Simple, level: Level, symbol: str = "") -> bytes:
         module.get_function("kernel").name = symbol
     machine = _machine(level)
     with _options():
-        _optimise(module, machine, 3, vectorise=True)
+        _optimise(module, machine, 1 if simple.explicit else 3, vectorise=not simple.explicit)
         return bytes(machine.emit_object(module))
 
 
