@@ -1,4 +1,5 @@
-"""Combines two or three taps along the first leading axis while planes are copied into the stack, see ``stacked``.
+"""Combines taps along the first leading axis while planes are copied into the stack, see ``stacked``: two or three, or,
+as ``stack_column`` does it, four or five.
 
 What is stacked are then windows along that axis, one below the other, which takes less scratch and a pass less.
 """
@@ -12,6 +13,7 @@ from numba.extending import register_jitable
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu.memory import address, pointer_like
+from fastpool.kernels.cpu.stack_column import make_fold_columns
 from fastpool.kernels.cpu.stack_copy import AHEAD, columns_of, extent_of, make_fill, origin_of, rows_at_end
 from fastpool.kernels.cpu.stack_runs import make_fold_run
 from fastpool.kernels.cpu.state import inlined
@@ -27,6 +29,9 @@ BAND = 1 << 10
 to write outputs take turns; the shorter these are, the more goes on at a time: 512 planes of 112 x 112 float16 in 3x3
 windows at a stride of 2 took 0.31 ms on two threads, plane by plane 0.35."""
 
+
+MOST_AT_ONCE = 3
+"""Taps that are combined row by row; windows of more keep what they share."""
 
 register_jitable(written_by_bands)
 
@@ -120,6 +125,7 @@ def make_fold(variant: Variant, combine: Any, lift: Any, watches: bool, write_ru
 
     fold_some = inlined(fold_some, always=True)
     fold_run = make_fold_run(variant, combine, lift, watches, ahead)
+    fold_columns = make_fold_columns(variant, combine, lift, watches)
 
     def fold_planes(plan, c, t, x, blank, marks, count, p, identity, y, edges, divisor, spare):
         """Stacks ``count`` planes, the first of which the coordinates say, and what lies around them.
@@ -146,6 +152,7 @@ def make_fold(variant: Variant, combine: Any, lift: Any, watches: bool, write_ru
             bottom = extent_of(plan, near) - top - high
         reach = (taps - 1) * tap_step
         nothing = everywhere(t, identity)
+        blank_row = pointer_like(blank, x)
         bad = none(nothing)
         fill(t, 0, to, nothing)
         bands, most, d, more = by_bands(plan), max(number, 1), 0, 0
@@ -172,6 +179,16 @@ def make_fold(variant: Variant, combine: Any, lift: Any, watches: bool, write_ru
                 g = past - 1
                 continue
             o = 0
+            if taps > MOST_AT_ONCE:
+                o, above = number, max(-start, 0)
+                inside = max(min(limit - start, number + taps - 1) - above, 0)
+                many = above, inside, number + taps - 1 - above - inside
+                at = base + g * group + max(start, 0) * plan[first + P.SOURCE_STRIDE]
+                bad = bad | fold_columns(
+                    plan, t, to, x, at, plan[first + P.SOURCE_STRIDE], many, blank_row, taps, width, pitch, p, nothing,
+                    identity,
+                )  # fmt: skip
+                to += number * pitch
             while o < number:
                 place = start + o * stride
                 at = base + g * group + place * plan[first + P.SOURCE_STRIDE]

@@ -16,6 +16,10 @@ from fastpool.kernels.cpu.vectors import even, load, store
 from fastpool.kernels.registry import Variant
 
 
+MOST_OPERANDS = 5
+"""Blocks that a window is made of, at most, where they may overlap."""
+
+
 class Loops(NamedTuple):
     """The loops over a stack, for one way to combine. ``split_rows`` write windows a step of 2 apart."""
 
@@ -56,7 +60,7 @@ def make_loops(variant: Variant, combine: Any, lower: Any, canonical: Any) -> Lo
         """
         size = 1
         if overlaps:
-            while 4 * size < kernel:
+            while MOST_OPERANDS * size < kernel:
                 quadruple(t, a, count + (kernel - 4 * size) * step, size * step)
                 size *= 4
             used = (kernel + size - 1) // size
@@ -162,13 +166,18 @@ def make_loops(variant: Variant, combine: Any, lower: Any, canonical: Any) -> Lo
     def window_of_three(t, i, b1, b2, b3, blocks_of, used):
         return combine(combine(load(t, i), load(t, i + b1)), load(t, i + b2))
 
-    kinds = (inlined(window_of_two, always=True), inlined(window_of_three, always=True), window)
+    def window_of_five(t, i, b1, b2, b3, blocks_of, used):
+        s = combine(combine(load(t, i), load(t, i + b1)), combine(load(t, i + b2), load(t, i + b3)))
+        return combine(s, load(t, i + blocks_of[4]))
+
+    kinds = (window_of_two, window_of_three, window_of_five)
+    of_blocks = (*(inlined(kind, always=True) for kind in kinds), window)
 
     def make_rows_of_any(stride: int) -> Any:
-        """The function that writes rows of windows of ``used`` blocks: two and three have loops of their own."""
-        of_two, of_three, of_more = (make_rows(kind, stride) for kind in kinds)
+        """The function that writes rows of windows of ``used`` blocks: some numbers have loops of their own."""
+        of_two, of_three, of_five, of_more = (make_rows(kind, stride) for kind in of_blocks)
 
-        def rows(used, *arguments):
+        def rows_of_sums(used, *arguments):
             if used == 2:
                 of_two(*arguments)
             elif used == 3:
@@ -176,7 +185,14 @@ def make_loops(variant: Variant, combine: Any, lower: Any, canonical: Any) -> Lo
             else:
                 of_more(*arguments)
 
-        return inlined(rows)
+        def rows(used, *arguments):
+            if used == MOST_OPERANDS:
+                of_five(*arguments)
+            else:
+                rows_of_sums(used, *arguments)
+
+        rows_of_sums = inlined(rows_of_sums)
+        return inlined(rows) if overlaps else rows_of_sums
 
     rows = (make_rows_of_any(stride) for stride in (1, 2))
     runs = (make_write_runs(variant, combine, lower, canonical, stride) for stride in (1, 2))
