@@ -8,6 +8,7 @@ from types import FunctionType, ModuleType
 
 from fastpool import (
     choosing,
+    covering,
     fusing,
     layout,
     measuring,
@@ -16,6 +17,7 @@ from fastpool import (
     selecting,
     sliding,
     spreading,
+    stack_choice,
     stacking,
     tiling,
     window,
@@ -28,7 +30,8 @@ from fastpool.kernels.c_abi.tables import Interface
 
 MODULES = (
     *(taps, rows, window, layout, tiling),
-    *(fusing, scattering, stacking, sliding, spreading, selecting, planning, choosing, measuring),
+    *(fusing, scattering, covering, stacking, stack_choice, sliding, spreading, selecting),
+    *(planning, choosing, measuring),
 )
 """The modules of integer arithmetic, each after those that it calls."""
 

@@ -23,7 +23,8 @@ from fastpool.scattering import plan_fused_scatter, scatter_refusal
 from fastpool.selecting import plan_check, plan_match, plan_scatter
 from fastpool.sliding import plan_slide
 from fastpool.spreading import gather_refusal, plan_fused_gather
-from fastpool.stacking import plan_stacked, stacked_refusal
+from fastpool.stack_choice import stacked_refusal
+from fastpool.stacking import plan_stacked
 from fastpool.tiling import (
     ACCEPTED,
     BAND_BYTES,

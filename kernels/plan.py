@@ -73,7 +73,8 @@ FIRST = 53  # taps along the first leading axis of a stack that are combined whi
 MARKS = 54  # byte offset of the marks of columns of a stack whose rows follow one another without padding, or 0
 ROW_MARKS = 55  # and of the marks of rows, where planes follow one another in memory, too, or 0
 PACK2 = 56  # byte offset of a tile's rows, where they are written around the caches
-HEADER = 57
+COVERED = 57  # 1: planes are small, and one window covers each of them
+HEADER = 58
 
 # ---- axis record ----
 OUTPUT = 0  # coordinates on the output side

@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from llvmlite import ir
+from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+from fastpool.kernels.cpu.vector_code import of_pointer
 
 _INT32 = ir.IntType(32)
 
@@ -40,6 +43,21 @@ by_three_quarters = _shuffle(lambda count: range(count // 4 * 3, count // 4 * 3 
 even_and_odd = _shuffle(lambda count: [*range(0, count, 2), *range(count + 1, 2 * count, 2)])
 woven_low = _shuffle(lambda count: [i // 2 + i % 2 * count for i in range(count)])
 woven_high = _shuffle(lambda count: [i // 2 + i % 2 * count for i in range(count, 2 * count)])
+
+
+@intrinsic
+def load_halves(typing_context, p, i, j):
+    """Half a vector of the elements from ``i`` on, and behind it half a one of those from ``j`` on."""
+    kind = of_pointer(p)
+
+    def generate(context, builder, signature, arguments):
+        pointer, *places = arguments
+        shape = ir.VectorType(context.get_value_type(p.dtype), kind.lanes // 2)
+        halves = [builder.bitcast(builder.gep(pointer, [place]), shape.as_pointer()) for place in places]
+        halves = [builder.load(half, align=p.dtype.bitwidth // 8) for half in halves]
+        return builder.shuffle_vector(*halves, _order(range(kind.lanes)))
+
+    return kind(p, types.int64, types.int64), generate
 
 
 @intrinsic

@@ -15,7 +15,6 @@ from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vectors import even, load, store
 from fastpool.kernels.registry import Variant
 
-
 MOST_OPERANDS = 5
 """Blocks that a window is made of, at most, where they may overlap."""
 

@@ -15,7 +15,8 @@ A tap to the right is then one place on, a tap below as many as a row of the sta
 passes over the whole stack, whatever it is cut into: in blocks of 2 or 4, 8 or 16 ... taps, so that a window costs
 log(k). What a pass makes at the places between two rows is never read. Windows are made from those blocks; along the
 last axis, while outputs are written. Larger planes are taken in bands of rows, and rows in blocks. Of tall windows in
-long rows the stack holds one row at a time, see ``stack_kept``: their height costs nothing.
+long rows the stack holds one row at a time, see ``stack_kept``: their height costs nothing. Planes that one window
+covers are not copied, see ``stack_covered``.
 
 Reads ``bufs[0]``, writes ``bufs[1]``. Taps are combined along the first spatial axis, then the next.
 """
@@ -29,6 +30,7 @@ from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu.memory import CODES, SCALARS, address, pointer
 from fastpool.kernels.cpu.parts import make_parameter
 from fastpool.kernels.cpu.stack_copy import columns_of, extent_of, make_copy
+from fastpool.kernels.cpu.stack_covered import make_covered
 from fastpool.kernels.cpu.stack_fold import by_bands, make_fold
 from fastpool.kernels.cpu.stack_kept import make_next_row
 from fastpool.kernels.cpu.stack_loops import Loops, make_loops
@@ -167,6 +169,7 @@ def make_stacked(variant: Variant, digest: int) -> Any:
     loops = make_loops(variant, careful, lower, canonical)
     fold_planes = fold_all = make_fold(variant, careful, lift, False, loops.split_runs)
     pool_planes = pool_all = make_pool(variant, loops)
+    covered = make_covered(variant)
     next_row = next_careful = make_next_row(variant, careful, lift, False)
     if watches:
         loops = make_loops(variant, reduction.calm, lower, canonical)
@@ -184,6 +187,9 @@ def make_stacked(variant: Variant, digest: int) -> Any:
         x, y = pointer(bufs[0], code), pointer(bufs[1], code)
         p = parameter(plan[P.PARAM])
         divisor = real(plan[P.DIVISOR])
+        if plan[P.COVERED] != 0:
+            covered(plan, c, begin, end, t, x, y, spare, divisor, p)
+            return
         nothing = real(identity)
         blank = pointer(address(work) + plan[P.COLUMN], code)
         outside = real(lower_one(nothing, real(1), 1, p))

@@ -46,7 +46,8 @@ def lanes(dtype: str) -> int:
     return BYTES * 8 // int(TYPES[dtype].bitwidth)
 
 
-def _of_pointer(pointer: Any) -> Vector:
+def of_pointer(pointer: Any) -> Vector:
+    """The vector of what a pointer points to."""
     return Vector(pointer.dtype, BYTES * 8 // pointer.dtype.bitwidth)
 
 
@@ -73,7 +74,7 @@ def _spread(context: Any, builder: Any, kind: Any, value: Any, vector: Vector) -
 @intrinsic
 def load(typing_context, p, i):
     """The elements from ``i`` on."""
-    kind = _of_pointer(p)
+    kind = of_pointer(p)
 
     def generate(context, builder, signature, arguments):
         place = _address(builder, *arguments, context.get_value_type(kind))
@@ -319,7 +320,7 @@ def any_of(typing_context, marks):
 @intrinsic(prefer_literal=True)
 def everywhere(typing_context, p, value):
     """The value in all lanes of a vector of what the pointer points to."""
-    kind = _of_pointer(p)
+    kind = of_pointer(p)
 
     def generate(context, builder, signature, arguments):
         return _spread(context, builder, signature.args[1], arguments[1], kind)

@@ -54,6 +54,12 @@ def load_eight(p, i):
 
 
 @_known
+def load_halves(p, i, j):
+    """Half a vector of the elements from ``i`` on, and behind it half a one of those from ``j`` on."""
+    return shuffle_code.load_halves(p, i, j)
+
+
+@_known
 def integers(v, value):
     """The integer in all lanes of a vector like ``v``, of integers of the size of its elements."""
     return code.integers(v, value)
