@@ -92,7 +92,7 @@ def compile_function(
     return code
 
 
-def _compiled(function: Any, signature: Any, level: Level, explicit: bool) -> bytes:
+def _compiled(function: Any, signature: Any, level: Level, explicit: bool = False) -> bytes:
     with global_compiler_lock, _no_collection():
         simple = simplify(lower(function.__name__, [Function(SYMBOL, function, signature)]), explicit)
         module = ll.parse_bitcode(simple.bitcode)
