@@ -6,7 +6,7 @@ Integer arithmetic in the subset that Numba compiles, as in ``planning``.
 from __future__ import annotations
 
 from fastpool import layout as S
-from fastpool.fusing import planes_inside
+from fastpool.fusing import MOST_APART, planes_go_on, planes_inside
 from fastpool.kernels import plan as P
 from fastpool.layout import Block
 from fastpool.tiling import (
@@ -39,6 +39,11 @@ def covered(spec: Block, plan: Block) -> bool:
             return False
     if plan[P.SPATIAL] > 1 and plan[last - P.AXIS + P.KERNEL] > MOST_ROWS:
         return False
+    if plan[P.SPATIAL] == 1 and planes_go_on(plan):
+        # rows of few taps that follow one another are one row, and taken apart in a quarter of the time
+        few = plan[last + P.KERNEL]
+        if few in (2, 4, 8) or (few <= MOST_APART and spec[S.SOURCE_BYTES] >= P.WIDE):
+            return False
     vector = VECTOR_BYTES // spec[S.STATE_BYTES]
     planes = plan[last - plan[P.SPATIAL] * P.AXIS + P.OUTPUT]
     return 1 < plan[last + P.KERNEL] <= vector and planes >= vector

@@ -319,6 +319,8 @@ TYPICAL = (
     ("max3d_fwd_f32_first_mb8ic64_id14od7kd2sd2", "max_forward_f32__rows_stacked"),
     ("mean1d_fwd_f32_first_mb32ic64_iw65536ow16384kw4sw4", "mean_forward_f32__rows_apart"),
     ("max1d_fwd_u8_first_mb32ic64_iw6552ow2184kw3sw3", "max_forward_i8__rows"),
+    ("mean2d_fwd_f32_first_mb32ic2048_ih7oh1kh7sh7", "mean_forward_f32__rows_stacked"),
+    ("mean1d_fwd_f32_first_mb32ic2048_iw7ow1kw7sw7", "mean_forward_f32__rows_apart"),
     ("max2d_fwd_f32_first_mb8ic192_ih28oh28kh3sh1ph1", "max_forward_f32__rows_stacked"),
     ("max2d_fwd_f32_first_mb8ic256_ih20oh20kh5sh1ph2", "max_forward_f32__rows_stacked"),
     ("max2d_fwd_f16_first_mb8ic64_ih112oh56kh3sh2ph1", "max_forward_f16__rows_stacked"),
