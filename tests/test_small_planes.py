@@ -102,3 +102,12 @@ def test_windows_down_the_rows(name, dtype, nan, monkeypatch):
             for x in (part, part.copy()[:, ::-1, ::-1]):
                 check(monkeypatch, name, x, kernel, 1, padding)
     assert form_of(name, np.zeros((2, 3, 20, 20), dtype), 5, 1, 2) == "rows_stacked"
+
+
+@pytest.mark.parametrize("padding", [((700, 900), (2, 2)), ((2, 2), (700, 900))])
+def test_tiles_of_padding(padding, monkeypatch):
+    """Planes are taken in bands, of rows or of columns, of which the first and the last ones lie outside."""
+    x = np.random.default_rng(8).standard_normal((1, 2, 60, 200), np.float32)
+    for name in ("max_pool2d", "avg_pool2d"):
+        check(monkeypatch, name, x, 5, 1, padding)
+    assert form_of("max_pool2d", x, 5, 1, padding) == "rows_stacked"

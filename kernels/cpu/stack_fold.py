@@ -180,7 +180,7 @@ def make_fold(variant: Variant, combine: Any, lift: Any, watches: bool, write_ru
                 continue
             o = 0
             if taps > MOST_AT_ONCE:
-                o, above = number, max(-start, 0)
+                o, above = number, min(max(-start, 0), number + taps - 1)
                 inside = max(min(limit - start, number + taps - 1) - above, 0)
                 many = above, inside, number + taps - 1 - above - inside
                 at = base + g * group + max(start, 0) * plan[first + P.SOURCE_STRIDE]
