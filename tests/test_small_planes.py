@@ -6,9 +6,7 @@ import numpy as np
 import pytest
 
 import fastpool
-from fastpool import config
-
-BEHIND = 77
+from tests.surrounded import check, data
 
 CASES = [
     (name, dtype, nan)
@@ -18,40 +16,6 @@ CASES = [
     # an integer is never NaN, and means of other types are not made of vectors
     if not (nan and dtype[0] != "f") and (name != "avg_pool2d" or dtype in ("float32", "float64"))
 ]
-
-
-def data(shape, dtype, rng, nan):
-    """A part of a larger array, whose other elements are the largest there are, so that reading them is seen."""
-    around = tuple(size + 2 for size in shape)
-    inner = tuple(slice(1, -1) for _ in shape)
-    if dtype[0] in "iu":
-        place = np.full(around, np.iinfo(dtype).max, dtype)
-        place[inner] = rng.integers(0, 100, shape)
-    else:
-        place = np.full(around, np.inf, dtype)
-        place[inner] = rng.standard_normal(shape)
-        if nan:
-            place[inner][rng.random(shape) < 0.01] = np.nan
-    return place[inner]
-
-
-def check(monkeypatch, name, x, kernel, stride, padding):
-    """Compares a call with the reference, and of means with a sweep, which sums in the same order; and what lies
-    around its output with what was there.
-    """
-    function = getattr(fastpool, name)
-    with monkeypatch.context() as patch:
-        if name == "avg_pool2d":
-            patch.setenv(config.FORCE_KERNEL.name, "rows")
-        else:
-            patch.setenv("FASTPOOL_ENGINE", "reference")
-        expected = function(x, kernel, stride, padding)
-    place = np.full(expected.size + 130, BEHIND, expected.dtype)
-    out = place[5 : 5 + expected.size].reshape(expected.shape)
-    function(x, kernel, stride, padding, out=out)
-    assert out.tobytes() == expected.tobytes(), (x.shape, x.strides, kernel, padding)
-    assert (place[:5] == BEHIND).all()
-    assert (place[5 + expected.size :] == BEHIND).all()
 
 
 def form_of(name, x, *window):
@@ -67,7 +31,7 @@ def test_one_window_covers_a_plane(name, dtype, nan, monkeypatch):
         if width > lanes:
             continue
         for planes in (lanes, 2 * lanes + 3):
-            part = data((2, planes, high, width), dtype, rng, nan)
+            part = data((2, planes, high, width), dtype, rng, nan, name != "min_pool2d")
             whole = part.copy()
             for x in (
                 (part, whole[:, ::-1], whole[:, :, ::-1]) if planes > lanes else (whole, whole.transpose(1, 0, 2, 3))
@@ -82,7 +46,7 @@ def test_one_window_covers_a_row(dtype, monkeypatch):
     """Rows are planes of one row; those of few taps that follow one another are taken apart, as one row."""
     rng = np.random.default_rng(7)
     for width in (2, 5, 7, 8, 11, 16):
-        whole = data((2, 70, width), dtype, rng, False).copy()
+        whole = data((2, 70, width), dtype, rng).copy()
         for x in (whole, whole[:, ::2], whole[:, ::-1]):
             check(monkeypatch, "max_pool1d", x, width, None, 0)
     assert form_of("max_pool1d", np.zeros((2, 70, 8), dtype), 8) == "rows_apart"
@@ -98,7 +62,7 @@ def test_windows_down_the_rows(name, dtype, nan, monkeypatch):
             pads = padding if isinstance(padding, tuple) else (padding, padding)
             if high + 2 * pads[0] < reach[0] or width + 2 * pads[1] < reach[1]:
                 continue
-            part = data((2, 3, high, width), dtype, rng, nan)
+            part = data((2, 3, high, width), dtype, rng, nan, name != "min_pool2d")
             for x in (part, part.copy()[:, ::-1, ::-1]):
                 check(monkeypatch, name, x, kernel, 1, padding)
     assert form_of(name, np.zeros((2, 3, 20, 20), dtype), 5, 1, 2) == "rows_stacked"

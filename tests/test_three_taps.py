@@ -6,35 +6,10 @@ import numpy as np
 import pytest
 
 import fastpool
-from fastpool import config, fusing
+from fastpool import fusing
+from tests.surrounded import check, data, otherwise
 
 WIDTHS = (15, 16, 17, 31, 32, 33, 34, 47, 63, 64, 65, 112, 113, 150)
-BEHIND = 77
-
-
-def data(shape, dtype, rng, nan):
-    """A part of a larger array, whose other elements are the largest there are, so that reading them is seen."""
-    around = tuple(size + 2 for size in shape)
-    inner = tuple(slice(1, -1) for _ in shape)
-    if dtype[0] == "u":
-        place = np.full(around, 255, dtype)
-        place[inner] = rng.integers(0, 100, shape)
-    else:
-        place = np.full(around, np.inf, dtype)
-        place[inner] = rng.standard_normal(shape)
-        if nan:
-            place[inner][rng.random(shape) < 0.01] = np.nan
-    return place[inner]
-
-
-def otherwise(monkeypatch, function, *arguments, **options):
-    """What a call gives by the reference; for means, exact there, by a sweep, which sums in the same order."""
-    with monkeypatch.context() as patch:
-        if function is fastpool.avg_pool2d:
-            patch.setenv(config.FORCE_KERNEL.name, "rows")
-        else:
-            patch.setenv("FASTPOOL_ENGINE", "reference")
-        return function(*arguments, **options)
 
 
 CASES = [
@@ -51,18 +26,11 @@ CASES = [
 @pytest.mark.parametrize("stride", [1, 2])
 def test_rows_behind_padding(name, stride, dtype, nan, monkeypatch):
     rng = np.random.default_rng(3)
-    function = getattr(fastpool, name)
     for width in WIDTHS:
         for height, ceil in ((3, False), (8, True)):
-            part = data((2, 2, height, width), dtype, rng, nan)
+            part = data((2, 2, height, width), dtype, rng, nan, name != "min_pool2d")
             for x in (part, part.copy()):
-                expected = otherwise(monkeypatch, function, x, 3, stride, 1, ceil_mode=ceil)
-                place = np.full(expected.size + 130, BEHIND, expected.dtype)
-                out = place[5 : 5 + expected.size].reshape(expected.shape)
-                function(x, 3, stride, 1, ceil_mode=ceil, out=out)
-                assert out.tobytes() == expected.tobytes(), (x.shape, ceil)
-                assert (place[:5] == BEHIND).all()
-                assert (place[5 + expected.size :] == BEHIND).all()
+                check(monkeypatch, name, x, 3, stride, 1, ceil_mode=ceil)
 
 
 @pytest.mark.parametrize("stride", [1, 2])
@@ -76,6 +44,6 @@ def test_indices_no_cache_holds(stride, nan, monkeypatch):
         x = data((2, 2, 9, width), "float32", rng, nan)
         options = {"return_indices": True}
         y, indices = fastpool.max_pool2d(x, 3, stride, 1, **options)
-        y_expected, expected = otherwise(monkeypatch, fastpool.max_pool2d, x, 3, stride, 1, **options)
+        y_expected, expected = otherwise(monkeypatch, "max_pool2d", x, 3, stride, 1, **options)
         assert y.tobytes() == y_expected.tobytes()
         assert (indices == expected).all()
