@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import fastpool
-from fastpool import config, fusing, scattering
+from fastpool import config, scattering
+from tests.around import around_caches
 
 K2S2 = "rows_fused_k2s2"
 BEHIND = 77
@@ -59,7 +60,7 @@ def test_pairs_of_rows(dtype, around, by_jit, monkeypatch):
     monkeypatch.setattr(scattering, "TILE_BYTES", 400)
     monkeypatch.setattr(scattering, "LARGE_TILE_BYTES", 900)
     if around:
-        monkeypatch.setattr(fusing, "STREAM_BYTES", 8)
+        around_caches(monkeypatch)
     rng = np.random.default_rng(0)
     # rows below a vector, below two, above; planes of one pair
     for width in (2, 6, 14, 18, 30, 34, 56, 130):
@@ -78,7 +79,7 @@ def test_pairs_of_rows(dtype, around, by_jit, monkeypatch):
 def test_planes_of_volumes(around, by_jit, monkeypatch):
     monkeypatch.setattr(scattering, "LARGE_TILE_BYTES", 3000)
     if around:
-        monkeypatch.setattr(fusing, "STREAM_BYTES", 8)
+        around_caches(monkeypatch)
     rng = np.random.default_rng(1)
     for kernel in ((2, 2, 2), (3, 2, 2), (1, 2, 2)):
         for height, width in ((2, 4), (4, 14), (6, 40)):

@@ -7,6 +7,7 @@ import pytest
 
 import fastpool
 from fastpool import config, fusing
+from tests.around import around_caches
 
 K2S2, APART = "rows_fused_k2s2", "rows_apart"
 BEHIND = 77
@@ -57,7 +58,7 @@ def test_windows_apart(op, dtype, around, by_jit, monkeypatch):
     if (op == "mean" and dtype[:5] != "float") or (op, dtype) == ("mean", "float16"):
         pytest.skip("no arithmetic on vectors")
     if around:
-        monkeypatch.setattr(fusing, "STREAM_BYTES", 64)
+        around_caches(monkeypatch)
         monkeypatch.setattr(fusing, "LONG_BLOCK", 128)
     rng = np.random.default_rng(0)
     for kernel in range(3, 9) if np.dtype(dtype).itemsize >= 4 else (4, 8):
@@ -75,7 +76,7 @@ def test_windows_of_two(op, dtype, around, by_jit, monkeypatch):
     if (op, dtype) == ("mean", "uint8"):
         pytest.skip("no arithmetic on vectors")
     if around:
-        monkeypatch.setattr(fusing, "STREAM_BYTES", 64)
+        around_caches(monkeypatch)
         monkeypatch.setattr(fusing, "LONG_BLOCK", 128)
     rng = np.random.default_rng(1)
     # planes that go on and planes that do not; rows below a vector, where the next one lies behind, and above

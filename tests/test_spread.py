@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 import fastpool
-from fastpool import config, fusing, spreading
+from fastpool import config, spreading
+from tests.around import around_caches
 
 BEHIND = 77
 FORMS = ("rows_apart", "lanes_apart")
@@ -88,7 +89,7 @@ def held_against_sweeps(case, dtype, seed, monkeypatch):
 def test_any_windows_apart(dtype, around, by_jit, monkeypatch):
     if around:
         # small tiles and lines, written around the caches
-        monkeypatch.setattr(fusing, "STREAM_BYTES", 256)
+        around_caches(monkeypatch)
         monkeypatch.setattr(spreading, "LINE_BYTES", 1024)
         monkeypatch.setattr(spreading, "TILE_BYTES", 4096)
     rng = random.Random(f"{dtype} {around}")

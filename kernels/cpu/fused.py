@@ -22,6 +22,7 @@ from numba.extending import register_jitable
 
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
+from fastpool.kernels.cpu.ahead import FAR_BYTES
 from fastpool.kernels.cpu.fused_apart import make_apart
 from fastpool.kernels.cpu.fused_inside import make_column, make_finish, make_inside, rows_inside
 from fastpool.kernels.cpu.memory import CODES, SCALARS, address, pointer, pointer_like
@@ -141,7 +142,7 @@ def make_fused(variant: Variant, digest: int) -> Any:
         column, finish = make_column(variant, combine, watches), make_finish(variant, watches)
         combine, watch, end_of_row = inlined(combine), make_watch(watches), inlined(end_of_row)
 
-        def column_at_end(table, many, more, q, width, p, spare, other):
+        def column_at_end(table, many, more, far, q, width, p, spare, other):
             """As ``column``, where vectors would reach into memory that is not the array's."""
             s = everywhere(spare, 0)
             bad = none(s)
@@ -156,16 +157,16 @@ def make_fused(variant: Variant, digest: int) -> Any:
 
         column_at_end = inlined(column_at_end)
 
-        def any_column(table, many, more, q, width, own, p, spare, other, nothing):
+        def any_column(table, many, more, far, q, width, own, p, spare, other, nothing):
             """As ``column``, at the ends of a row, too, where ``nothing`` lies outside."""
             if q >= width:
                 s = everywhere(spare, nothing)
                 return s, none(s)
             if (q >= 0) & (q + lanes <= width):
-                return column(table, many, more, q, p, spare)
+                return column(table, many, more, far, q, p, spare)
             if not own:
-                return column_at_end(table, many, more, q, width, p, spare, other)
-            s, bad = column(table, many, more, q, p, spare)
+                return column_at_end(table, many, more, far, q, width, p, spare, other)
+            s, bad = column(table, many, more, far, q, p, spare)
             # NaN beside the row is seen, too: that costs time, and is rare
             return between(s, -q, width - q, nothing), bad
 
@@ -186,7 +187,7 @@ def make_fused(variant: Variant, digest: int) -> Any:
         write = inlined(write, always=True)
 
         def behind_padding(
-            table, many, more, y, d, end, stream, outputs, width, own, stride, p, spare, other, nothing, divisor
+            table, many, more, far, y, d, end, stream, outputs, width, own, stride, p, spare, other, nothing, divisor
         ):
             """A row of windows of three taps, the first of which begins a place before it; returns where NaN was seen.
 
@@ -201,20 +202,21 @@ def make_fused(variant: Variant, digest: int) -> Any:
                 bad = none(before)
                 for o in range(0, outputs, lanes):
                     if 2 * (o + lanes) <= width:
-                        a, bad_a = column(table, many, more, 2 * o, p, spare)
-                        b, bad_b = column(table, many, more, 2 * o + lanes, p, spare)
+                        a, bad_a = column(table, many, more, far, 2 * o, p, spare)
+                        b, bad_b = column(table, many, more, far, 2 * o + lanes, p, spare)
                     else:
-                        a, bad_a = any_column(table, many, more, 2 * o, width, own, p, spare, other, nothing)
-                        b, bad_b = any_column(table, many, more, 2 * o + lanes, width, own, p, spare, other, nothing)
+                        q = 2 * o
+                        a, bad_a = any_column(table, many, more, far, q, width, own, p, spare, other, nothing)
+                        b, bad_b = any_column(table, many, more, far, q + lanes, width, own, p, spare, other, nothing)
                     bad = bad | bad_a | bad_b
                     c = odd(a, b)
                     s = combine(combine(by_all_but_one(before, c), even(a, b)), c)
                     write(y, d + o, outputs - o, end, stream, s, divisor, p, spare)
                     before = c
             else:
-                a, bad = any_column(table, many, more, 0, width, own, p, spare, other, nothing)
+                a, bad = any_column(table, many, more, far, 0, width, own, p, spare, other, nothing)
                 for o in range(0, outputs, lanes):
-                    b, bad_b = any_column(table, many, more, o + lanes, width, own, p, spare, other, nothing)
+                    b, bad_b = any_column(table, many, more, far, o + lanes, width, own, p, spare, other, nothing)
                     bad = bad | bad_b
                     s = combine(combine(by_all_but_one(before, a), a), shifted(a, b))
                     write(y, d + o, outputs - o, end, stream, s, divisor, p, spare)
@@ -225,14 +227,15 @@ def make_fused(variant: Variant, digest: int) -> Any:
         if not aligned:
 
             def behind_padding(
-                table, many, more, y, d, end, stream, outputs, width, own, stride, p, spare, other, nothing, divisor
-            ):
+                table, many, more, far, y, d, end, stream, outputs, width, own, stride, p, spare, other, nothing,
+                divisor,
+            ):  # fmt: skip
                 return none(everywhere(spare, 0))
 
         behind_padding = inlined(behind_padding, always=True)
 
         def row(
-            table, many, more, y, d, end, stream, q, outputs, width, own, kernel, stride, p, spare, other, nothing,
+            table, many, more, far, y, d, end, stream, q, outputs, width, own, kernel, stride, p, spare, other, nothing,
             divisor,
         ):  # fmt: skip
             """One row of outputs, the first one at ``d``, whose window begins at place ``q``."""
@@ -240,33 +243,34 @@ def make_fused(variant: Variant, digest: int) -> Any:
             if kernel == 2:
                 for o in range(0, outputs, lanes):
                     at = q + 2 * o
-                    a, bad_a = any_column(table, many, more, at, width, own, p, spare, other, nothing)
-                    b, bad_b = any_column(table, many, more, at + lanes, width, own, p, spare, other, nothing)
+                    a, bad_a = any_column(table, many, more, far, at, width, own, p, spare, other, nothing)
+                    b, bad_b = any_column(table, many, more, far, at + lanes, width, own, p, spare, other, nothing)
                     bad = bad | bad_a | bad_b
                     write(y, d + o, outputs - o, end, stream, combine(even(a, b), odd(a, b)), divisor, p, spare)
             elif aligned and q == -1:
                 bad = behind_padding(
-                    table, many, more, y, d, end, stream, outputs, width, own, stride, p, spare, other, nothing, divisor
-                )
+                    table, many, more, far, y, d, end, stream, outputs, width, own, stride, p, spare, other, nothing,
+                    divisor,
+                )  # fmt: skip
             elif stride == 2:
-                a, bad = any_column(table, many, more, q, width, own, p, spare, other, nothing)
+                a, bad = any_column(table, many, more, far, q, width, own, p, spare, other, nothing)
                 for o in range(0, outputs, lanes):
                     at = q + 2 * o + lanes
                     if (at >= 0) & (at + 2 * lanes <= width):
-                        b, bad_b = column(table, many, more, at, p, spare)
-                        c, bad_c = column(table, many, more, at + lanes, p, spare)
+                        b, bad_b = column(table, many, more, far, at, p, spare)
+                        c, bad_c = column(table, many, more, far, at + lanes, p, spare)
                     else:
-                        b, bad_b = any_column(table, many, more, at, width, own, p, spare, other, nothing)
-                        c, bad_c = any_column(table, many, more, at + lanes, width, own, p, spare, other, nothing)
+                        b, bad_b = any_column(table, many, more, far, at, width, own, p, spare, other, nothing)
+                        c, bad_c = any_column(table, many, more, far, at + lanes, width, own, p, spare, other, nothing)
                     bad = bad | bad_b | bad_c
                     e = even(a, b)
                     s = combine(combine(e, odd(a, b)), shifted(e, c))
                     write(y, d + o, outputs - o, end, stream, s, divisor, p, spare)
                     a = c
             else:
-                a, bad = any_column(table, many, more, q, width, own, p, spare, other, nothing)
+                a, bad = any_column(table, many, more, far, q, width, own, p, spare, other, nothing)
                 for o in range(0, outputs, lanes):
-                    b, bad_b = any_column(table, many, more, q + o + lanes, width, own, p, spare, other, nothing)
+                    b, bad_b = any_column(table, many, more, far, q + o + lanes, width, own, p, spare, other, nothing)
                     bad = bad | bad_b
                     s = combine(combine(a, shifted(a, b)), shifted_twice(a, b))
                     write(y, d + o, outputs - o, end, stream, s, divisor, p, spare)
@@ -296,6 +300,7 @@ def make_fused(variant: Variant, digest: int) -> Any:
         width, kernel, stride = plan[last + P.SOURCE], plan[last + P.KERNEL], plan[last + P.WINDOW_STRIDE]
         many = plan[_HEADER + outer * _AXIS + P.KERNEL] if plan[P.LEAD] > 0 else 1
         more = plan[_HEADER + (outer + 1) * _AXIS + P.KERNEL] if plan[P.LEAD] > 1 else 1
+        far = plan[P.BYTES] >= FAR_BYTES
         nothing = real(identity)
         other = real(lower_one(nothing, real(1), 1, p))
         for e in range(plan[P.ROW]):
@@ -351,7 +356,7 @@ def make_fused(variant: Variant, digest: int) -> Any:
                         while (count > 0) & (at + (count - 1) * step > plan[P.SOURCE_END]):
                             count -= 1
                 if count > 0:
-                    told = (table, many, more, y, d, down, count, plan[P.STREAM] != 0, q, step, outputs)
+                    told = (table, many, more, far, y, d, down, count, plan[P.STREAM] != 0, q, step, outputs)
                     if not inside(*told, divisor, p, spare):
                         d += count * down
                         r += count
@@ -368,13 +373,13 @@ def make_fused(variant: Variant, digest: int) -> Any:
                         here, stream = head, False
                     at, place, ends = d + done, q + done * stride, until if dense else d + outputs
                     seen = first_row(
-                        table, many, more, y, at, ends, stream, place, here, width, own, kernel, stride, p, spare,
+                        table, many, more, far, y, at, ends, stream, place, here, width, own, kernel, stride, p, spare,
                         other, nothing, divisor,
                     )  # fmt: skip
                     if watches and seen:
                         last_row(
-                            table, many, more, y, at, ends, stream, place, here, width, own, kernel, stride, p, spare,
-                            other, nothing, divisor,
+                            table, many, more, far, y, at, ends, stream, place, here, width, own, kernel, stride, p,
+                            spare, other, nothing, divisor,
                         )  # fmt: skip
                     done += here
                 d += down

@@ -14,7 +14,8 @@ from typing import Any
 
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
-from fastpool.kernels.cpu.fused_inside import AHEAD, make_finish
+from fastpool.kernels.cpu.ahead import AHEAD
+from fastpool.kernels.cpu.fused_inside import make_finish
 from fastpool.kernels.cpu.memory import address
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vector_parts import make_vector_parts

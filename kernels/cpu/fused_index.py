@@ -19,14 +19,15 @@ from typing import Any
 
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
-from fastpool.kernels.cpu.index_columns import AHEAD, make_columns, make_squares_of_two, windows_of_two
+from fastpool.kernels.cpu.ahead import FAR
+from fastpool.kernels.cpu.index_columns import make_columns, make_squares_of_two, windows_of_two
 from fastpool.kernels.cpu.memory import CODES, SCALARS, address, pointer, pointer_like
 from fastpool.kernels.cpu.numbered_taps import Taps, edges, make_taps
 from fastpool.kernels.cpu.parts import make_parameter
 from fastpool.kernels.cpu.row_tables import follows, index_of_row, owns_taps, rows_of_taps
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vector_parts import make_put_either, put_one
-from fastpool.kernels.cpu.vectors import any_of, everywhere, integers, lanes_past, none, prefetch, store
+from fastpool.kernels.cpu.vectors import any_of, everywhere, integers, lanes_past, none, prefetch_to_second, store
 from fastpool.kernels.cpu.walk import advance, offset, seek
 from fastpool.kernels.registry import Variant
 
@@ -37,7 +38,7 @@ _UINT8, _INT64 = CODES["u8"], CODES["i64"]
 def make_row(variant: Variant, taps: Taps, put: Any) -> Any:
     """The function that writes a row of outputs, and returns whether a tap was NaN, if that is watched."""
     lanes = vectors.lanes(variant.source)
-    ahead = AHEAD * lanes // vectors.BYTES
+    ahead = FAR * lanes // vectors.BYTES
     two_apart, of_row, take, lower = taps
 
     # each row of taps by itself, so that their comparisons do not wait for each other
@@ -45,26 +46,30 @@ def make_row(variant: Variant, taps: Taps, put: Any) -> Any:
         """Windows of two taps."""
         number = table[1]
         x = pointer_like(table[0], spare)
-        prefetch(x, q + ahead)
+        prefetch_to_second(x, q + ahead)
+        prefetch_to_second(x, q + lanes + ahead)
         s, t, bad = two_apart(x, q, p, bad)
         s, n = take(s, integers(s, number), t, integers(s, number + jump))
         for i in range(1, many):
             number = table[2 * i + 1]
             x = pointer_like(table[2 * i], spare)
-            prefetch(x, q + ahead)
+            prefetch_to_second(x, q + ahead)
+            prefetch_to_second(x, q + lanes + ahead)
             t, b, bad = two_apart(x, q, p, bad)
             t, m = take(t, integers(t, number), b, integers(t, number + jump))
             s, n = take(s, n, t, m)
         return s, n, bad
 
-    def make_of_three(of_row: Any) -> Any:
+    def make_of_three(of_row: Any, step: int) -> Any:
         def of_three(table, many, q, first, third, jump, p, bad, spare):
             """Windows of three taps, of which the middle one is there."""
             like = everywhere(spare, 0)
             s, n = like, integers(like, 0)
             for i in range(many):
                 x = pointer_like(table[2 * i], spare)
-                prefetch(x, q + ahead)
+                prefetch_to_second(x, q + ahead)
+                if step == 2:
+                    prefetch_to_second(x, q + lanes + ahead)
                 t, m, bad = of_row(x, q, first, third, table[2 * i + 1], jump, p, bad)
                 if i == 0:
                     s, n = t, m
@@ -75,7 +80,7 @@ def make_row(variant: Variant, taps: Taps, put: Any) -> Any:
         return inlined(of_three, always=True)
 
     of_two = inlined(of_two, always=True)
-    near, twos = map(make_of_three, of_row)
+    near, twos = make_of_three(of_row[0], 1), make_of_three(of_row[1], 2)
 
     def row_of_two(table, many, low, past, pad, y, d, indices, i, index, unit, jump, p, spare):
         bad = none(everywhere(spare, 0))

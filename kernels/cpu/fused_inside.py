@@ -12,6 +12,7 @@ from numba.extending import register_jitable
 
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
+from fastpool.kernels.cpu.ahead import AHEAD, FAR
 from fastpool.kernels.cpu.memory import address, pointer_like
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vector_parts import make_vector_parts, make_watch
@@ -23,14 +24,13 @@ from fastpool.kernels.cpu.vectors import (
     none,
     odd,
     prefetch,
+    prefetch_to_second,
     store,
     store_past_cache,
 )
 from fastpool.kernels.registry import Variant
 
 _AXIS, _HEADER = P.AXIS, P.HEADER
-AHEAD = 1024
-"""Bytes that are asked for ahead of a load: 2x2 windows of 224x224 planes took 5.6 ms, without 7.6."""
 
 
 @register_jitable
@@ -52,16 +52,17 @@ def rows_inside(plan, c, first, stop):
 
 
 def make_column(variant: Variant, combine: Any, watches: bool) -> Any:
-    """``column(table, many, more, q, p, spare)``: the combined taps of the leading axes at the places ``q`` and up.
+    """``column(table, many, more, far, q, p, spare)``: the taps of the leading axes, combined, at the places ``q`` up.
 
     The rows are those of the table, ``many`` along the first leading axis, ``more`` along the second one. Returns where
     NaN was seen, too, if it ``watches``.
     """
-    ahead = AHEAD // (vectors.BYTES // vectors.lanes(variant.source))
+    size = vectors.BYTES // vectors.lanes(variant.source)
+    near, ahead = AHEAD // size, FAR // size
     combine, watch = inlined(combine), make_watch(watches)
     lift, _, _ = make_vector_parts(variant)
 
-    def column_of_planes(table, many, more, q, p, spare):
+    def column_of_planes(table, many, more, far, q, p, spare):
         """As ``column``, with two leading axes."""
         s = everywhere(pointer_like(table[0], spare), 0)
         bad = none(s)
@@ -69,7 +70,10 @@ def make_column(variant: Variant, combine: Any, watches: bool) -> Any:
             t = s
             for i in range(many):
                 x = pointer_like(table[j * many + i], spare)
-                prefetch(x, q + ahead)
+                if far:
+                    prefetch_to_second(x, q + ahead)
+                else:
+                    prefetch(x, q + near)
                 v = load(x, q)
                 bad = watch(bad, v, v)
                 t = combine(t, lift(v, p)) if i > 0 else lift(v, p)
@@ -78,9 +82,9 @@ def make_column(variant: Variant, combine: Any, watches: bool) -> Any:
 
     column_of_planes = inlined(column_of_planes)
 
-    def column(table, many, more, q, p, spare):
+    def column(table, many, more, far, q, p, spare):
         if more > 1:
-            return column_of_planes(table, many, more, q, p, spare)
+            return column_of_planes(table, many, more, far, q, p, spare)
         x = pointer_like(table[0], spare)
         a = load(x, q)
         s = lift(a, p)
@@ -93,16 +97,23 @@ def make_column(variant: Variant, combine: Any, watches: bool) -> Any:
             bad = watch(bad, a, b)
             s = combine(s, lift(b, p))
         if many > 2:
-            # With a step of 2 two of three rows are new. 4 x 64 planes of 112 x 112 took 0.51 ms, by the last row's
-            # places alone, half as far ahead, 0.57.
-            prefetch(x, q + 2 * ahead)
-            x = pointer_like(table[2], spare)
-            b = load(x, q)
+            z = pointer_like(table[2], spare)
+            b = load(z, q)
             bad = watch(bad, b, b)
             s = combine(s, lift(b, p))
-            prefetch(x, q + 2 * ahead)
+            # with a step of 2 two of three rows are new
+            if far:
+                prefetch_to_second(x, q + ahead)
+                prefetch_to_second(z, q + ahead)
+            else:
+                prefetch(x, q + 2 * near)
+                prefetch(z, q + 2 * near)
+        elif far & (many > 1):
+            prefetch_to_second(x, q + ahead)
+            prefetch_to_second(pointer_like(table[0], spare), q + ahead)
         else:
-            prefetch(x, q + ahead)
+            # a single row is foreseen
+            prefetch(x, q + near)
         return s, bad
 
     return inlined(column, always=True)
@@ -129,9 +140,9 @@ def make_inside(variant: Variant, combine: Any, watches: bool) -> Any:
 
     lift, _, _ = make_vector_parts(variant)
     watch = make_watch(watches)
-    ahead = AHEAD // size
+    near, ahead = AHEAD // size, FAR // size
 
-    def pairs(table, y, d, down, count, q, step, outputs, divisor, p, spare):
+    def pairs(table, far, y, d, down, count, q, step, outputs, divisor, p, spare):
         """As ``inside``, of two rows of taps."""
         bad = none(everywhere(spare, 0))
         x, z = pointer_like(table[0], spare), pointer_like(table[1], spare)
@@ -140,8 +151,14 @@ def make_inside(variant: Variant, combine: Any, watches: bool) -> Any:
             for o in range(0, outputs, lanes):
                 at = min(o, last)
                 i = q + 2 * at
-                prefetch(x, i + 2 * ahead)
-                prefetch(x, i + lanes + 2 * ahead)
+                if far:
+                    prefetch_to_second(x, i + ahead)
+                    prefetch_to_second(z, i + ahead)
+                    prefetch_to_second(x, i + lanes + ahead)
+                    prefetch_to_second(z, i + lanes + ahead)
+                else:
+                    prefetch(x, i + 2 * near)
+                    prefetch(x, i + lanes + 2 * near)
                 a, b = load(x, i), load(z, i)
                 e, f = load(x, i + lanes), load(z, i + lanes)
                 bad = watch(watch(bad, a, b), e, f)
@@ -153,14 +170,14 @@ def make_inside(variant: Variant, combine: Any, watches: bool) -> Any:
 
     pairs = inlined(pairs)
 
-    def inside(table, many, more, y, d, down, count, stream, q, step, outputs, divisor, p, spare):
+    def inside(table, many, more, far, y, d, down, count, stream, q, step, outputs, divisor, p, spare):
         """``count`` rows of ``outputs`` from element ``d`` on, ``down`` apart; their windows begin at the places ``q``,
         ``step`` apart. Rows of less than a vector are written as one.
 
         Where NaN was seen, what was written is not right.
         """
         if (many == 2) & (more == 1) & (not stream):
-            return pairs(table, y, d, down, count, q, step, outputs, divisor, p, spare)
+            return pairs(table, far, y, d, down, count, q, step, outputs, divisor, p, spare)
         bad = none(everywhere(spare, 0))
         head = 0
         for _ in range(count):
@@ -169,8 +186,8 @@ def make_inside(variant: Variant, combine: Any, watches: bool) -> Any:
             o = 0
             while o < outputs:
                 at = max(min(o, outputs - lanes), 0)
-                a, bad_a = column(table, many, more, q + 2 * at, p, spare)
-                b, bad_b = column(table, many, more, q + 2 * at + lanes, p, spare)
+                a, bad_a = column(table, many, more, far, q + 2 * at, p, spare)
+                b, bad_b = column(table, many, more, far, q + 2 * at + lanes, p, spare)
                 bad = bad | bad_a | bad_b
                 v = finish(combine(even(a, b), odd(a, b)), divisor, p)
                 if not stream:

@@ -12,6 +12,9 @@ comparison; else along the first spatial axis, then the next, and of two equal o
 Two vectors are made at a time, of an output or of neighbours, so that what a tap costs is shared. The last vector of an
 output begins earlier, and makes some lanes again, so that nothing is written beside them.
 
+Where the output is written around the caches, a pass makes some outputs of a row in scratch, from where whole vectors
+are copied, as bytes, whatever they are.
+
 Reads ``bufs[0]``, writes ``bufs[1]`` and the indices ``bufs[2]``; ``bufs[3]`` is the address of the pass.
 """
 
@@ -22,14 +25,18 @@ from typing import Any
 from numba.extending import register_jitable
 
 from fastpool.kernels import plan as P
+from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu import words as W
+from fastpool.kernels.cpu.ahead import FAR_BYTES
 from fastpool.kernels.cpu.call import call_pass
 from fastpool.kernels.cpu.memory import CODES, address, pointer
+from fastpool.kernels.cpu.past_caches import make_past_caches
 from fastpool.kernels.cpu.row_tables import follows, index_of_row, rows_of_taps
+from fastpool.kernels.cpu.vectors import fence
 from fastpool.kernels.cpu.walk import advance, inside, offset, seek
 
 _AXIS, _HEADER = P.AXIS, P.HEADER
-_INT64 = CODES["i64"]
+_INT64, _BYTES = CODES["i64"], CODES["i8"]
 
 
 @register_jitable
@@ -60,6 +67,7 @@ def list_taps(plan, c, rows, many, first, past, at, taps):
 
 def make_fused_lanes(digest: int) -> Any:
     """The Python function of the walk. ``digest`` stands for the sources that it was made from."""
+    write_past_caches = make_past_caches("i8")
 
     def fused_lanes(plan, bufs, work, begin, end):
         """Runs the tiles ``begin .. end - 1``: a tile is some rows of outputs, or a part of one."""
@@ -88,6 +96,11 @@ def make_fused_lanes(digest: int) -> Any:
         w[W.STEP] = stride * plan[last + P.SOURCE_STRIDE]
         w[W.D_STEP], w[W.I_STEP] = plan[last + P.OUTPUT_STRIDE], plan[last + P.AUX_STRIDE]
         w[W.INDEX_STEP], w[W.INDEX_LANE] = stride * unit, plan[P.INDEX_LANE]
+        w[W.TWO] = 1 if plan[P.BYTES] >= FAR_BYTES else 0
+        stream, each = plan[P.STREAM] != 0, plan[P.LANES] * size
+        y, buffer = pointer(bufs[1], _BYTES), pointer(address(work) + plan[P.PACK2], _BYTES)
+        if stream:
+            w[W.Y] = address(buffer)
         seek(plan, c, begin)
         for _ in range(begin, end):
             begins = c[axes] * plan[P.BLOCK]
@@ -110,11 +123,16 @@ def make_fused_lanes(digest: int) -> Any:
                     whole = (lead > 0) & (many == all_rows)
                 index = index_of_row(plan, c)
                 o = begins
+                # bytes: where the buffer will be written, and which part of it waits for that
+                to = (d + o * w[W.D_STEP]) * size
+                skew, waits, made = (bufs[1] + to) % vectors.BYTES, 0, 0
                 while o < ends:
                     at = o * stride - pad
                     low, past, run = 0, kernel, 1
                     if at >= 0:
                         run = max(min(complete, ends) - o, 1)
+                    if stream:
+                        run = min(run, plan[P.CHUNK])
                     while low < past and at + low * dilation < 0:
                         low += 1
                     while past > low and at + (past - 1) * dilation >= width:
@@ -125,12 +143,20 @@ def make_fused_lanes(digest: int) -> Any:
                     w[W.AMOUNT] = many * (min(stride, past - low) if dilation == 1 else past - low)
                     w[W.D], w[W.I] = d + o * w[W.D_STEP], i + o * w[W.I_STEP]
                     w[W.INDEX] = index + at * unit
+                    if stream:
+                        w[W.D] = made // size
                     call_pass(passes, w)
                     o += run
+                    if stream:
+                        made += run * each
+                        waits, moved = write_past_caches(y, to, skew, buffer, waits, made, o == ends)
+                        to, made = to + moved, made - moved
                 d += plan[axis + P.OUTPUT_STRIDE]
                 i += plan[axis + P.AUX_STRIDE]
             if group >= 0:
                 c[group] = first
             advance(plan, c)
+        if stream:
+            fence()
 
     return fused_lanes

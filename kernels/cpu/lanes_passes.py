@@ -12,6 +12,7 @@ from typing import Any
 
 from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu import words as W
+from fastpool.kernels.cpu.ahead import FAR
 from fastpool.kernels.cpu.memory import CODES, SCALARS, as_float, pointer, pointer_like
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vectors import (
@@ -22,6 +23,7 @@ from fastpool.kernels.cpu.vectors import (
     load,
     marked,
     none,
+    prefetch_to_second,
     signed,
     store,
     store_as,
@@ -86,7 +88,7 @@ def make_fused_lanes_passes(variant: Variant, digest: int) -> Any:
 
     put_indices = inlined(put_indices)
     if half:
-        first_pair, last_pair = make_half_pairs(half, indexed)
+        first_pair, last_pair = make_half_pairs(variant, indexed)
     else:
         first_pair, last_pair = (make_pair(variant, real, looked_up, careful) for careful in (False, True))
 
@@ -98,7 +100,7 @@ def make_fused_lanes_passes(variant: Variant, digest: int) -> Any:
         spare = pointer(w[W.ROWS], _INT8)
         p = parameter(w[W.PARAM])
         count, taps, many, last = w[W.COUNT], w[W.KERNEL], w[W.LANES], w[W.LANES] - lanes
-        first_ones = w[W.AMOUNT]
+        first_ones, far = w[W.AMOUNT], w[W.TWO] != 0
         at, d, i, index = 0, w[W.D], w[W.I], w[W.INDEX]
         lane = w[W.INDEX_LANE]
         if taps == 0:
@@ -118,10 +120,10 @@ def make_fused_lanes_passes(variant: Variant, digest: int) -> Any:
                 if both:
                     to_x, to_d, to_i, to_index = w[W.STEP], w[W.D_STEP], w[W.I_STEP], w[W.INDEX_STEP]
                 alone = first_ones if both else taps
-                s, n, t, m, bad = first_pair(table, taps, alone, at + a, at + a + to_x, p, x)
+                s, n, t, m, bad = first_pair(table, taps, alone, far, at + a, at + a + to_x, p, x)
                 if may_fail:
                     if any_of(bad):
-                        s, n, t, m, bad = last_pair(table, taps, alone, at + a, at + a + to_x, p, x)
+                        s, n, t, m, bad = last_pair(table, taps, alone, far, at + a, at + a + to_x, p, x)
                 store(y, d + a, s)
                 store(y, d + a + to_d, t)
                 put_indices(indices, i + a, n, index + a * lane, lane, table, spare)
@@ -183,9 +185,9 @@ def make_pair(variant: Variant, real: Any, looked_up: bool, careful: bool) -> An
     lift, lower, watch, take, join = map(_always, (lift, lower, watch, take, join))
 
     if not indexed:
-        return make_sharing_pair(lift, lower, watch, join)
+        return make_sharing_pair(variant, lift, lower, watch, join)
 
-    def pair(table, taps, alone, a, b, p, like):
+    def pair(table, taps, alone, far, a, b, p, like):
         x = pointer_like(table[0], like)
         s, t = load(x, a), load(x, b)
         bad = watch(none(s), s, t)
@@ -204,7 +206,7 @@ def make_pair(variant: Variant, real: Any, looked_up: bool, careful: bool) -> An
     return inlined(pair, always=True)
 
 
-def make_sharing_pair(lift: Any, lower: Any, watch: Any, join: Any) -> Any:
+def make_sharing_pair(variant: Variant, lift: Any, lower: Any, watch: Any, join: Any) -> Any:
     """The function of two vectors of outputs without numbers: taps that both have are taken once.
 
     ::
@@ -212,9 +214,37 @@ def make_sharing_pair(lift: Any, lower: Any, watch: Any, join: Any) -> Any:
         list          0 1 2 3 4 5 6 7 8       3x3 windows, one apart, of which each column is three taps
         first         - - - = = = = = =       alone the first ones of the list, then those that are shared
         second              = = = = = = + + +     which are the last ones of the other's list, and its last ones alone
-    """
 
-    def pair(table, taps, alone, a, b, p, like):
+    With ``far`` what lies ahead is asked for: 8 images of 112 x 112 by windows of 3x3 a step of 2 apart took 1.24 ms,
+    so 0.80. Windows of 2x2, which share nothing, are written out: in a loop their four taps took 27 cycles in a cache.
+    """
+    ahead = FAR // (vectors.BYTES // vectors.lanes(BITS[variant.half][0] if variant.half else variant.source))
+
+    def pair_of_four(table, far, a, b, p, like):
+        x0, x1 = pointer_like(table[0], like), pointer_like(table[2], like)
+        x2, x3 = pointer_like(table[4], like), pointer_like(table[6], like)
+        if far:
+            prefetch_to_second(x0, a + ahead)
+            prefetch_to_second(x1, a + ahead)
+            prefetch_to_second(x2, a + ahead)
+            prefetch_to_second(x3, a + ahead)
+            prefetch_to_second(x0, b + ahead)
+            prefetch_to_second(x1, b + ahead)
+            prefetch_to_second(x2, b + ahead)
+            prefetch_to_second(x3, b + ahead)
+        a0, a1, a2, a3 = load(x0, a), load(x1, a), load(x2, a), load(x3, a)
+        b0, b1, b2, b3 = load(x0, b), load(x1, b), load(x2, b), load(x3, b)
+        bad = watch(watch(watch(watch(none(a0), a0, b0), a1, b1), a2, b2), a3, b3)
+        s = join(join(join(lift(a0, p), lift(a1, p)), lift(a2, p)), lift(a3, p))
+        t = join(join(join(lift(b0, p), lift(b1, p)), lift(b2, p)), lift(b3, p))
+        u, v = lower(s, p), lower(t, p)
+        return u, u, v, u, bad
+
+    pair_of_four = _always(pair_of_four)
+
+    def pair(table, taps, alone, far, a, b, p, like):
+        if (taps == 4) & (alone == 4):
+            return pair_of_four(table, far, a, b, p, like)
         ends = taps - alone
         x, z = pointer_like(table[0], like), pointer_like(table[2 * ends], like)
         u, v = load(x, a), load(z, b)
@@ -223,6 +253,9 @@ def make_sharing_pair(lift: Any, lower: Any, watch: Any, join: Any) -> Any:
         for k in range(1, alone):
             x, z = pointer_like(table[2 * k], like), pointer_like(table[2 * (ends + k)], like)
             u, v = load(x, a), load(z, b)
+            if far:
+                prefetch_to_second(x, a + ahead)
+                prefetch_to_second(z, b + ahead)
             bad = watch(bad, u, v)
             s, t = join(s, lift(u, p)), join(t, lift(v, p))
         if alone < taps:
@@ -233,6 +266,8 @@ def make_sharing_pair(lift: Any, lower: Any, watch: Any, join: Any) -> Any:
             for k in range(alone + 1, taps):
                 x = pointer_like(table[2 * k], like)
                 u = load(x, a)
+                if far:
+                    prefetch_to_second(x, a + ahead)
                 bad = watch(bad, u, u)
                 m = join(m, lift(u, p))
             s, t = join(s, m), join(m, t)
@@ -242,7 +277,7 @@ def make_sharing_pair(lift: Any, lower: Any, watch: Any, join: Any) -> Any:
     return _always(pair)
 
 
-def make_half_pairs(dtype: str, indexed: bool) -> tuple[Any, Any]:
+def make_half_pairs(variant: Variant, indexed: bool) -> tuple[Any, Any]:
     """The same for floats of 16 bits, by their bits as integers: the function, and the one for where that one fails.
 
     The largest float is the largest integer, if that is not negative, else the least integer; the smallest float is the
@@ -250,7 +285,7 @@ def make_half_pairs(dtype: str, indexed: bool) -> tuple[Any, Any]:
     both: keys take seven. The first tap that has these bits is the one that was taken, unless there are zeros of both
     signs, which are equal, or NaN.
     """
-    _, bits, infinity, not_a_number = BITS[dtype]
+    _, bits, infinity, not_a_number = BITS[variant.half]
     sign, rest, zero = bits - 1, (1 << (bits - 1)) - 1, -1 << (bits - 1)
 
     def lift(x, p):
@@ -273,10 +308,10 @@ def make_half_pairs(dtype: str, indexed: bool) -> tuple[Any, Any]:
 
     lift, join, value, lower, watch = map(_always, (lift, join, value, lower, watch))
     if not indexed:
-        pair = make_sharing_pair(lift, lower, watch, join)
+        pair = make_sharing_pair(variant, lift, lower, watch, join)
         return pair, pair
 
-    def numbered_pair(table, taps, alone, a, b, p, like):
+    def numbered_pair(table, taps, alone, far, a, b, p, like):
         x = pointer_like(table[0], like)
         s, t = lift(load(x, a), p), lift(load(x, b), p)
         for k in range(1, taps):
@@ -316,7 +351,7 @@ def make_half_pairs(dtype: str, indexed: bool) -> tuple[Any, Any]:
 
     canonical = inlined(canonical)
 
-    def careful_pair(table, taps, alone, a, b, p, like):
+    def careful_pair(table, taps, alone, far, a, b, p, like):
         x = pointer_like(table[0], like)
         s, t = load(x, a), load(x, b)
         n = integers(s, table[1])

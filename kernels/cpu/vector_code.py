@@ -221,8 +221,11 @@ def fence(typing_context):
     return types.void(), generate
 
 
-def _make_prefetch(writes: int) -> Any:
-    """The function that asks for the cache line of an element, which need not exist, to be read or written."""
+def _make_prefetch(writes: int, near: int) -> Any:
+    """The function that asks for the cache line of an element, which need not exist, to be read or written.
+
+    ``near`` is 3 for the cache of the first level, 2 for that of the second.
+    """
 
     @intrinsic
     def prefetch(typing_context, p, i):
@@ -231,7 +234,7 @@ def _make_prefetch(writes: int) -> Any:
             shape = ir.FunctionType(ir.VoidType(), (byte, _INT32, _INT32, _INT32))
             function = cgutils.get_or_insert_function(builder.module, shape, "llvm.prefetch.p0")
             at = builder.bitcast(builder.gep(arguments[0], [arguments[1]]), byte)
-            builder.call(function, [at, _INT32(writes), _INT32(3), _INT32(1)])
+            builder.call(function, [at, _INT32(writes), _INT32(near), _INT32(1)])
             return context.get_dummy_value()
 
         return types.void(p, types.int64), generate
@@ -239,7 +242,7 @@ def _make_prefetch(writes: int) -> Any:
     return prefetch
 
 
-prefetch, prefetch_to_write = _make_prefetch(0), _make_prefetch(1)
+prefetch, prefetch_to_write, prefetch_to_second = _make_prefetch(0, 3), _make_prefetch(1, 3), _make_prefetch(0, 2)
 
 
 @intrinsic

@@ -114,6 +114,12 @@ def prefetch(p, i):
 
 
 @_known
+def prefetch_to_second(p, i):
+    """Asks for the cache line of element ``i``, which need not exist, to be brought to the second-level cache alone."""
+    return code.prefetch_to_second(p, i)
+
+
+@_known
 def prefetch_to_write(p, i):
     """The same, of an element that is written."""
     return code.prefetch_to_write(p, i)

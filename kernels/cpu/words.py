@@ -36,7 +36,8 @@ COUNT = 20
 STEP = 21  # between operands of a row; or from one row of scratch to the next
 LANE_STEP = 22
 AMOUNT = 23  # what the tap index of operand B gains
-TWO = 24  # 1: an output is A combined with B; how many blocks of eight rows there are
+TWO = 24  # 1: an output is A combined with B; how many blocks of eight rows there are;
+#          or whether much is read, so that what lies ahead is asked for
 KERNEL = 25  # taps of a window that is compiled in
 D = 26  # first output element, and the step to the next, along the outputs and along the lanes
 D_STEP = 27
