@@ -14,10 +14,11 @@ from typing import Any
 
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
-from fastpool.kernels.cpu.stack_copy import AHEAD, rows_at_end
+from fastpool.kernels.cpu.ahead import FAR
+from fastpool.kernels.cpu.stack_copy import rows_at_end
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vector_parts import make_watch
-from fastpool.kernels.cpu.vectors import between, load, none, prefetch, store
+from fastpool.kernels.cpu.vectors import between, load, none, prefetch_to_second, store
 from fastpool.kernels.registry import Variant
 
 
@@ -25,7 +26,7 @@ def make_fold_columns(variant: Variant, combine: Any, lift: Any, watches: bool) 
     """The function that combines and copies a plane; with ``watches`` it returns where NaN was seen."""
     lanes = vectors.lanes(variant.source)
     size = vectors.BYTES // lanes
-    ahead = AHEAD // size
+    ahead = FAR // size
     watch, combine = make_watch(watches), inlined(combine)
 
     def fold_column(t, to, x, at, step, many, rest, blank, copy, taps, pitch, wide, behind, p, nothing, identity):
@@ -50,7 +51,7 @@ def make_fold_columns(variant: Variant, combine: Any, lift: Any, watches: bool) 
                 for i in range(wide):
                     blank[copy + i] = x[at + (many[1] - rest + part - 2) * step + i]
             for _ in range(count):
-                prefetch(z, u + ahead)
+                prefetch_to_second(z, u + ahead)
                 v = load(z, u)
                 bad = watch(bad, v, v)
                 v = lift(v, p)

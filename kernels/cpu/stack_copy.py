@@ -8,17 +8,15 @@ from numba.extending import register_jitable
 
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
+from fastpool.kernels.cpu.ahead import FAR
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vector_parts import make_watch
-from fastpool.kernels.cpu.vectors import any_of, everywhere, load, none, prefetch, store
+from fastpool.kernels.cpu.vectors import any_of, everywhere, load, none, prefetch_to_second, store
 from fastpool.kernels.cpu.walk import offset
 from fastpool.kernels.registry import Variant
 from fastpool.kernels.taps import extent
 
 _AXIS, _HEADER = P.AXIS, P.HEADER
-AHEAD = 1024
-"""Bytes that are asked for ahead of a row."""
-
 register_jitable(extent)
 
 
@@ -73,7 +71,7 @@ def make_fill(lanes: int) -> Any:
 def make_copy(variant: Variant, lift: Any, watches: bool) -> Any:
     """The function that copies planes into the stack; with ``watches`` it returns whether it saw NaN, else False."""
     lanes = vectors.lanes(variant.source)
-    ahead = AHEAD // (vectors.BYTES // lanes)
+    ahead = FAR // (vectors.BYTES // lanes)
     watch = make_watch(watches)
 
     def copy_rows(t, to, x, at, count, step, width, whole, pitch, p, nothing):
@@ -86,7 +84,7 @@ def make_copy(variant: Variant, lift: Any, watches: bool) -> Any:
         next_place = max(step, ahead)
         for _ in range(count):
             for o in range(0, whole, lanes):
-                prefetch(x, at + o + next_place)
+                prefetch_to_second(x, at + o + next_place)
                 v = load(x, at + o)
                 bad = watch(bad, v, v)
                 store(t, to + o, lift(v, p))

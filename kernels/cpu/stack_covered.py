@@ -17,16 +17,15 @@ from typing import Any
 
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
+from fastpool.kernels.cpu.ahead import FAR
 from fastpool.kernels.cpu.memory import address, pointer_like
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vector_parts import make_vector_parts
-from fastpool.kernels.cpu.vectors import even, load, load_halves, odd, prefetch, store
+from fastpool.kernels.cpu.vectors import even, load, load_halves, odd, prefetch_to_second, store
 from fastpool.kernels.cpu.walk import advance, offset, seek
 from fastpool.kernels.registry import Variant
 
 _AXIS, _HEADER = P.AXIS, P.HEADER
-AHEAD = 1024
-"""Bytes that are asked for ahead of a plane."""
 
 
 def make_down(combine: Any, lift: Any, read: Any) -> Any:
@@ -138,7 +137,7 @@ def make_covered(variant: Variant) -> Any:
     lanes = vectors.lanes(variant.source)
     half = lanes // 2
     size = vectors.BYTES // lanes
-    ahead = AHEAD // size
+    ahead = FAR // size
     lift, lower, canonical = make_vector_parts(variant)
     combine = inlined(variant.vector.combine)
 
@@ -189,13 +188,13 @@ def make_covered(variant: Variant) -> Any:
                     z, down, far, i = copy, many, high * many, 0
                 if many < lanes:
                     for g in range(many):
-                        prefetch(z, i + ahead)
-                        prefetch(z, i + far + ahead)
+                        prefetch_to_second(z, i + ahead)
+                        prefetch_to_second(z, i + far + ahead)
                         store(t, g * lanes, of_two(z, i, i + far, down, high, p))
                         i += 2 * far
                 else:
                     for g in range(many):
-                        prefetch(z, i + ahead)
+                        prefetch_to_second(z, i + ahead)
                         store(t, g * lanes, of_one(z, i, i, down, high, p))
                         i += far
                 v = canonical(lower(across(t, many, width), divisor, p))

@@ -12,13 +12,14 @@ from numba.extending import register_jitable
 
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
+from fastpool.kernels.cpu.ahead import FAR
 from fastpool.kernels.cpu.memory import address, pointer_like
 from fastpool.kernels.cpu.stack_column import make_fold_columns
-from fastpool.kernels.cpu.stack_copy import AHEAD, columns_of, extent_of, make_fill, origin_of, rows_at_end
+from fastpool.kernels.cpu.stack_copy import columns_of, extent_of, make_fill, origin_of, rows_at_end
 from fastpool.kernels.cpu.stack_runs import make_fold_run
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vector_parts import make_watch
-from fastpool.kernels.cpu.vectors import any_of, everywhere, load, none, prefetch, store
+from fastpool.kernels.cpu.vectors import any_of, everywhere, load, none, prefetch_to_second, store
 from fastpool.kernels.cpu.walk import offset
 from fastpool.kernels.registry import Variant
 from fastpool.kernels.taps import written_by_bands
@@ -51,7 +52,7 @@ def make_fold(variant: Variant, combine: Any, lift: Any, watches: bool, write_ru
     """
     lanes = vectors.lanes(variant.source)
     size = vectors.BYTES // lanes
-    ahead = AHEAD // size
+    ahead = FAR // size
     watch, combine = make_watch(watches), inlined(combine)
 
     def fold_rows(t, to, x, y, z, taps, steps, count, width, whole, pitch, p, nothing):
@@ -68,12 +69,12 @@ def make_fold(variant: Variant, combine: Any, lift: Any, watches: bool, write_ru
                 bad = watch(bad, a, b)
                 s = combine(lift(a, p), lift(b, p))
                 if taps > 2:
-                    prefetch(z, at2 + o + ahead)
+                    prefetch_to_second(z, at2 + o + ahead)
                     b = load(z, at2 + o)
                     bad = watch(bad, b, b)
                     s = combine(s, lift(b, p))
                 else:
-                    prefetch(y, at1 + o + ahead)
+                    prefetch_to_second(y, at1 + o + ahead)
                 store(t, to + o, s)
             for o in range(whole, width):
                 # one element in all lanes: of those written behind it, none is read

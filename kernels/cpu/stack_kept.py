@@ -17,11 +17,12 @@ from typing import Any
 
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
+from fastpool.kernels.cpu.ahead import FAR
 from fastpool.kernels.cpu.memory import address, pointer_like
-from fastpool.kernels.cpu.stack_copy import AHEAD, columns_of, make_fill, origin_of
+from fastpool.kernels.cpu.stack_copy import columns_of, make_fill, origin_of
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vector_parts import make_watch
-from fastpool.kernels.cpu.vectors import any_of, between, everywhere, load, none, prefetch, store
+from fastpool.kernels.cpu.vectors import any_of, between, everywhere, load, none, prefetch_to_second, store
 from fastpool.kernels.cpu.walk import offset
 from fastpool.kernels.registry import Variant
 
@@ -32,7 +33,7 @@ def make_next_row(variant: Variant, combine: Any, lift: Any, watches: bool) -> A
     """The function that makes the next row of windows; with ``watches`` it returns whether it saw NaN, else False."""
     lanes = vectors.lanes(variant.source)
     size = vectors.BYTES // lanes
-    ahead = AHEAD // size
+    ahead = FAR // size
     watch, combine, fill = make_watch(watches), inlined(combine), make_fill(lanes)
 
     def source_of(plan, x, blank, row, at, width):
@@ -72,7 +73,7 @@ def make_next_row(variant: Variant, combine: Any, lift: Any, watches: bool) -> A
         bad = none(nothing)
         whole = width // lanes * lanes
         for o in range(0, whole, lanes):
-            prefetch(x, o + step)
+            prefetch_to_second(x, o + step)
             v = load(x, o)
             bad = watch(bad, v, v)
             s = combine(load(t, near + o), lift(v, p))
@@ -117,7 +118,7 @@ def make_next_row(variant: Variant, combine: Any, lift: Any, watches: bool) -> A
                 store(t, windows + o, load(t, o))
         else:
             source = source_of(plan, x, blank, row + kernel - 1, base, width)
-            step = max(plan[near + P.SOURCE_STRIDE], ahead)
+            step = max(2 * plan[near + P.SOURCE_STRIDE], ahead)
             fill(t, windows, begin, nothing)
             bad = join_next(
                 t, windows + begin, far * pitch + begin, so_far + begin, source, width, step, p, identity, nothing

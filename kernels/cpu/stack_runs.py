@@ -20,7 +20,7 @@ from fastpool.kernels.cpu import vectors
 from fastpool.kernels.cpu.memory import address, pointer_like
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vector_parts import make_watch
-from fastpool.kernels.cpu.vectors import even, load, none, prefetch, store
+from fastpool.kernels.cpu.vectors import even, load, none, prefetch_to_second, store
 from fastpool.kernels.reductions import pick
 from fastpool.kernels.registry import Variant
 
@@ -83,7 +83,7 @@ def make_fold_run(variant: Variant, combine: Any, lift: Any, watches: bool, ahea
             if (place >= width) & (place + lanes + width <= plane):
                 free = min(plane - width - place, end - o + lanes - 1) // lanes
             for _ in range(free):
-                prefetch(x, o + width + ahead)
+                prefetch_to_second(x, o + width + ahead)
                 a, b, c = load(x, o - width), load(x, o), load(x, o + width)
                 bad = watch(watch(bad, a, b), c, c)
                 store(t, to, combine(combine(lift(a, p), lift(b, p)), lift(c, p)))
