@@ -365,7 +365,14 @@ def differences(function: Any, x: Array, step: float = 1e-6) -> Array:
 
 
 @pytest.mark.parametrize("op", [log_sum_exp, product, power_mean, power_mean(2.5), total], ids=repr)
-@pytest.mark.parametrize("options", [{}, {"stride": 1, "padding": 1}, {"stride": (3, 1), "ceil_mode": True}], ids=str)
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"stride": (3, 1), "ceil_mode": True},
+        *(pytest.param(options, marks=pytest.mark.slow) for options in ({}, {"stride": 1, "padding": 1})),
+    ],
+    ids=str,
+)
 def test_gradients_are_those_of_differences(op: fastpool.Reduction, options: dict[str, Any]) -> None:
     x = numbers(2, 5, 6)
     x = np.sign(x) * (0.5 + np.abs(x))

@@ -70,10 +70,11 @@ SLOW = [
 ]
 
 
-def parameters(many: int = len(CASES)) -> list[Any]:
-    """All cases, of which ``many`` are run by default."""
-    others = [*CASES[many:], *(case for case in SLOW if case not in CASES)]
-    marked = [(case, ()) for case in CASES[:many]] + [(case, pytest.mark.exhaustive) for case in others]
+def parameters(many: int) -> list[Any]:
+    """All cases, of which ``many`` are run by default, and CI runs those that are not exhaustive."""
+    marked: list[tuple[Any, Any]] = [(case, ()) for case in CASES[:many]]
+    marked += [(case, pytest.mark.slow) for case in CASES[many:]]
+    marked += [(case, pytest.mark.exhaustive) for case in SLOW if case not in CASES]
     return [
         pytest.param(*case, id="-".join([case[0], case[1], *map(str, case[2].values())]), marks=marks)
         for case, marks in marked
@@ -128,7 +129,7 @@ def problems(op: str, dtype: str, options: dict[str, Any]) -> list[Problem]:
 
 
 # by both engines, so that each case compiles all of its kernels, for up to a minute
-@pytest.mark.parametrize(("op", "dtype", "options"), parameters(6))
+@pytest.mark.parametrize(("op", "dtype", "options"), parameters(3))
 def test_threads(op: str, dtype: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     for problem, engine in itertools.product(problems(op, dtype, options), ("aot", "jit")):
         monkeypatch.setenv(config.ENGINE.name, engine)
@@ -156,7 +157,7 @@ def _parts(problem: Problem) -> list[int]:
     return [jit.parts(task.plan) for task in dispatch.explain(problem).tasks]
 
 
-@pytest.mark.parametrize(("op", "dtype", "options"), parameters())
+@pytest.mark.parametrize(("op", "dtype", "options"), parameters(5))
 def test_layouts_and_memory(op: str, dtype: str, options: dict[str, Any]) -> None:
     places = [
         *((memory, "contiguous") for memory in MEMORIES[1:]),
@@ -174,7 +175,7 @@ def test_layouts_and_memory(op: str, dtype: str, options: dict[str, Any]) -> Non
 ROLES = (("forward", "gather"), ("forward",))
 
 
-@pytest.mark.parametrize(("op", "dtype", "options"), parameters())
+@pytest.mark.parametrize(("op", "dtype", "options"), parameters(5))
 def test_kernels(op: str, dtype: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
     ran: set[str] = set()
     for problem in problems(op, dtype, options):

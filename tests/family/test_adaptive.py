@@ -103,7 +103,7 @@ def test_torch_agrees(n):
         np.testing.assert_allclose(function("avg", n, True)(dy, x, outputs), t.grad.numpy(), 1e-5, 1e-5)
 
 
-@pytest.mark.parametrize("n", [1, 2, 3])
+@pytest.mark.parametrize("n", [1, 2, pytest.param(3, marks=pytest.mark.slow)])
 def test_the_bits_are_the_same_everywhere(n):
     for turn in range(8):
         sizes, outputs, channels = problem(n, 20, (1, 3, 40, 70)[turn % 4])
