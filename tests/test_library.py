@@ -54,6 +54,40 @@ def test_it_knows_no_python() -> None:
     assert fastpool.get_library().stat().st_size <= MOST_BYTES
 
 
+IN_MEMORY = """
+import os, sys
+import numpy as np
+import fastpool
+
+def absent():
+    # the bytes of the library's constants, and those of them that are in memory
+    size = resident = 0
+    with open("/proc/self/smaps") as parts:
+        for line in parts:
+            words = line.split()
+            if len(words) > 4:
+                mine = words[1] == "r--p" and "libfastpool" in line
+            elif mine and words[0] in ("Size:", "Rss:"):
+                size += int(words[1]) * (words[0] == "Size:")
+                resident += int(words[1]) * (words[0] == "Rss:")
+    assert size > 0
+    return size - resident
+
+fastpool.max_pool2d(np.zeros((1, 8, 8), np.float32), 2)
+print(absent(), flush=True)
+child = os.fork()
+if child == 0:
+    print(absent(), flush=True)
+    os._exit(0)
+sys.exit(os.waitpid(child, 0)[1])
+"""
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="the system does not tell what is in memory")
+def test_its_constants_are_in_memory() -> None:
+    assert output(sys.executable, "-c", IN_MEMORY).split() == ["0", "0"]
+
+
 def test_it_was_built_from_these_sources() -> None:
     pytest.importorskip("numba")
     from fastpool.build import plans

@@ -6,6 +6,7 @@
 #define FASTPOOL_BUILD
 #include "fastpool.h"
 
+#include <link.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -92,6 +93,52 @@ static const struct kernels *level(void)
     return found;
 }
 
+/* ---- constants are in memory before they are needed ----
+ *
+ * Kernels for AVX-512 load constants into those lanes alone that a mask has. With an empty mask such a load never
+ * faults, so that it never brings the page that it reads from, and the processor takes some hundred cycles to find that
+ * out, every time: 2x2 windows of float16 across channels took 17 ms instead of 1.6 in processes where nothing else had
+ * read the page.
+ * A forked child begins without the pages, too. */
+
+#define MOST_SEGMENTS 8
+#define MOST_CONSTANTS (4 << 20) /* bytes: in a program that has the archive in it, there may be much more besides */
+#define PAGE 4096
+
+static struct {
+    const volatile unsigned char *begin;
+    size_t bytes;
+} constants[MOST_SEGMENTS];
+
+static int find_constants(struct dl_phdr_info *object, size_t size, void *here)
+{
+    (void)size;
+    int mine = 0, many = 0;
+    size_t bytes = 0;
+    for (int i = 0; i < object->dlpi_phnum; i++) {
+        const ElfW(Phdr) *part = &object->dlpi_phdr[i];
+        uintptr_t begin = object->dlpi_addr + part->p_vaddr;
+        if (part->p_type != PT_LOAD)
+            continue;
+        mine |= (uintptr_t)here - begin < part->p_memsz;
+        if (part->p_flags == PF_R && many < MOST_SEGMENTS) {
+            constants[many].begin = (const unsigned char *)begin;
+            constants[many++].bytes = part->p_filesz;
+            bytes += part->p_filesz;
+        }
+    }
+    if (!mine || bytes > MOST_CONSTANTS)
+        memset(constants, 0, sizeof constants);
+    return mine;
+}
+
+static void touch_constants(void)
+{
+    for (int i = 0; i < MOST_SEGMENTS; i++)
+        for (size_t at = 0; at < constants[i].bytes; at += PAGE)
+            (void)constants[i].begin[at];
+}
+
 /* ---- threads do not come along into a forked child, and their lock may be held for ever ---- */
 
 static atomic_int forked;
@@ -99,10 +146,13 @@ static atomic_int forked;
 static void in_child(void)
 {
     atomic_store(&forked, 1);
+    touch_constants();
 }
 
-__attribute__((constructor)) static void watch_forks(void)
+__attribute__((constructor)) static void prepare_process(void)
 {
+    dl_iterate_phdr(find_constants, (void *)(uintptr_t)&in_child);
+    touch_constants();
     pthread_atfork(NULL, NULL, in_child);
 }
 
