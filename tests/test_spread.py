@@ -101,6 +101,23 @@ def test_any_windows_apart(dtype, around, by_jit, monkeypatch):
     assert ran >= set(FORMS)
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64", "float16"])
+@pytest.mark.parametrize("around", [False, True])
+def test_windows_of_two_in_long_rows(dtype, around, by_jit, monkeypatch):
+    """Rows of a vector of windows or more, or a little less; with rows between windows, and with some at their ends."""
+    if around:
+        around_caches(monkeypatch)
+        monkeypatch.setattr(spreading, "TILE_BYTES", 4096)
+    ran = set()
+    for seed, (tall, step, width) in enumerate(
+        [(2, 2, 56), (2, 2, 30), (2, 2, 32), (3, 3, 34), (1, 2, 64), (2, 3, 126), (2, 2, 65)]
+    ):
+        case = ((2, 3, 4 * step + 1, width), [tall, 2], [step, 2], [0, 0], {"layout": "channels_first"})
+        ran |= held_against_sweeps(case, dtype, seed, monkeypatch)
+        ran |= held_against_sweeps(((2, 3, width), [2], [2], [0], case[4]), dtype, seed, monkeypatch)
+    assert "rows_apart" in ran
+
+
 @pytest.mark.parametrize(("size", "options"), [(7, {"stride": 2, "padding": 1}), (14, {"stride": 3, "dilation": 2})])
 def test_windows_that_share_elements_are_left_to_others(size, options):
     dy = np.zeros((1, 2, 4, 4), np.float32)
