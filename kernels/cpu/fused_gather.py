@@ -9,8 +9,8 @@ line; all rows that these windows hold are copies of it::
 An element of the line is written as a whole vector, and what is too much of it by the next one. Where there are lanes
 enough for a vector there is no line: they are copied from the shares. Nor is there for windows of two in rows of a
 vector of them or more, of floats that vectors can divide: both halves of each vector are woven and written to all rows.
-Reads ``bufs[0]`` (the gradient of y), writes
-``bufs[1]`` (that of x), 0 where no window is. Each element is one share or 0: nothing is added.
+Reads ``bufs[0]`` (the gradient of y), writes ``bufs[1]`` (that of x), 0 where no window is. Each element is one share
+or 0: nothing is added.
 """
 
 from __future__ import annotations

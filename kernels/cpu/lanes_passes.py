@@ -35,6 +35,11 @@ from fastpool.kernels.registry import Variant
 
 _INT64, _INT8 = CODES["i64"], CODES["i8"]
 
+MANY, MANY_TAPS = 8, 16
+"""Vectors of lanes, and taps, from which on one vector more is made, so that all but two begin where vectors of memory
+do: a load from two lines of the cache costs as much as two. 5x5 windows of 256 lanes took 0.73 ms instead of 0.62, 3x3
+windows of 192 no longer than so."""
+
 
 def make_fused_lanes_passes(variant: Variant, digest: int) -> Any:
     """The Python function of one variant's pass. ``digest`` stands for the sources that it was made from."""
@@ -44,6 +49,7 @@ def make_fused_lanes_passes(variant: Variant, digest: int) -> Any:
     source = BITS[half][0] if half else variant.source
     code, aux_code = CODES[source], CODES[variant.aux]
     lanes = vectors.lanes(source)
+    size = vectors.BYTES // lanes
     real = SCALARS[source]
     identity = reduction.identity[0]
     floats, indexed = source[0] == "f", variant.role == "index"
@@ -111,10 +117,14 @@ def make_fused_lanes_passes(variant: Variant, digest: int) -> Any:
                     if indexed:
                         indices[i + o * w[W.I_STEP] + e] = -1
             return
+        # vectors that lie on one line of the cache, but for the first one and the last
+        begins = 0
+        if (taps >= MANY_TAPS) & (many >= MANY * lanes) & (w[W.STEP] % lanes == 0):
+            begins = -(table[0] // size % lanes)
         for o in range(0, count, 2):
             both = o + 1 < count
-            for e in range(0, many, lanes if both else 2 * lanes):
-                a = min(e, last)
+            for e in range(begins, many, lanes if both else 2 * lanes):
+                a = max(min(e, last), 0)
                 to_x = to_d = to_i = min(e + lanes, last) - a
                 to_index = to_x * lane
                 if both:
