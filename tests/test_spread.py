@@ -52,7 +52,7 @@ def held_against_sweeps(case, dtype, seed, monkeypatch):
     forward, backward = (getattr(fastpool, f"avg_pool{rank}d{name}") for name in ("", "_backward"))
     arguments = (shape, k, stride, padding)
     dy = rng.standard_normal(forward(np.zeros(shape, dtype), *arguments[1:], **options).shape).astype(dtype)
-    for value in (-0.0, np.nan, np.inf):
+    for value in (-0.0, np.nan, -np.nan, np.inf):
         dy.flat[rng.integers(dy.size)] = value
     monkeypatch.setenv(config.FORCE_KERNEL.name, "rows")
     expected = backward(dy, *arguments, **options)

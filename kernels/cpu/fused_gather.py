@@ -15,6 +15,7 @@ or 0: nothing is added.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from numba.extending import register_jitable
@@ -26,6 +27,7 @@ from fastpool.kernels.cpu.past_caches import make_past_caches
 from fastpool.kernels.cpu.state import inlined
 from fastpool.kernels.cpu.vectors import everywhere, fence, load, store, woven_high, woven_low
 from fastpool.kernels.cpu.walk import advance, counted, interior, offset, seek
+from fastpool.kernels.reductions import pick
 from fastpool.kernels.registry import Variant
 
 _AXIS, _HEADER = P.AXIS, P.HEADER
@@ -134,6 +136,7 @@ def make_fused_gather(variant: Variant, digest: int) -> Any:
             w = min(k, windows - lanes_of_vector)
             v = load(g, at + w)
             v = pull(v, v, divisor, 1, divisor) + other
+            v = pick(v == v, v, nan)
             a, b = woven_low(v, v), woven_high(v, v)
             to = d + 2 * w
             for _ in range(many):
@@ -142,6 +145,7 @@ def make_fused_gather(variant: Variant, digest: int) -> Any:
                 to += pitch
 
     by_twos = variant.source == variant.state[0] and variant.source[0] == "f"
+    nan = real(math.nan) if by_twos else real(0)
     if not by_twos:
 
         def rows_of_twos(g, at, y, d, pitch, many, windows, divisor, other):
