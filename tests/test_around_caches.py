@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import fastpool
-from fastpool import config
+from fastpool import config, dispatch
+from fastpool.kernels import plan as P
 from tests.around import around_caches
 from tests.surrounded import BEHIND, data, otherwise
 
@@ -25,7 +26,10 @@ def test_lanes_around_caches(dtype, kernel, stride, padding, monkeypatch):
     for channels in (64, 65, 100, 257):
         whole = data((2, 9, 40, channels), "float32" if dtype == "bfloat16" else dtype, rng)
         x = whole.astype(kind) if dtype == "bfloat16" else whole
-        assert "__lanes_fused" in str(fastpool.explain(fastpool.max_pool2d, x, kernel, stride, padding, **LAST))
+        told = fastpool.explain(fastpool.max_pool2d, x, kernel, stride, padding, **LAST)
+        assert told.kernels[0].endswith("__lanes_fused")
+        (task,) = dispatch.explain(told.problem).tasks
+        assert task.plan[P.STREAM] == 1
         expected = otherwise(monkeypatch, "max_pool2d", x, kernel, stride, padding, **LAST)
         # elements of the output before a vector of memory, the last ones not of a quarter of one
         for skew in (0, 16 // kind.itemsize, 3, 61):
