@@ -21,6 +21,7 @@ from typing import Any
 
 from fastpool.kernels import plan as P
 from fastpool.kernels.cpu import vectors
+from fastpool.kernels.cpu.ahead import AHEAD
 from fastpool.kernels.cpu.memory import CODES, SCALARS, address, pointer
 from fastpool.kernels.cpu.past_caches import make_past_caches
 from fastpool.kernels.cpu.row_tables import (
@@ -53,10 +54,6 @@ from fastpool.kernels.registry import Variant
 
 _AXIS, _HEADER = P.AXIS, P.HEADER
 _INT64 = CODES["i64"]
-
-AHEAD = 1024
-"""Bytes of gradients that are asked for ahead of a load."""
-
 
 PIECE = 1024
 """Bytes of a long row after which what was made is written around the caches: 537 MB of audio took 47 ms, in rows of
